@@ -1,0 +1,4 @@
+"""``.gitlab-ci.yml`` to jobs, as GitLab does it. Read ``compile.py`` first.
+
+Pure: files come through a ``Fetcher``, the context (variables, event, clock) as arguments.
+"""

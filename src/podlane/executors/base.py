@@ -1,0 +1,136 @@
+"""The contract between the runner and a place where jobs run.
+
+The runner turns a job into an :class:`ExecutionPlan` (all scripts are known before anything
+starts), opens an :class:`Environment` for it, and consumes events until the environment says how
+the job ended. The runner never drives sub-stages one by one: an environment may run them all by
+itself and merely report.
+
+Order of calls: ``executor.environment(plan)`` (async context manager) → ``env.run(emit)`` once;
+``env.cancel()`` any number of times meanwhile, from another task. Leaving the context releases
+everything that was made, shielded and with a deadline, whatever happened before. *Abort* is leaving
+the context (or cancelling the scope around ``run``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from podlane.model.job import Job, Variable
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import SubStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageScript:
+    """One sub-stage and the POSIX shell text that performs it.
+
+    ``attempts`` > 1 repeats a failing script. ``timeout_seconds`` bounds this sub-stage alone.
+    ``ignore_errors``: a failure is a warning and does not change the job's result.
+    """
+
+    substage: SubStage
+    script: str
+    attempts: int = 1
+    timeout_seconds: float | None = None
+    ignore_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPlan:
+    """Everything an environment needs to know about one job.
+
+    ``stages`` are in order; an environment runs those that ``substage.when`` selects.
+    ``variables`` is the complete list of section 7.1, expanded. ``short_token`` and ``system_id``
+    name the runner in labels. ``concurrent_id`` is the smallest free number of this runner's jobs
+    (``CI_CONCURRENT_ID``). ``grace_seconds`` lies between TERM and KILL when a script is stopped.
+    """
+
+    job: Job
+    stages: tuple[StageScript, ...]
+    variables: tuple[Variable, ...]
+    builds_dir: str
+    project_dir: str
+    short_token: str
+    system_id: str
+    runner_name: str
+    concurrent_id: int = 0
+    feature_flags: tuple[tuple[str, bool], ...] = ()
+    grace_seconds: float = 10.0
+
+    def flag(self, name: str) -> bool:
+        """Whether feature flag ``name`` is on."""
+        return dict(self.feature_flags).get(name, False)
+
+
+class Level(StrEnum):
+    """How the runner words a message in the trace."""
+
+    PLAIN = "plain"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A line of the executor itself, for the trace."""
+
+    text: str
+    level: Level = Level.PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted:
+    """A sub-stage begins; the runner opens its section. ``at`` in seconds since the epoch."""
+
+    substage: SubStage
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Bytes that scripts printed, in order, exactly once."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFinished:
+    """A sub-stage ended. ``exit_code`` None: it was stopped before it could tell."""
+
+    substage: SubStage
+    exit_code: int | None
+    at: float
+
+
+Event: TypeAlias = Message | StageStarted | Output | StageFinished
+Emit: TypeAlias = Callable[[Event], Awaitable[None]]
+
+
+class Environment(Protocol):
+    """Where one job runs."""
+
+    async def run(self, emit: Emit) -> JobOutcome:
+        """Prepare, run all sub-stages, report each event, and return how the job ended.
+
+        Raises nothing for a failed job: every failure is an outcome with a sentence.
+        """
+        ...
+
+    async def cancel(self) -> None:
+        """Stop the user's script politely; ``after_script`` and uploads still run. Idempotent."""
+        ...
+
+
+class Executor(Protocol):
+    """Makes environments; lives as long as its runner."""
+
+    name: str
+
+    def environment(self, plan: ExecutionPlan) -> AbstractAsyncContextManager[Environment]:
+        """Open an environment for one job; leaving it removes all that was made."""
+        ...

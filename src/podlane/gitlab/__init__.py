@@ -1,0 +1,4 @@
+"""The GitLab Runner API, both sides: wire types, the state machines of trace and final update.
+
+The runner's client and the coordinator's server share every encoding here. Only ``client`` does I/O.
+"""

@@ -1,0 +1,22 @@
+"""Two habits of structured concurrency in one place each.
+
+A resource is closed in a shielded scope with a deadline (:func:`closing`); never cancel natively,
+only through scopes: the shield would not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+
+@contextmanager
+def closing(deadline_seconds: float) -> Iterator[anyio.CancelScope]:
+    """Run clean-up that outer cancellation cannot interrupt, for at most ``deadline_seconds``.
+
+    The scope's ``cancelled_caught`` tells afterwards whether the deadline struck.
+    """
+    with anyio.move_on_after(deadline_seconds, shield=True) as scope:
+        yield scope

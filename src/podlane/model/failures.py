@@ -1,0 +1,47 @@
+"""Failure reasons, and what a coordinator that does not know one is told instead.
+
+Source: GitLab Runner ``common/failure_reason_mapper.go`` (runner-protocol 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+
+
+class FailureReason(StrEnum):
+    """Why a job failed; wire words."""
+
+    SCRIPT_FAILURE = "script_failure"
+    RUNNER_SYSTEM_FAILURE = "runner_system_failure"
+    JOB_EXECUTION_TIMEOUT = "job_execution_timeout"
+    IMAGE_PULL_FAILURE = "image_pull_failure"
+    UNKNOWN_FAILURE = "unknown_failure"
+    RUNNER_CONFIGURATION_ERROR = "runner_configuration_error"
+    RUNNER_EXTERNAL_DEPENDENCY_FAILURE = "runner_external_dependency_failure"
+    RUNNER_INTERRUPTED = "runner_interrupted"
+    JOB_CANCELED = "job_canceled"
+
+
+ALWAYS_KNOWN = frozenset(
+    {
+        FailureReason.SCRIPT_FAILURE,
+        FailureReason.RUNNER_SYSTEM_FAILURE,
+        FailureReason.JOB_EXECUTION_TIMEOUT,
+    }
+)
+ANCESTOR = {
+    FailureReason.IMAGE_PULL_FAILURE: FailureReason.RUNNER_SYSTEM_FAILURE,
+    FailureReason.RUNNER_CONFIGURATION_ERROR: FailureReason.SCRIPT_FAILURE,
+    FailureReason.RUNNER_EXTERNAL_DEPENDENCY_FAILURE: FailureReason.RUNNER_SYSTEM_FAILURE,
+}
+
+
+def reportable(reason: FailureReason, known: Collection[str]) -> FailureReason:
+    """Return the reason to send to a coordinator that knows ``known`` (``features.failure_reasons``)."""
+    while reason not in known and reason not in ALWAYS_KNOWN:
+        ancestor = ANCESTOR.get(reason)
+        if ancestor is None:
+            return FailureReason.UNKNOWN_FAILURE
+        reason = ancestor
+    return reason

@@ -1,0 +1,78 @@
+"""A compiled pipeline: what the compiler hands to the coordinator and to the commands.
+
+Names are the keywords' of ``.gitlab-ci.yml``. Everything is resolved: defaults applied, ``extends``
+merged; variables are not expanded yet (the runner expands them, as GitLab's does).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from podlane.model.job import Artifact, Cache, Frozen, Image, Variable
+
+
+class When(StrEnum):
+    """``when``: on which result of the earlier jobs a job starts."""
+
+    ON_SUCCESS = "on_success"
+    ON_FAILURE = "on_failure"
+    ALWAYS = "always"
+    MANUAL = "manual"
+    DELAYED = "delayed"
+    NEVER = "never"
+
+
+class AllowFailure(Frozen):
+    """``allow_failure``. With ``exit_codes``, only those codes are allowed to fail the job."""
+
+    always: bool = False
+    exit_codes: tuple[int, ...] = ()
+
+    def allows(self, exit_code: int | None) -> bool:
+        """Whether a failure with this exit code lets the pipeline go on."""
+        return self.always or (exit_code is not None and exit_code in self.exit_codes)
+
+
+class Need(Frozen):
+    """One entry of ``needs``."""
+
+    job: str
+    artifacts: bool = True
+    optional: bool = False
+
+
+class PipelineJob(Frozen):
+    """One job of a compiled pipeline.
+
+    ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
+    stages (or of ``needs``). ``timeout_seconds`` None: the project's default of one hour.
+    """
+
+    name: str
+    stage: str
+    script: tuple[str, ...]
+    before_script: tuple[str, ...] = ()
+    after_script: tuple[str, ...] = ()
+    image: Image | None = None
+    services: tuple[Image, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    when: When = When.ON_SUCCESS
+    allow_failure: AllowFailure = AllowFailure()
+    needs: tuple[Need, ...] | None = None
+    dependencies: tuple[str, ...] | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    cache: tuple[Cache, ...] = ()
+    tags: tuple[str, ...] = ()
+    timeout_seconds: int | None = None
+    retry_max: int = 0
+    retry_when: tuple[str, ...] = ()
+    interruptible: bool = False
+
+
+class Pipeline(Frozen):
+    """All jobs of one run of the configuration, in the order of the file, and the stages in order."""
+
+    stages: tuple[str, ...]
+    jobs: tuple[PipelineJob, ...]
+    variables: tuple[Variable, ...] = ()
+    name: str | None = None

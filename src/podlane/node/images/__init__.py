@@ -1,0 +1,1 @@
+"""The image store: references, pulling, loading, building from packages, unpacked layers."""

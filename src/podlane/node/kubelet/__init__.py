@@ -1,0 +1,1 @@
+"""Makes containers match pods. ``sync`` decides (pure), ``worker`` acts, ``status`` reports (pure)."""
