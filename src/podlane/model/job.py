@@ -18,7 +18,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base of every wire value."""
 
 
-class Variable(Frozen):
+class Variable(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One CI/CD variable. ``public`` means: may be shown to services and in the pod spec."""
 
     key: str
@@ -29,7 +29,7 @@ class Variable(Frozen):
     raw: bool = False
 
 
-class Port(Frozen):
+class Port(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """A port that an image or service exposes (web terminal and proxy)."""
 
     number: int = 0
@@ -37,19 +37,19 @@ class Port(Frozen):
     name: str = ""
 
 
-class KubernetesOptions(Frozen):
+class KubernetesOptions(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``image:kubernetes`` options; ``user`` is ``uid[:gid]``."""
 
     user: str | int = ""
 
 
-class ExecutorOptions(Frozen):
+class ExecutorOptions(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Executor specific options of an image or service."""
 
     kubernetes: KubernetesOptions | None = None
 
 
-class Image(Frozen):
+class Image(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """The job's image, or a service (which adds ``alias`` and ``variables``)."""
 
     name: str = ""
@@ -65,7 +65,7 @@ class Image(Frozen):
 Service = Image
 
 
-class Step(Frozen):
+class Step(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """An entry of ``steps``: ``script``, ``after_script`` or ``release``."""
 
     name: str
@@ -75,7 +75,7 @@ class Step(Frozen):
     allow_failure: bool = False
 
 
-class Artifact(Frozen):
+class Artifact(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Files to upload after the job. ``expire_in`` is GitLab's text (``7d``)."""
 
     name: str = ""
@@ -88,7 +88,7 @@ class Artifact(Frozen):
     expire_in: str = ""
 
 
-class Cache(Frozen):
+class Cache(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Files to keep between jobs. ``policy`` is ``pull-push`` (also ``""``), ``pull`` or ``push``."""
 
     key: str = ""
@@ -99,7 +99,7 @@ class Cache(Frozen):
     fallback_keys: tuple[str, ...] | None = None
 
 
-class Credentials(Frozen):
+class Credentials(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Access to a registry."""
 
     type: str = ""
@@ -108,14 +108,14 @@ class Credentials(Frozen):
     password: str = ""
 
 
-class ArtifactsFile(Frozen):
+class ArtifactsFile(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """The archive of a dependency; an empty ``filename`` means there is none. ``size`` in bytes."""
 
     filename: str = ""
     size: int = 0
 
 
-class Dependency(Frozen):
+class Dependency(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """An earlier job whose artifacts this one downloads, with the token that opens them."""
 
     id: int
@@ -124,7 +124,7 @@ class Dependency(Frozen):
     artifacts_file: ArtifactsFile | None = None
 
 
-class JobInfo(Frozen):
+class JobInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Who the job is."""
 
     name: str = ""
@@ -138,7 +138,7 @@ class JobInfo(Frozen):
     time_in_queue_seconds: float = 0.0
 
 
-class GitInfo(Frozen):
+class GitInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """What to check out. ``depth`` 0 means the whole history."""
 
     repo_url: str = ""
@@ -152,13 +152,13 @@ class GitInfo(Frozen):
     protected: bool | None = None
 
 
-class RunnerLimits(Frozen):
+class RunnerLimits(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``runner_info``: the job's timeout in seconds (0 or less: 7200)."""
 
     timeout: int = 0
 
 
-class Features(Frozen):
+class Features(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """What the coordinator can do."""
 
     trace_sections: bool = False
@@ -166,14 +166,14 @@ class Features(Frozen):
     failure_reasons: tuple[str, ...] | None = None
 
 
-class Hook(Frozen):
+class Hook(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """A script around getting the sources."""
 
     name: str
     script: tuple[str, ...] | None = None
 
 
-class Job(Frozen):
+class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One unit of a pipeline, handed to a runner."""
 
     id: int

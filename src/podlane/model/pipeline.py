@@ -22,7 +22,7 @@ class When(StrEnum):
     NEVER = "never"
 
 
-class AllowFailure(Frozen):
+class AllowFailure(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``allow_failure``. With ``exit_codes``, only those codes are allowed to fail the job."""
 
     always: bool = False
@@ -33,7 +33,7 @@ class AllowFailure(Frozen):
         return self.always or (exit_code is not None and exit_code in self.exit_codes)
 
 
-class Need(Frozen):
+class Need(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of ``needs``."""
 
     job: str
@@ -41,7 +41,7 @@ class Need(Frozen):
     optional: bool = False
 
 
-class PipelineJob(Frozen):
+class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One job of a compiled pipeline.
 
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
@@ -69,7 +69,7 @@ class PipelineJob(Frozen):
     interruptible: bool = False
 
 
-class Pipeline(Frozen):
+class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """All jobs of one run of the configuration, in the order of the file, and the stages in order."""
 
     stages: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""What becomes runnable when a job ends."""

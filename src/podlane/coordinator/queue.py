@@ -1,0 +1,1 @@
+"""Which job fits which runner."""

@@ -1,0 +1,1 @@
+"""A pod's status to a verdict."""

@@ -1,0 +1,1 @@
+"""A job and the settings to a PodPlan."""

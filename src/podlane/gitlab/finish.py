@@ -1,0 +1,1 @@
+"""State machine of the final update: flush, put, accepted, done."""

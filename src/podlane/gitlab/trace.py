@@ -1,0 +1,1 @@
+"""State machines that send and receive a trace by byte ranges."""

@@ -1,0 +1,1 @@
+"""Encode and decode each request and answer of the Runner API."""

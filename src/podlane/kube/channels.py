@@ -1,0 +1,1 @@
+"""Framing of exec and attach over WebSocket, and their exit status."""

@@ -1,0 +1,1 @@
+"""The Kubernetes objects that we read, as narrow frozen types."""

@@ -1,0 +1,1 @@
+"""Container states to a pod's status."""

@@ -1,0 +1,1 @@
+"""A container to an OCI config.json."""
