@@ -1,1 +1,93 @@
-"""Resource to URL and back."""
+"""Resource to URL and back, and the table of the resources that client and node know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+CORE = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of object of the core group."""
+
+    name: str
+    kind: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+
+
+RESOURCES: dict[str, Resource] = {
+    resource.name: resource
+    for resource in (
+        Resource(
+            name="pods", kind="Pod", short_names=("po",), categories=("all",),
+            subresources=("status", "log", "exec", "attach"),
+        ),
+        Resource(name="secrets", kind="Secret"),
+        Resource(name="configmaps", kind="ConfigMap", short_names=("cm",)),
+        Resource(name="events", kind="Event", short_names=("ev",)),
+        Resource(name="serviceaccounts", kind="ServiceAccount", short_names=("sa",)),
+        Resource(
+            name="services", kind="Service", short_names=("svc",), categories=("all",),
+            subresources=("status",),
+        ),
+        Resource(
+            name="namespaces", kind="Namespace", namespaced=False, short_names=("ns",),
+            subresources=("status",),
+        ),
+        Resource(
+            name="nodes", kind="Node", namespaced=False, short_names=("no",),
+            subresources=("status",),
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a URL names. Without a namespace: all namespaces, or a resource that has none."""
+
+    resource: str
+    namespace: str | None = None
+    name: str | None = None
+    subresource: str | None = None
+
+
+def path(
+    resource: str, namespace: str | None = None, name: str | None = None, subresource: str = ""
+) -> str:
+    """Return the path of a collection, an object or a subresource."""
+    parts = [CORE]
+    if namespace is not None:
+        parts += ["namespaces", quote(namespace, safe="")]
+    parts.append(resource)
+    if name is not None:
+        parts.append(quote(name, safe=""))
+    if subresource:
+        parts.append(subresource)
+    return "/".join(parts)
+
+
+def parse(url_path: str) -> Target | None:
+    """Return what a path below the core group names, or None if it is not of that form."""
+    if not url_path.startswith(CORE + "/"):
+        return None
+    parts = [unquote(part) for part in url_path[len(CORE) + 1 :].split("/")]
+    if "" in parts:
+        return None
+    namespace: str | None = None
+    scoped = len(parts) > 2 and parts[0] == "namespaces" and parts[2] in RESOURCES  # noqa: PLR2004 - namespaces/NAME/RESOURCE
+    if scoped and RESOURCES[parts[2]].namespaced:
+        namespace, parts = parts[1], parts[2:]
+    known = RESOURCES.get(parts[0])
+    if known is None or len(parts) > 3:  # noqa: PLR2004 - RESOURCE/NAME/SUBRESOURCE
+        return None
+    name = parts[1] if len(parts) > 1 else None
+    subresource = parts[2] if len(parts) > 2 else None  # noqa: PLR2004 - the third is there
+    if subresource is not None and subresource not in known.subresources:
+        return None
+    return Target(resource=known.name, namespace=namespace, name=name, subresource=subresource)
