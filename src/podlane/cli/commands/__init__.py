@@ -1,0 +1,1 @@
+"""One file per command: its arguments and its output. ``command`` is what the table looks for."""

@@ -1,0 +1,74 @@
+r"""A job's trace as lines for people. Pure.
+
+The trace is a byte stream with GitLab's section markers (``section_start:…:name\r\x1b[0K``), perhaps
+time stamps on each line (``FF_TIMESTAMPS``), progress bars that overwrite themselves with CR, and
+whatever escapes a program prints. A terminal that we share with a status view must not receive
+cursor movements, so only colours are kept.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+MAX_LINE_CHARACTERS = 16 * 1024
+
+_SECTION = re.compile(
+    r"section_(?:start|end):\d+:[A-Za-z0-9_.-]+(?:\[[^\]\r\n]*\])?\r(?:\x1b\[0K)?"
+)
+# 2024-05-22T12:43:46.962646Z 00O text: stream number, O or E, and "+" when it continues a line
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z [0-9a-f]{2}[OE][+ ]?")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links
+    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # strings for the terminal
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]"
+)
+
+
+class TraceLines:
+    """Turns chunks of a trace into finished lines; the unfinished rest waits for its end."""
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that ``data`` completes."""
+        return self._split(self._decoder.decode(data))
+
+    def finish(self) -> list[str]:
+        """Return what is left when the job has ended."""
+        lines = self._split(self._decoder.decode(b"", final=True) + "\n")
+        return [line for line in lines if line]
+
+    def _split(self, text: str) -> list[str]:
+        *complete, self._rest = (self._rest + text).split("\n")
+        if len(self._rest) > MAX_LINE_CHARACTERS:
+            complete.append(self._rest)
+            self._rest = ""
+        shown = (readable(line, color=self._color) for line in complete)
+        return [line for line in shown if line is not None]
+
+
+def readable(line: str, *, color: bool) -> str | None:
+    """Return one line as a terminal would finally show it; None for a line of markers only."""
+    without = _SECTION.sub("", line)
+    if without != line and not plain(without).strip():
+        return None
+    without = _STAMP.sub(r"\1 ", without)
+    last = without.rstrip("\r").rpartition("\r")[2]
+    return _keep_colors(last) if color else plain(last)
+
+
+def plain(text: str) -> str:
+    """Return ``text`` without any escape or control character but the tab."""
+    return _ESCAPE.sub("", text)
+
+
+def _keep_colors(text: str) -> str:
+    kept = _ESCAPE.sub(lambda match: match[0] if _COLOR.fullmatch(match[0]) else "", text)
+    return f"{kept}\x1b[0m" if "\x1b" in kept else kept
