@@ -1,0 +1,69 @@
+"""Which jobs to run when the user names some. Pure.
+
+A named job brings along what it needs: its ``needs``, its ``dependencies``, and, where it has
+neither, the jobs of earlier stages whose artifacts it would download. Earlier stages are not run for
+their own sake.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import msgspec
+
+from podlane.kit.errors import UsageError
+from podlane.model.pipeline import Pipeline, PipelineJob
+
+
+def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
+    """Return the pipeline with the named jobs and what they need; all jobs when none is named.
+
+    Raises:
+        UsageError: no job of that name.
+    """
+    if not names:
+        return pipeline
+    jobs = {job.name: job for job in pipeline.jobs}
+    for name in names:
+        if name not in jobs:
+            raise UsageError(f"there is no job {name!r} in this pipeline", hint=_hint(name, jobs))
+    wanted: set[str] = set()
+    open_names = list(names)
+    while open_names:
+        name = open_names.pop()
+        if name in jobs and name not in wanted:
+            wanted.add(name)
+            open_names += _needed(pipeline, jobs[name])
+    kept = tuple(_within(job, wanted) for job in pipeline.jobs if job.name in wanted)
+    stages = {job.stage for job in kept}
+    return msgspec.structs.replace(
+        pipeline, jobs=kept, stages=tuple(stage for stage in pipeline.stages if stage in stages)
+    )
+
+
+def _needed(pipeline: Pipeline, job: PipelineJob) -> list[str]:
+    needs = [need.job for need in job.needs or ()]
+    if job.dependencies is not None:
+        return [*needs, *job.dependencies]
+    if job.needs is not None:
+        return needs
+    earlier = pipeline.stages[: pipeline.stages.index(job.stage)]
+    return [other.name for other in pipeline.jobs if other.stage in earlier and other.artifacts]
+
+
+def _within(job: PipelineJob, wanted: set[str]) -> PipelineJob:
+    if job.needs is None:
+        return job
+    return msgspec.structs.replace(
+        job, needs=tuple(need for need in job.needs if need.job in wanted)
+    )
+
+
+def _hint(name: str, jobs: dict[str, PipelineJob]) -> str:
+    close = difflib.get_close_matches(name, jobs, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    shown = list(jobs)[:20]
+    more = f" and {len(jobs) - len(shown)} more" if len(jobs) > len(shown) else ""
+    return f"the jobs are: {', '.join(shown)}{more}"

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from podlane.cli.selection import select
+from podlane.kit.errors import UsageError
+from podlane.model.job import Artifact
+from podlane.model.pipeline import Need, Pipeline, PipelineJob
+
+
+def _job(
+    name: str,
+    stage: str,
+    *,
+    needs: tuple[str, ...] | None = None,
+    dependencies: tuple[str, ...] | None = None,
+    artifacts: bool = False,
+) -> PipelineJob:
+    return PipelineJob(
+        name=name,
+        stage=stage,
+        script=("true",),
+        needs=None if needs is None else tuple(Need(job=need) for need in needs),
+        dependencies=dependencies,
+        artifacts=(Artifact(paths=("out",)),) if artifacts else (),
+    )
+
+
+PIPELINE = Pipeline(
+    stages=("build", "test", "deploy"),
+    jobs=(
+        _job("compile", "build", artifacts=True),
+        _job("lint", "build"),
+        _job("unit", "test"),
+        _job("slow", "test", needs=("lint",)),
+        _job("pack", "test", needs=(), artifacts=True),
+        _job("ship", "deploy", needs=("slow", "compile")),
+        _job("tell", "deploy", dependencies=("pack",)),
+        _job("alone", "deploy", dependencies=()),
+    ),
+)
+
+
+def _names(*names: str) -> list[str]:
+    return [job.name for job in select(PIPELINE, names).jobs]
+
+
+def test_no_name_means_all_jobs() -> None:
+    assert select(PIPELINE, []) is PIPELINE
+
+
+def test_needs_come_along_and_their_needs_too() -> None:
+    assert _names("ship") == ["compile", "lint", "slow", "ship"]
+
+
+def test_without_needs_the_artifacts_of_earlier_stages_are_needed() -> None:
+    assert _names("unit") == ["compile", "unit"]
+
+
+def test_dependencies_are_needed_and_nothing_else() -> None:
+    assert _names("tell") == ["pack", "tell"]
+    assert _names("alone") == ["alone"]
+
+
+def test_stages_without_a_job_disappear() -> None:
+    assert select(PIPELINE, ["slow"]).stages == ("build", "test")
+
+
+def test_an_unknown_name_is_answered_with_the_likely_one() -> None:
+    with pytest.raises(UsageError, match="no job 'compil'") as caught:
+        select(PIPELINE, ["compil"])
+    assert caught.value.hint == "did you mean compile?"
+
+
+def test_an_unknown_name_is_answered_with_all_names() -> None:
+    with pytest.raises(UsageError) as caught:
+        select(PIPELINE, ["zzz"])
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("the jobs are: compile, lint, unit")

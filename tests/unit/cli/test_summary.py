@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+
+from podlane.cli.summary import JobSummary, document, lines
+from tests.unit.cli.terminal import stream
+
+GREEN = JobSummary(
+    name="root", stage="one", status="success", failure_reason=None, exit_code=0,
+    duration_seconds=1.23456, image="alpine", trace=b"ok\n",
+)  # fmt: skip
+RED = JobSummary(
+    name="bad", stage="two", status="failed", failure_reason="script_failure", exit_code=3,
+    duration_seconds=75, image="debian", trace=b"".join(b"line %d\n" % n for n in range(20)),
+)  # fmt: skip
+UNSTARTED = JobSummary(
+    name="later", stage="three", status="skipped", failure_reason=None, exit_code=None,
+    duration_seconds=None, image="", trace=b"",
+)  # fmt: skip
+
+
+def test_the_document_has_the_promised_shape() -> None:
+    shown = document("failed", 76.5, [GREEN, UNSTARTED])
+    assert json.loads(json.dumps(shown)) == {
+        "pipeline": {"status": "failed", "duration_seconds": 76.5},
+        "jobs": [
+            {
+                "name": "root",
+                "stage": "one",
+                "status": "success",
+                "failure_reason": None,
+                "exit_code": 0,
+                "duration_seconds": 1.235,
+                "image": "alpine",
+                "trace": "ok\n",
+            },
+            {
+                "name": "later",
+                "stage": "three",
+                "status": "skipped",
+                "failure_reason": None,
+                "exit_code": None,
+                "duration_seconds": None,
+                "image": "",
+                "trace": "",
+            },
+        ],
+    }
+
+
+def test_the_table_lists_every_job() -> None:
+    out, _ = stream(terminal=False)
+    assert lines(out, "success", 2, [GREEN, UNSTARTED]) == [
+        "",
+        "JOB    STAGE  STATUS   DURATION  IMAGE",
+        "root   one    success  1.2 s     alpine",
+        "later  three  skipped",
+        "",
+        "pipeline success in 2.0 s",
+    ]
+
+
+def test_a_failure_is_shown_with_its_reason_and_last_lines() -> None:
+    out, _ = stream(terminal=False)
+    shown = lines(out, "failed", 80, [RED])
+    assert shown[1] == "job bad failed: script_failure, exit code 3; its last lines:"
+    assert shown[2:12] == [f"  line {n}" for n in range(10, 20)]
