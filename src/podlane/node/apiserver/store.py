@@ -206,10 +206,12 @@ class Store:
         """Return a watch: changes after version ``since``, or (None or 0) all objects as ADDED first.
 
         Raises:
-            errors.GoneError: history does not reach back to ``since``.
+            errors.GoneError: history does not reach ``since``.
         """
         history = self._history[resource]
         if since:
+            if since > self._version:  # a version of another store: the node has started anew
+                raise errors.expired(since, self._version)
             history.after(since)
             return Watch(history, [], since, namespace or "")
         now = self.list(resource, namespace)
