@@ -1,0 +1,149 @@
+"""crun and runc by their command line. See ``base`` for the contract."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from anyio import to_thread
+
+from podlane.kit.errors import PermanentError
+from podlane.kit.names import random_suffix
+from podlane.kit.tasks import closing
+from podlane.node.runtime import process
+from podlane.node.runtime.base import ContainerHandle, ExecHandle, StartError
+from podlane.node.runtime.process import Process, Stdio
+
+_KILL_SECONDS = 10.0
+
+
+class OciRuntime:
+    """One OCI runtime program. ``limits`` False: it keeps its hands off control groups."""
+
+    def __init__(self, program: str, *, limits: bool = True) -> None:
+        self.name = Path(program).name
+        self._program = program
+        self._limits = limits
+
+    async def create(
+        self, handle: ContainerHandle, bundle: Path, stdio: Stdio, console: Path | None = None
+    ) -> Process:
+        """Make the container's first process, stopped just before its command."""
+        log, pid_file = bundle / "runtime.log", bundle / "pid"
+        argv = [*self._head(handle, log), "create", "--bundle", str(bundle)]
+        argv += ["--pid-file", str(pid_file)]
+        if console is not None:
+            argv += ["--console-socket", str(console)]
+        exit_code = await process.run([*argv, handle.id], stdio)
+        if exit_code != 0:
+            raise StartError(await to_thread.run_sync(_complaint, log, self.name, exit_code))
+        return Process(int(await to_thread.run_sync(pid_file.read_text)))
+
+    async def start(self, handle: ContainerHandle) -> None:
+        """Let it execute the command."""
+        log = handle.state / f"{handle.id}.start.log"
+        exit_code = await process.run([*self._head(handle, log), "start", handle.id])
+        if exit_code != 0:
+            raise StartError(await to_thread.run_sync(_complaint, log, self.name, exit_code))
+
+    @asynccontextmanager
+    async def exec(
+        self,
+        handle: ContainerHandle,
+        command: Sequence[str],
+        stdio: Stdio,
+        console: Path | None = None,
+    ) -> AsyncIterator[ExecHandle]:
+        """Run a further command; leaving the context kills it if it still runs."""
+        pid_file = handle.state / f"exec-{random_suffix()}"
+        argv = [self._program, "--root", str(handle.state), *self._manager(), "exec"]
+        argv += ["--pid-file", str(pid_file)]
+        if console is not None:
+            argv += ["--tty", "--console-socket", str(console)]
+        running = _Exec(await process.spawn([*argv, handle.id, *command], stdio), pid_file)
+        try:
+            yield running
+        finally:
+            with closing(_KILL_SECONDS):
+                await running.finish()
+
+    def _head(self, handle: ContainerHandle, log: Path) -> list[str]:
+        head = [self._program, "--root", str(handle.state), "--log", str(log)]
+        return [*head, *self._manager()]
+
+    def _manager(self) -> list[str]:
+        if self._limits or self.name != "crun":
+            return []
+        return ["--cgroup-manager=disabled"]
+
+
+class _Exec:
+    """The runtime's process that waits for the command, and the command's own."""
+
+    def __init__(self, monitor: Process, pid_file: Path) -> None:
+        self._monitor = monitor
+        self._pid_file = pid_file
+
+    async def wait(self) -> int:
+        """Return the exit code."""
+        return await self._monitor.wait()
+
+    def kill(self) -> None:
+        """Kill the command; the monitor then ends by itself."""
+        if self._monitor.exit_code is not None:
+            return
+        with suppress(OSError, ValueError):
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            return
+        self._monitor.signal(signal.SIGKILL)
+
+    async def finish(self) -> None:
+        """Kill what still runs, and await it."""
+        if self._monitor.exit_code is None:
+            await to_thread.run_sync(self.kill)
+            await self._monitor.wait()
+        self._monitor.close()
+        await to_thread.run_sync(lambda: self._pid_file.unlink(missing_ok=True))
+
+
+def find_program(wanted: str) -> str:
+    """Return the path of the runtime: the wanted one, or crun before runc for ``auto``.
+
+    Raises:
+        PermanentError: it is not installed.
+    """
+    for name in ("crun", "runc") if wanted == "auto" else (wanted,):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    what = "no container runtime (crun or runc)" if wanted == "auto" else f"no {wanted}"
+    raise PermanentError(
+        f"there is {what} on this machine, so containers cannot be started",
+        hint="install one, for example with: apt-get install --no-install-recommends crun",
+    )
+
+
+def _complaint(log: Path, name: str, exit_code: int) -> str:
+    """Return what the runtime wrote, without its stamps."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    lines = [_message(line) for line in text.splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(lines)) or f"{name} ended with exit code {exit_code}"
+
+
+def _message(line: str) -> str:
+    """Take the message out of ``time="…" level=error msg="…"`` (runc) or ``STAMP: text`` (crun)."""
+    _, found, rest = line.partition('msg="')
+    if found:
+        return rest.rpartition('"')[0].replace('\\"', '"')
+    stamp, found, rest = line.partition(": ")
+    return rest if found and stamp[:2].isdigit() and "T" in stamp else line
