@@ -1,0 +1,122 @@
+"""Kill -9 in the middle: after the next start nothing of the dead processes remains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import (
+    Cluster,
+    Project,
+    Run,
+    mounts_below,
+    podlane,
+    processes_of,
+    start,
+)
+
+pytestmark = pytest.mark.e2e
+
+MARK = "podlane-crash-test-8471"
+SLOW = f"""
+slow:
+  image: alpine
+  variables:
+    MARK: {MARK}
+  script: [echo started, sleep 300]
+"""
+GREEN = """
+job:
+  image: alpine
+  script: ["true"]
+"""
+
+
+def _until_started(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip() == "slow | started":
+            return
+    pytest.fail("the job did not start")
+
+
+def _only_own_node(cluster: Cluster) -> None:
+    if not cluster.own:
+        pytest.skip("kills the embedded node")
+
+
+def test_a_killed_run_with_a_private_node_is_cleaned_up_by_the_next(
+    project: Project, cluster: Cluster, tmp_path: Path
+) -> None:
+    _only_own_node(cluster)
+    data = tmp_path / "data"
+    env = {"PODLANE_DATA_DIR": str(data), "KUBECONFIG": str(tmp_path / "none")}
+    _share_images(data)
+    with start("run", "--format", "json", cwd=project(SLOW), env=env) as process:
+        _until_started(process)
+        process.kill()
+        process.communicate()
+    ran = podlane("run", "--format", "json", cwd=project(GREEN), env=env)
+    assert ran.code == 0, ran
+    assert not processes_of(MARK)
+    assert not mounts_below(data)
+    assert not list((data / "run").iterdir())
+    assert not _cgroups_of(data)
+
+
+def test_a_killed_node_is_cleaned_up_by_the_next(
+    project: Project, cluster: Cluster, tmp_path: Path
+) -> None:
+    _only_own_node(cluster)
+    state = tmp_path / "node"
+    assert podlane("node", "start", "--state-dir", state).code == 0
+    kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
+    args = ("run", "--kubeconfig", kubeconfig, "--format", "json")
+    with start(*args, cwd=project(SLOW)) as process:
+        _until_started(process)
+        shown = podlane("node", "status", "--state-dir", state, "--format", "json")
+        os.kill(int(shown.document["pid"]), signal.SIGKILL)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, (out, err)
+    assert "Traceback" not in err
+    assert podlane("node", "start", "--state-dir", state).code == 0
+    try:
+        assert not processes_of(MARK)
+        kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
+        ran = podlane("run", "--kubeconfig", kubeconfig, "--format", "json", cwd=project(GREEN))
+        assert ran.code == 0, ran
+    finally:
+        assert podlane("node", "stop", "--state-dir", state).code == 0
+    assert not mounts_below(state)
+
+
+def test_the_pods_of_a_killed_run_are_removed_by_the_next(
+    project: Project, run: Run, cluster: Cluster
+) -> None:
+    args = ("run", "--kubeconfig", cluster.kubeconfig, "--format", "json")
+    with start(*args, cwd=project(SLOW)) as process:
+        _until_started(process)
+        process.kill()
+        process.communicate()
+    ran = run(project(GREEN))
+    assert ran.code == 0, ran
+    if cluster.state_dir is not None:
+        status = podlane("node", "status", "--state-dir", cluster.state_dir, "--format", "json")
+        assert status.document["pods"] == 0, status
+
+
+def _share_images(data: Path) -> None:
+    """Let another data directory use the images that are there, without building them again."""
+    images = Path(os.environ.get("PODLANE_DATA_DIR", "/var/lib/podlane")) / "images"
+    data.mkdir(parents=True)
+    if images.exists():
+        shutil.copytree(images, data / "images", symlinks=True)
+
+
+def _cgroups_of(data: Path) -> list[Path]:
+    return [path for path in Path("/sys/fs/cgroup").rglob(f"*{data.parent.name}*") if path.is_dir()]
