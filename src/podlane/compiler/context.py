@@ -1,0 +1,116 @@
+"""What the compiler is told from outside: files through a ``Fetcher``, facts as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from podlane.model.job import Variable
+
+
+class FetchError(Exception):
+    """A file could not be had; the message is GitLab's sentence where it has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file that is not in the project: what ``include`` asks a fetcher for.
+
+    ``kind`` is ``remote`` (``location`` a URL), ``project`` (``location`` the project's path, with
+    ``file`` and ``ref``), ``template`` (``location`` its name) or ``component`` (its whole address).
+    """
+
+    kind: str
+    location: str
+    file: str = ""
+    ref: str = ""
+
+
+class Fetcher(Protocol):
+    """Where files come from. The compiler does no I/O of its own."""
+
+    def read_local(self, path: str) -> bytes | str | None:
+        """Return the file at ``path`` (relative to the project's root), or None if there is none."""
+        ...
+
+    def list_files(self) -> Sequence[str]:
+        """Return the paths of the commit's files, for globs and ``rules:exists``."""
+        ...
+
+    def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
+        """Return the files that changed (since ``compare_to``); None when that is not known.
+
+        Raises:
+            FetchError: ``compare_to`` is not a ref.
+        """
+        ...
+
+    def read_remote(self, file: RemoteFile) -> bytes | str:
+        """Return a file from elsewhere.
+
+        Raises:
+            FetchError: it cannot be had, with the sentence for the user.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFetcher:
+    """Files as values: tests, and whatever else already has them in memory."""
+
+    files: Mapping[str, str | bytes]
+    changes: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
+    remotes: Mapping[str, str | bytes] = field(default_factory=dict)
+
+    def read_local(self, path: str) -> bytes | str | None:
+        """Return the file's content."""
+        return self.files.get(path)
+
+    def list_files(self) -> Sequence[str]:
+        """Return the paths of all files."""
+        return sorted(self.files)
+
+    def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
+        """Return the changes given for ``compare_to``."""
+        if compare_to is not None and compare_to not in self.changes:
+            raise FetchError("rules:changes:compare_to is not a valid ref")
+        return self.changes.get(compare_to)
+
+    def read_remote(self, file: RemoteFile) -> bytes | str:
+        """Return the file given for its address: location, and ``@ref:file`` for a project's."""
+        address = file.location
+        if file.kind == "project":
+            address += f"@{file.ref or 'HEAD'}:{file.file}"
+        if address not in self.remotes:
+            raise FetchError(offline_sentence(file))
+        return self.remotes[address]
+
+
+def offline_sentence(file: RemoteFile) -> str:
+    """Return why a file from elsewhere is not available, for fetchers without a network."""
+    return (
+        f"include:{file.kind} `{file.location}` is not in the project and cannot be fetched offline; "
+        "fetch it first, or copy the file into the project and use include:local"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The facts a pipeline is compiled for.
+
+    ``predefined`` are GitLab's own variables (lowest precedence), ``project`` the project's, group's
+    and instance's, ``given`` the pipeline's own (``--variable``; highest precedence). ``source`` is
+    ``CI_PIPELINE_SOURCE``; ``ref`` a branch or tag name.
+    """
+
+    predefined: Mapping[str, str] = field(default_factory=dict)
+    project: tuple[Variable, ...] = ()
+    given: tuple[Variable, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    source: str = "push"
+    ref: str = "main"
+    tag: bool = False
+    sha: str = ""
+    server_host: str = "gitlab.com"
+    project_path: str = ""

@@ -1,0 +1,121 @@
+"""Where the passes put what they find, worded as GitLab words it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from podlane.compiler.source import Map, Mark, Node, place
+from podlane.kit.diagnostics import Diagnostic, Place, Severity
+
+
+@dataclass(slots=True)
+class Findings:
+    """All diagnostics of one compilation, in order, each once."""
+
+    file: str
+    found: list[Diagnostic] = field(default_factory=list)
+    unsupported: list[Diagnostic] = field(default_factory=list)
+
+    def error(self, code: str, message: str, mark: Mark | None, hint: str | None = None) -> None:
+        """Add an error."""
+        self._add(Diagnostic(code=code, message=message, place=self._place(mark), hint=hint))
+
+    def warning(self, code: str, message: str, mark: Mark | None, hint: str | None = None) -> None:
+        """Add a warning."""
+        self._add(
+            Diagnostic(
+                code=code,
+                message=message,
+                place=self._place(mark),
+                severity=Severity.WARNING,
+                hint=hint,
+            )
+        )
+
+    def refuse(self, keyword: str, reason: str, mark: Mark | None, hint: str | None = None) -> None:
+        """Note a keyword that is valid but cannot be honoured; it is never ignored silently."""
+        finding = Diagnostic(
+            code="unsupported",
+            message=f"`{keyword}` is not supported: {reason}",
+            place=self._place(mark),
+            hint=hint,
+        )
+        if finding not in self.unsupported:
+            self.unsupported.append(finding)
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """Return everything in the order of the files."""
+        return tuple(
+            sorted(
+                (*self.found, *self.unsupported),
+                key=lambda d: (
+                    d.place.file != self.file,
+                    d.place.file,
+                    d.place.line,
+                    d.place.column,
+                ),
+            )
+        )
+
+    def _place(self, mark: Mark | None) -> Place:
+        return place(mark, self.file)
+
+    def _add(self, finding: Diagnostic) -> None:
+        if finding not in self.found:
+            self.found.append(finding)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One value of the configuration under a check: where it is in the tree, and in the file.
+
+    ``path`` is GitLab's location, ``("jobs", "rspec", "artifacts")``.
+    """
+
+    findings: Findings
+    path: tuple[str, ...]
+    value: Node
+    mark: Mark | None
+
+    def error(
+        self,
+        text: str,
+        *,
+        attribute: str = "config",
+        mark: Mark | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Report ``<location> <attribute> <text>``, lower-cased as GitLab does."""
+        message = f"{':'.join(self.path)} {attribute} {text}".lower()
+        self.findings.error("config", message, mark or self.mark, hint)
+
+    def refuse(self, reason: str, hint: str | None = None) -> None:
+        """Note that this keyword is valid but cannot be honoured."""
+        self.findings.refuse(":".join(self.path), reason, self.mark, hint)
+
+    def child(self, key: str, *, name: str | None = None) -> Entry:
+        """Return the entry of ``key``, whose value must be a mapping's."""
+        value = self.value
+        assert isinstance(value, Map)
+        return Entry(self.findings, (*self.path, name or key), value.get(key), value.value_at(key))
+
+    def known_keys(self, allowed: Sequence[str]) -> bool:
+        """Report keys that are not in ``allowed``."""
+        value = self.value
+        assert isinstance(value, Map)
+        unknown = [key for key in value if key not in allowed]
+        if not unknown:
+            return True
+        names = ", ".join(str(key) for key in unknown)
+        hint = did_you_mean(str(unknown[0]), allowed)
+        self.error(f"contains unknown keys: {names}", mark=value.key_at(unknown[0]), hint=hint)
+        return False
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the nearest known word, if there is a near one."""
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
+    return f"did you mean `{lowered[near[0]]}`?" if near else None

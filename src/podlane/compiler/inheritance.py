@@ -1,0 +1,77 @@
+"""``extends``: merge a job over the entries it names, depth first, at most ten ancestors."""
+
+from __future__ import annotations
+
+from podlane.compiler.findings import Findings, did_you_mean
+from podlane.compiler.source import Map, Scalar, Seq, deep_merge, text_of
+
+MAX_ANCESTORS = 10
+
+
+class Extender:
+    """Extends every entry of a configuration once; errors name the entry, as GitLab's do."""
+
+    def __init__(self, root: Map, findings: Findings) -> None:
+        self._root = root
+        self._findings = findings
+        self._done: dict[Scalar, tuple[Map, int]] = {}
+
+    def extended(self) -> Map:
+        """Return the configuration with every ``extends`` merged."""
+        new = self._root.copied()
+        for key, value in self._root.items():
+            if isinstance(value, Map) and "extends" in value:
+                new[key] = self._extend(key, value, ())[0]
+        return new
+
+    def _extend(self, key: Scalar, value: Map, ancestors: tuple[Scalar, ...]) -> tuple[Map, int]:
+        """Return the merged map and how many levels of bases it stands on."""
+        if key in self._done:
+            merged, height = self._done[key]
+            if len(ancestors) + height > MAX_ANCESTORS:
+                self._report(key, value, "nesting too deep in `extends`")
+            return merged, height
+        if key in ancestors:
+            self._report(key, value, "circular dependency detected in `extends`")
+            return value, 0
+        if len(ancestors) > MAX_ANCESTORS:
+            self._report(key, value, "nesting too deep in `extends`")
+            return value, 0
+        bases = self._bases(key, value)
+        if not bases:
+            return value, 0
+        height = 0
+        merged = Map(value.at)
+        for name, base in bases:
+            if "extends" in base:
+                base, levels = self._extend(name, base, (*ancestors, key))  # noqa: PLW2901
+                height = max(height, levels)
+            merged = deep_merge(merged, base)
+        merged = deep_merge(merged, value)
+        self._done[key] = merged, height + 1
+        return merged, height + 1
+
+    def _bases(self, key: Scalar, value: Map) -> list[tuple[Scalar, Map]]:
+        named = value["extends"]
+        listed = list(named) if isinstance(named, Seq) else [named]
+        names = [text_of(n) for n in listed if n is None or isinstance(n, (str, int, float))]
+        names = [name for name in names if name]
+        unknown = [name for name in names if name not in self._root]
+        if unknown:
+            hint = did_you_mean(unknown[0], [name for name in self._root if isinstance(name, str)])
+            self._report(key, value, f"unknown keys in `extends` ({', '.join(unknown)})", hint)
+            return []
+        invalid = [name for name in names if not isinstance(self._root[name], Map)]
+        if invalid:
+            self._report(key, value, f"invalid base hashes in `extends` ({', '.join(invalid)})")
+            return []
+        found: list[tuple[Scalar, Map]] = []
+        for name in names:
+            base = self._root[name]
+            if isinstance(base, Map):
+                found.append((name, base))
+        return found
+
+    def _report(self, key: Scalar, value: Map, what: str, hint: str | None = None) -> None:
+        mark = value.value_at("extends")
+        self._findings.error("extends", f"{text_of(key)}: {what}", mark, hint)

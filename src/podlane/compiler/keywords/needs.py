@@ -1,0 +1,96 @@
+"""``needs`` and ``dependencies``: which jobs a job waits for, and whose artifacts it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from podlane.compiler.findings import Entry
+from podlane.compiler.keywords import values
+from podlane.compiler.source import Map, Mark, Node, Seq
+from podlane.model.pipeline import Need
+
+_JOB_KEYS = ("job", "artifacts", "optional", "parallel")
+_PIPELINE_KEYS = ("pipeline", "job", "artifacts")
+_PROJECT_KEYS = ("project", "job", "ref", "artifacts")
+MAX_CROSS_NEEDS = 5
+
+
+def check_needs(entry: Entry) -> None:
+    """Check ``needs``."""
+    value = entry.value
+    if isinstance(value, Map):
+        _check_need(entry, value, entry.mark)
+        return
+    if not isinstance(value, Seq):
+        entry.error("can only be a hash or an array", hint="write it as a list of job names")
+        return
+    for index, item in enumerate(value):
+        _check_need(entry, item, value.item_at(index))
+    for key in ("pipeline", "project"):
+        crossing = [item for item in value if isinstance(item, Map) and key in item]
+        if len(crossing) > MAX_CROSS_NEEDS:
+            entry.error(f"must be less than or equal to {MAX_CROSS_NEEDS}", mark=crossing[-1].at)
+
+
+def _check_need(parent: Entry, item: Node, mark: Mark | None) -> None:
+    entry = Entry(parent.findings, (*parent.path, "need"), item, mark)
+    if isinstance(item, str):
+        if not item.strip():
+            entry.error("can't be blank")
+        return
+    if not isinstance(item, Map) or not item:
+        entry.error(
+            "has an unsupported type", attribute="", hint="a job's name, or a map with `job:`"
+        )
+        return
+    keys: Sequence[str] = _JOB_KEYS
+    required: Sequence[str] = ("job",)
+    if "project" in item:
+        keys, required = _PROJECT_KEYS, ("project", "job", "ref")
+    elif "pipeline" in item:
+        keys, required = _PIPELINE_KEYS, ("pipeline",)
+    if entry.known_keys(keys):
+        _check_fields(entry, item, required)
+    if keys is not _JOB_KEYS:
+        entry.refuse(
+            "jobs of other pipelines and projects cannot be reached without a GitLab server"
+        )
+
+
+def _check_fields(entry: Entry, item: Map, required: Sequence[str]) -> None:
+    for key in required:
+        if item.get(key) is None or item.get(key) == "":
+            entry.error("can't be blank", attribute=key)
+    for key in ("job", "project", "ref", "pipeline"):
+        values.string(entry, key)
+    values.boolean(entry, "artifacts")
+    values.boolean(entry, "optional")
+
+
+def needed_names(value: Node) -> list[str]:
+    """Return the names in a checked ``needs``, of this pipeline's jobs."""
+    return [need.job for need in lower_needs(value) or ()]
+
+
+def lower_needs(value: Node) -> tuple[Need, ...] | None:
+    """Return a checked ``needs`` as the model's; None when the keyword is absent."""
+    if value is None:
+        return None
+    found: list[Need] = []
+    for item in value if isinstance(value, Seq) else [value]:
+        if isinstance(item, str):
+            found.append(Need(job=item))
+        elif isinstance(item, Map) and not ("project" in item or "pipeline" in item):
+            found.append(
+                Need(
+                    job=str(item.get("job")),
+                    artifacts=item.get("artifacts") is not False,
+                    optional=item.get("optional") is True,
+                )
+            )
+    return tuple(found)
+
+
+def check_dependencies(entry: Entry, key: str) -> None:
+    """Check ``dependencies``."""
+    values.string_list(entry, key)
