@@ -1,0 +1,55 @@
+"""``podlane list``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from podlane.cli import output
+from podlane.cli.options import examples, file_option, format_option, variable_option
+
+
+@click.command(name="list", epilog=examples("podlane list", "podlane list --format json"))
+@file_option
+@variable_option
+@format_option
+def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
+    """List the jobs of the pipeline, in the order of its stages."""
+    from podlane.cli import project
+
+    out = output.standard()
+    compilation = project.here(file).compile(variables)
+    if not project.show_findings(out, compilation, refuse=False):
+        return 2
+    pipeline = compilation.pipeline
+    assert pipeline is not None, "a pipeline without errors exists"
+    order = {stage: number for number, stage in enumerate(pipeline.stages)}
+    jobs = sorted(pipeline.jobs, key=lambda job: order[job.stage])
+    if output_format == "json":
+        out.document(
+            [
+                {
+                    "name": job.name,
+                    "stage": job.stage,
+                    "when": str(job.when),
+                    "needs": None if job.needs is None else [need.job for need in job.needs],
+                    "image": job.image.name if job.image else "",
+                }
+                for job in jobs
+            ]
+        )
+        return 0
+    rows = [
+        (
+            job.name,
+            job.stage,
+            str(job.when),
+            "" if job.needs is None else ", ".join(need.job for need in job.needs) or "nothing",
+            job.image.name if job.image else "",
+        )
+        for job in jobs
+    ]
+    for line in output.table(("JOB", "STAGE", "WHEN", "NEEDS", "IMAGE"), rows):
+        out.out.line(line)
+    return 0

@@ -1,0 +1,134 @@
+"""The project directory as the compiler sees it: its files, its branch, and the compiled pipeline."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from podlane.cli.output import Output, Style
+from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.context import Context, FetchError, RemoteFile, offline_sentence
+from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
+from podlane.kit.errors import UsageError
+from podlane.kit.jsonvalue import JsonObject
+from podlane.model.job import Variable
+
+DEFAULT_REF = "main"
+
+
+class ProjectFiles:
+    """Reads from a directory; paths in a configuration are relative to it and stay inside."""
+
+    def __init__(self, root: Path, main_file: Path) -> None:
+        self._root = root
+        self._main_file = str(main_file)
+
+    def read_local(self, path: str) -> bytes | None:
+        """Return the file at ``path``; the main file may lie anywhere.
+
+        Raises:
+            UsageError: it exists and cannot be read, or it lies outside the project.
+        """
+        found = self._root / (path if path == self._main_file else path.lstrip("/"))
+        if path != self._main_file and not found.resolve().is_relative_to(self._root.resolve()):
+            raise UsageError(f"{path} is outside the project directory {self._root}")
+        try:
+            return found.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+    def list_files(self) -> Sequence[str]:
+        """Return the files of the working tree, without what git ignores."""
+        listed = _git(self._root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        if listed is not None:
+            return [name for name in listed.split("\0") if name]
+        files = (path.relative_to(self._root) for path in self._root.rglob("*") if path.is_file())
+        return [str(path) for path in files if path.parts[0] != ".git"]
+
+    def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
+        """Return what changed since ``compare_to``, or what is not committed yet."""
+        changed = _git(self._root, "diff", "-z", "--name-only", compare_to or "HEAD")
+        if changed is None:
+            if compare_to is not None:
+                raise FetchError(f"{compare_to} is not a valid ref")
+            return None
+        return [name for name in changed.split("\0") if name]
+
+    def read_remote(self, file: RemoteFile) -> bytes:
+        """Refuse: nothing is fetched behind the user's back."""
+        raise FetchError(offline_sentence(file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A directory and the main file of its configuration, relative to it where possible."""
+
+    root: Path
+    file: Path
+
+    def compile(self, variables: Sequence[tuple[str, str]]) -> Compilation:
+        """Compile the configuration for a pipeline with these variables."""
+        context = Context(
+            given=tuple(Variable(key=key, value=value) for key, value in variables),
+            ref=self.ref(),
+        )
+        return compile_pipeline(str(self.file), ProjectFiles(self.root, self.file), context)
+
+    def ref(self) -> str:
+        """Return the branch that is checked out; ``main`` outside of a repository."""
+        name = _git(self.root, "symbolic-ref", "-q", "--short", "HEAD")
+        return name.strip() if name else DEFAULT_REF
+
+
+def here(file: Path) -> Project:
+    """Return the project of the current directory."""
+    root = Path.cwd()
+    if file.is_absolute() and file.is_relative_to(root):
+        file = file.relative_to(root)
+    return Project(root=root, file=file)
+
+
+def show_findings(out: Output, compilation: Compilation, *, refuse: bool = True) -> bool:
+    """Print all findings, and return whether the pipeline may be used.
+
+    ``refuse``: what a run cannot honour is an error; otherwise a warning.
+    """
+    refusals = compilation.run_refusals
+    for finding in (*compilation.diagnostics, *refusals):
+        out.note(_painted(out, finding, compilation.sources.get(finding.place.file)))
+    errors = has_errors(compilation.diagnostics) or (refuse and has_errors(refusals))
+    return compilation.pipeline is not None and not errors
+
+
+def finding_document(finding: Diagnostic) -> JsonObject:
+    """Return a finding as JSON."""
+    return {
+        "severity": str(finding.severity),
+        "code": finding.code,
+        "message": finding.message,
+        "file": finding.place.file,
+        "line": finding.place.line,
+        "column": finding.place.column,
+        "hint": finding.hint,
+    }
+
+
+def _painted(out: Output, finding: Diagnostic, source: str | None) -> str:
+    look = Style.RED if finding.severity is Severity.ERROR else Style.YELLOW
+    word = f" {finding.severity}: "
+    return render(finding, source).replace(word, out.err.style(word, look, Style.BOLD), 1)
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints, or None where it fails or is missing."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, check=False, text=True
+        )
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
