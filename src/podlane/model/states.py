@@ -30,6 +30,7 @@ class JobEvent(StrEnum):
 
     ENQUEUE = "enqueue"
     SKIP = "skip"
+    HOLD = "hold"
     OFFER = "offer"
     ACKNOWLEDGE = "acknowledge"
     WITHDRAW = "withdraw"
@@ -43,10 +44,13 @@ class JobEvent(StrEnum):
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.CREATED, JobEvent.ENQUEUE): JobState.PENDING,
     (JobState.CREATED, JobEvent.SKIP): JobState.SKIPPED,
+    (JobState.CREATED, JobEvent.HOLD): JobState.MANUAL,
     (JobState.CREATED, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.CREATED, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELED,
     (JobState.MANUAL, JobEvent.ENQUEUE): JobState.PENDING,
     (JobState.MANUAL, JobEvent.SKIP): JobState.SKIPPED,
     (JobState.MANUAL, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.MANUAL, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELED,
     (JobState.PENDING, JobEvent.OFFER): JobState.OFFERED,
     (JobState.PENDING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.PENDING, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELED,

@@ -1,0 +1,56 @@
+"""GitLab's feature flags: names, defaults, and which value wins (runner-protocol 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from podlane.model.job import Variable
+
+_ON = """
+FF_USE_DIRECT_DOWNLOAD FF_USE_FASTZIP FF_USE_POD_ACTIVE_DEADLINE_SECONDS
+FF_SECRET_RESOLVING_FAILS_IF_MISSING FF_USE_GIT_BUNDLE_URIS FF_USE_DOCKER_AUTOSCALER_DIAL_STDIO
+FF_TIMESTAMPS FF_MASK_ALL_DEFAULT_TOKENS FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY
+FF_USE_ADAPTIVE_REQUEST_CONCURRENCY FF_USE_GITALY_CORRELATION_ID FF_GITLAB_REGISTRY_HELPER_IMAGE
+FF_ENABLE_JOB_INPUTS_INTERPOLATION
+"""
+_OFF = """
+FF_TEST_FEATURE FF_NETWORK_PER_BUILD FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY
+FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR
+FF_ENABLE_BASH_EXIT_CODE_CHECK FF_USE_WINDOWS_LEGACY_PROCESS_STRATEGY FF_USE_WINDOWS_JOB_OBJECT
+FF_USE_LEGACY_BASH_EVAL FF_USE_POWERSHELL_PATH_RESOLVER FF_DISABLE_POWERSHELL_STDIN
+FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL FF_SCRIPT_SECTIONS FF_ENABLE_JOB_CLEANUP
+FF_KUBERNETES_HONOR_ENTRYPOINT FF_POSIXLY_CORRECT_ESCAPES FF_RESOLVE_FULL_TLS_CHAIN
+FF_USE_ADVANCED_POD_SPEC_CONFIGURATION FF_PRINT_POD_EVENTS FF_USE_GIT_NATIVE_CLONE
+FF_USE_DUMB_INIT_WITH_KUBERNETES_EXECUTOR FF_USE_INIT_WITH_DOCKER_EXECUTOR
+FF_LOG_IMAGES_CONFIGURED_FOR_JOB FF_CLEAN_UP_FAILED_CACHE_EXTRACT
+FF_DISABLE_AUTOMATIC_TOKEN_ROTATION FF_USE_LEGACY_GCS_CACHE_ADAPTER
+FF_USE_LEGACY_S3_CACHE_ADAPTER FF_GIT_URLS_WITHOUT_TOKENS FF_WAIT_FOR_POD_TO_BE_REACHABLE
+FF_EXPORT_HIGH_CARDINALITY_METRICS FF_USE_FLEETING_ACQUIRE_HEARTBEATS FF_USE_GIT_PROACTIVE_AUTH
+FF_HASH_CACHE_KEYS FF_USE_JOB_ROUTER FF_SCRIPT_TO_STEP_MIGRATION FF_USE_PARALLEL_CACHE_TRANSFER
+FF_USE_PARALLEL_ARTIFACT_TRANSFER FF_CONCRETE FF_SUSPENDABLE_ENVIRONMENTS
+FF_USE_NATIVE_CONTAINER_STOP
+"""
+DEFAULTS: dict[str, bool] = {
+    **dict.fromkeys(_ON.split(), True),
+    **dict.fromkeys(_OFF.split(), False),
+}
+_TRUE = frozenset({"true", "1"})
+_FALSE = frozenset({"false", "0"})
+
+
+def resolve(
+    configured: Iterable[tuple[str, bool]], variables: Iterable[Variable]
+) -> dict[str, bool]:
+    """Return the value of every flag: configuration, then job variable, then default."""
+    flags = dict(DEFAULTS)
+    for variable in variables:
+        raw = variable.value.lower()
+        if variable.key in flags and raw in _TRUE | _FALSE:
+            flags[variable.key] = raw in _TRUE
+    flags.update((name, value) for name, value in configured if name in flags)
+    return flags
+
+
+def not_default(flags: dict[str, bool]) -> dict[str, bool]:
+    """Return the flags that differ from their defaults, by name: the header line shows them."""
+    return {name: flags[name] for name in sorted(flags) if flags[name] != DEFAULTS[name]}

@@ -1,0 +1,128 @@
+"""Git settings and credentials by environment: no ``git config`` process, nothing on disk, no argv.
+
+``GIT_CONFIG_COUNT`` (git >= 2.31) carries the settings of one process tree. Getting the sources uses
+an HTTP header, which saves the refused first request; the job's own git gets a credential helper
+that reads ``CI_JOB_TOKEN``, so that other credentials of the job still work.
+"""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from podlane.model.job import Job
+from podlane.model.variables import Variables
+from podlane.runner.scripts.context import ScriptContext
+from podlane.runner.scripts.writer import assign
+from podlane.runner.settings import RunnerSettings
+
+JOB_USER = "gitlab-ci-token"
+_HELPER = (
+    '!f() { test "$1" = get && echo username=gitlab-ci-token && echo "password=$CI_JOB_TOKEN"; }; f'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where the sources come from; ``url`` has no credentials in it."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, or nothing for a path."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+    @property
+    def basic(self) -> str:
+        """The credentials as a basic authorization; must be masked like them."""
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+def remote(job: Job, runner: RunnerSettings, variables: Variables) -> Remote:
+    """Return the remote of a job: ``clone_url`` of the configuration, or what GitLab says."""
+    if runner.clone_url and (project := variables.get("CI_PROJECT_PATH")):
+        url = f"{runner.clone_url.rstrip('/')}/{project}.git"
+        return Remote(url=url, username=JOB_USER, password=job.token)
+    parts = urlsplit(job.git_info.repo_url)
+    if parts.scheme not in {"http", "https"} or parts.username is None:
+        return Remote(url=job.git_info.repo_url)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return Remote(
+        url=bare, username=unquote(parts.username), password=unquote(parts.password or "")
+    )
+
+
+def config_exports(context: ScriptContext, settings: list[tuple[str, str]]) -> list[str]:
+    """Return the lines that give git ``settings``, after those that the job's variables give."""
+    if not settings:
+        return []
+    given = context.variables.get("GIT_CONFIG_COUNT")
+    first = int(given) if given.isascii() and given.isdigit() else 0
+    lines = [assign("GIT_CONFIG_COUNT", str(first + len(settings)))]
+    for number, (key, value) in enumerate(settings, start=first):
+        lines += [
+            assign(f"GIT_CONFIG_KEY_{number}", key),
+            assign(f"GIT_CONFIG_VALUE_{number}", value),
+        ]
+    return lines
+
+
+def common_settings(context: ScriptContext, origin: str) -> list[tuple[str, str]]:
+    """Return what both the helper's and the job's git need: trust in the directory and in TLS."""
+    settings: list[tuple[str, str]] = []
+    if context.runner.safe_directory_checkout:
+        settings.append(("safe.directory", context.project_dir))
+    if origin:
+        settings += [
+            (f"http.{origin}.{key}", context.variables.get(name))
+            for key, name in (
+                ("sslCAInfo", "CI_SERVER_TLS_CA_FILE"),
+                ("sslCert", "CI_SERVER_TLS_CERT_FILE"),
+                ("sslKey", "CI_SERVER_TLS_KEY_FILE"),
+            )
+            if name in context.variables
+        ]
+    return settings
+
+
+def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, str]]:
+    """Return the settings for getting the sources."""
+    settings = [
+        ("init.defaultBranch", "none"),
+        ("fetch.recurseSubmodules", "false"),
+        ("submodule.recurse", "false"),
+        ("credential.interactive", "never"),
+        ("gc.auto", "0"),
+        ("maintenance.auto", "false"),
+        ("http.userAgent", f"gitlab-runner {context.version} linux/amd64"),
+        *common_settings(context, source.origin),
+    ]
+    if source.username and source.origin:
+        header = f"Authorization: Basic {source.basic}"
+        settings.append((f"http.{source.origin}/.extraHeader", header))
+    if context.variables.flag("GIT_SUBMODULE_FORCE_HTTPS") and source.origin:
+        host = urlsplit(source.url).hostname or ""
+        rule = f"url.{source.origin}/.insteadOf"
+        settings += [(rule, f"git@{host}:"), (rule, f"ssh://git@{host}/")]
+    return settings
+
+
+def job_exports(context: ScriptContext) -> list[str]:
+    """Return the lines with which the job's own git works in the project directory."""
+    source = remote(context.job, context.runner, context.variables)
+    settings = common_settings(context, source.origin)
+    if source.username == JOB_USER and source.origin and "CI_JOB_TOKEN" in context.variables:
+        settings.append((f"credential.{source.origin}.helper", _HELPER))
+    return config_exports(context, settings)
+
+
+def inside(directory: str, base: str) -> bool:
+    """Whether ``directory`` lies below ``base``, links aside."""
+    path, root = posixpath.normpath(directory), posixpath.normpath(base)
+    return path.startswith(root.rstrip("/") + "/")
