@@ -130,7 +130,7 @@ def test_without_the_init_container_a_non_root_job_fails_at_once_and_explains(
   name = "test-only"
   executor = "kubernetes"
   [runners.kubernetes]
-    init_permissions_container_disabled = true
+    unsafe_skip_init_permissions = true
 """)
     ran = run(
         project("""
@@ -146,7 +146,7 @@ def test_without_the_init_container_a_non_root_job_fails_at_once_and_explains(
     assert job["status"] == "failed"
     assert job["duration_seconds"] < 15
     trace = job["trace"]
-    assert "init_permissions_container_disabled" in trace, ran
+    assert "unsafe_skip_init_permissions" in trace, ran
     for fact in ("owner", "mode", "uid"):
         assert fact in trace.lower(), (fact, ran)
 

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import json
 
-from podlane.cli.summary import JobSummary, document, lines
+from podlane.cli.summary import document, lines
+from podlane.coordinator.events import JobResult
 from tests.unit.cli.terminal import stream
 
-GREEN = JobSummary(
+GREEN = JobResult(
     name="root", stage="one", status="success", failure_reason=None, exit_code=0,
-    duration_seconds=1.23456, image="alpine", trace=b"ok\n",
+    duration_seconds=1.23456, image="alpine", trace="ok\n",
 )  # fmt: skip
-RED = JobSummary(
+RED = JobResult(
     name="bad", stage="two", status="failed", failure_reason="script_failure", exit_code=3,
-    duration_seconds=75, image="debian", trace=b"".join(b"line %d\n" % n for n in range(20)),
+    duration_seconds=75, image="debian", trace="".join(f"line {n}\n" for n in range(20)),
 )  # fmt: skip
-UNSTARTED = JobSummary(
+UNSTARTED = JobResult(
     name="later", stage="three", status="skipped", failure_reason=None, exit_code=None,
-    duration_seconds=None, image="", trace=b"",
+    duration_seconds=0, image="", trace="",
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def test_the_document_has_the_promised_shape() -> None:
                 "status": "skipped",
                 "failure_reason": None,
                 "exit_code": None,
-                "duration_seconds": None,
+                "duration_seconds": 0,
                 "image": "",
                 "trace": "",
             },
