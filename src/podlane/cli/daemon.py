@@ -23,6 +23,7 @@ from podlane.kit.errors import PermanentError, PodlaneError, UsageError
 READY_FD = "PODLANE_READY_FD"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+BAD_USAGE = 2
 _LOG_LINES = 15
 
 
@@ -86,17 +87,16 @@ def start(state_dir: Path, command: Sequence[str]) -> Daemon:
                 cwd="/",
                 start_new_session=True,
                 pass_fds=[send],
-                env=os.environ | {READY_FD: str(send)},
+                env=os.environ | {READY_FD: str(send), "NO_COLOR": "1"},
             )
     finally:
         os.close(send)
     answer = _read_line(receive, START_SECONDS)
-    if answer is None:
-        _end(process.pid, signal.SIGTERM, STOP_SECONDS)
-    if not answer:
-        problem = "did not get ready in time" if answer is None else "did not start"
-        raise PermanentError(f"the daemon {problem}:\n{_tail(files.log)}", hint=f"see {files.log}")
-    return msgspec.json.decode(answer, type=Daemon)
+    if answer:
+        return msgspec.json.decode(answer, type=Daemon)
+    if answer is None and not _end(process.pid, signal.SIGTERM, STOP_SECONDS):
+        process.kill()
+    raise _failure(files.log, process.wait())
 
 
 def stop(state_dir: Path) -> bool:
@@ -170,6 +170,19 @@ def _end(pid: int, number: signal.Signals, deadline_seconds: float) -> bool:
     finally:
         os.close(pidfd)
     return bool(readable)
+
+
+def _failure(log: Path, code: int) -> PodlaneError:
+    """Return the error that the daemon told in its log, or one that shows the log's end."""
+    text = _tail(log)
+    kind = UsageError if code == BAD_USAGE else PermanentError
+    said = [
+        line.strip() for line in text.splitlines() if line.startswith(("  error: ", "    hint: "))
+    ]
+    if said and said[0].startswith("error: "):
+        hint = said[1].removeprefix("hint: ") if len(said) > 1 else None
+        return kind(said[0].removeprefix("error: "), hint=hint)
+    return kind(f"the daemon did not start (exit code {code}):\n{text}", hint=f"its log: {log}")
 
 
 def _tail(log: Path) -> str:

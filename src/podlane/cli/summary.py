@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from podlane.cli.output import Stream, Style, table
 from podlane.cli.tracelines import TraceLines
+from podlane.coordinator.events import JobResult
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.units import human_seconds
 
@@ -18,22 +18,7 @@ _LOOKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSummary:
-    """How a job ended. ``duration_seconds`` None: it never started."""
-
-    name: str
-    stage: str
-    status: str
-    failure_reason: str | None
-    exit_code: int | None
-    duration_seconds: float | None
-    image: str
-    trace: bytes
-    allowed_to_fail: bool = False
-
-
-def document(status: str, duration_seconds: float, jobs: Sequence[JobSummary]) -> JsonObject:
+def document(status: str, duration_seconds: float, jobs: Sequence[JobResult]) -> JsonObject:
     """Return the document of ``podlane run --format json``."""
     return {
         "pipeline": {"status": status, "duration_seconds": round(duration_seconds, 3)},
@@ -44,11 +29,9 @@ def document(status: str, duration_seconds: float, jobs: Sequence[JobSummary]) -
                 "status": job.status,
                 "failure_reason": job.failure_reason,
                 "exit_code": job.exit_code,
-                "duration_seconds": (
-                    None if job.duration_seconds is None else round(job.duration_seconds, 3)
-                ),
+                "duration_seconds": round(job.duration_seconds, 3),
                 "image": job.image,
-                "trace": job.trace.decode("utf-8", "replace"),
+                "trace": job.trace,
             }
             for job in jobs
         ],
@@ -56,7 +39,7 @@ def document(status: str, duration_seconds: float, jobs: Sequence[JobSummary]) -
 
 
 def lines(
-    stream: Stream, status: str, duration_seconds: float, jobs: Sequence[JobSummary]
+    stream: Stream, status: str, duration_seconds: float, jobs: Sequence[JobResult]
 ) -> list[str]:
     """Return the summary for people: failures with their last lines, then the table."""
     failures = [line for job in jobs if job.status == "failed" for line in _failure(stream, job)]
@@ -65,7 +48,7 @@ def lines(
             job.name,
             job.stage,
             f"{job.status} (allowed)" if _forgiven(job) else job.status,
-            "" if job.duration_seconds is None else human_seconds(job.duration_seconds),
+            human_seconds(job.duration_seconds) if job.duration_seconds else "",
             job.image,
         )
         for job in jobs
@@ -85,17 +68,17 @@ def lines(
     ]
 
 
-def _forgiven(job: JobSummary) -> bool:
-    return job.allowed_to_fail and job.status == "failed"
+def _forgiven(job: JobResult) -> bool:
+    return job.allow_failure and job.status == "failed"
 
 
-def _failure(stream: Stream, job: JobSummary) -> list[str]:
+def _failure(stream: Stream, job: JobResult) -> list[str]:
     reason = job.failure_reason or "unknown_failure"
     code = "" if job.exit_code is None else f", exit code {job.exit_code}"
-    allowed = ", allowed to fail" if job.allowed_to_fail else ""
+    allowed = ", allowed to fail" if job.allow_failure else ""
     head = f"job {job.name} failed: {reason}{code}{allowed}; its last lines:"
     reader = TraceLines(color=stream.color)
-    shown = [line for line in (*reader.feed(job.trace), *reader.finish()) if line.strip()]
+    shown = [line for line in (*reader.feed(job.trace.encode()), *reader.finish()) if line.strip()]
     return [
         "",
         stream.style(head, Style.RED, Style.BOLD),

@@ -1,0 +1,51 @@
+"""The runner's settings for ``podlane run``: the user's ``config.toml``, pointed at our coordinator."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from podlane.kit.jsonvalue import JsonObject, obj
+from podlane.runner.settings import GlobalSettings, RunnerSettings
+
+HOST_PORTS = "podlane.dev/host-ports"
+LEAST_JOBS = 4
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The coordinator as pods see it, and what kind of cluster the pods are in."""
+
+    url: str
+    token: str
+    embedded: bool
+    concurrent: int | None = None
+
+
+def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
+    """Return settings with one runner, the first of ``loaded`` or a plain one, for ``target``."""
+    base = loaded or GlobalSettings(runners=(), concurrent=max(LEAST_JOBS, os.cpu_count() or 1))
+    runner = base.runners[0] if base.runners else RunnerSettings(url="", token="")
+    runner = replace(
+        runner,
+        url=target.url,
+        token=target.token,
+        name=runner.name or "podlane run",
+        limit=0,
+        request_concurrency=max(runner.request_concurrency, 1),
+        executor_table=_executor_table(runner.executor_table, target),
+    )
+    return replace(base, runners=(runner,), concurrent=target.concurrent or base.concurrent)
+
+
+def _executor_table(table: JsonObject, target: Target) -> JsonObject:
+    made = dict(table)
+    address = urlsplit(target.url)
+    if address.hostname in _LOOPBACK:
+        # Pods of our node reach this machine through this port; elsewhere it has no effect.
+        made["pod_annotations"] = {**obj(made, "pod_annotations"), HOST_PORTS: str(address.port)}
+    if target.embedded:
+        made.setdefault("pull_policy", "if-not-present")
+    return made
