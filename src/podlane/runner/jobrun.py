@@ -1,0 +1,167 @@
+"""One job, from the moment it was handed out until its result is delivered. Read this first.
+
+    acknowledge ─▶ plan ─▶ environment.run ─▶ last lines ─▶ deliver trace and result
+         │           │            ▲
+         ▼           ▼            │ cancel: the script stops, after_script and uploads still run
+       dropped    refused         │ abort, interruption, timeout: everything stops
+
+The reporter runs beside all of it. Whatever happens, the environment is left, and with it all that
+it made, before the result is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+
+import anyio
+
+from podlane.executors.base import Environment, Executor
+from podlane.gitlab.answers import UpdateOutcome
+from podlane.kit import log
+from podlane.kit.backoff import Random
+from podlane.kit.clock import Clock
+from podlane.kit.errors import PodlaneError
+from podlane.model.job import Job
+from podlane.model.masking import Masker
+from podlane.model.outcome import JobOutcome
+from podlane.runner import feature_flags
+from podlane.runner import outcome as outcomes
+from podlane.runner.job_variables import Manager
+from podlane.runner.outcome import Stop
+from podlane.runner.plan import JobPlan, make_plan
+from podlane.runner.reporter import JobApi, Orders, Reporter
+from podlane.runner.settings import RunnerSettings
+from podlane.runner.trace_buffer import TraceBuffer
+from podlane.runner.tracelog import TraceLog
+
+_logger = logging.getLogger(__name__)
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What every job of one runner shares. ``interrupted``: the manager has to go."""
+
+    runner: RunnerSettings
+    manager: Manager
+    executor: Executor
+    api: JobApi
+    clock: Clock
+    random: Random
+    interrupted: anyio.Event = field(default_factory=anyio.Event)
+    farewell_seconds: float = 30.0
+
+
+class JobRun:
+    """The run of one job."""
+
+    def __init__(self, job: Job, place: Workplace, *, concurrent_id: int = 0) -> None:
+        self._job = job
+        self._place = place
+        self._concurrent_id = concurrent_id
+        self._buffer = TraceBuffer(limit_bytes=place.runner.output_limit_kib * KIB)
+        self._reporter = Reporter(
+            place.api, job, self._buffer,
+            random=place.random, final_tries=place.runner.final_update_tries,
+        )  # fmt: skip
+        self._log = TraceLog(
+            self._buffer, with_sections=job.features.trace_sections, grew=self._reporter.grew
+        )
+        self._scope = anyio.CancelScope()
+        self._stop: Stop | None = None
+        self._environment: Environment | None = None
+
+    async def run(self) -> JobOutcome | None:
+        """Run the job and deliver its result; None when the coordinator has given it up before."""
+        with log.fields(job=self._job.id, project=self._job.job_info.project_id):
+            try:
+                answer = await self._reporter.acknowledge()
+                if answer.outcome is UpdateOutcome.ABORT:
+                    log.event(_logger, logging.INFO, "job_dropped", reason=answer.message)
+                    return None
+                return await self._run_and_report(canceled=answer.cancel_requested)
+            finally:
+                self._buffer.close()
+
+    async def _run_and_report(self, *, canceled: bool) -> JobOutcome:
+        log.event(_logger, logging.INFO, "job_started", job_name=self._job.job_info.name)
+        async with anyio.create_task_group() as group:
+            orders = Orders(cancel=self._cancel, abort=lambda: self._end_with(Stop.ABORTED))
+            group.start_soon(self._reporter.run, orders)
+            before = outcomes.of_stop(Stop.CANCELED, self._job) if canceled else None
+            outcome = before or await self._execute()
+            await self._log.finish(outcome, at=self._place.clock.now())
+            self._reporter.close()
+        log.event(_logger, logging.INFO, "job_finished", reason=outcome.reason or "none")
+        if self._stop is Stop.ABORTED:
+            return outcome
+        patience = self._place.farewell_seconds if self._place.interrupted.is_set() else math.inf
+        with anyio.move_on_after(patience):
+            told = await self._reporter.finish(outcome)
+            if not told.delivered:
+                log.event(_logger, logging.ERROR, "result_not_delivered", reason=told.message)
+        return outcome
+
+    async def _execute(self) -> JobOutcome:
+        """Run the job in an environment, until it ends or is stopped from outside."""
+        outcome: JobOutcome | None = None
+        with self._scope, anyio.move_on_after(self._job.timeout_seconds) as limit:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch_interruption)
+                outcome = await self._in_environment()
+                group.cancel_scope.cancel()
+        if outcome is not None:
+            return outcome
+        stop = self._stop or (Stop.TIMED_OUT if limit.cancelled_caught else Stop.INTERRUPTED)
+        return outcomes.of_stop(stop, self._job)
+
+    async def _in_environment(self) -> JobOutcome:
+        place = self._place
+        try:
+            flags = feature_flags.resolve(place.runner.feature_flags, self._job.variables)
+            await self._log.header(place.runner, place.manager, flags)
+            plan = make_plan(
+                self._job, place.runner, place.manager, concurrent_id=self._concurrent_id
+            )
+            await self._prepare_trace(plan)
+            async with place.executor.environment(plan.execution) as environment:
+                self._environment = environment
+                return await environment.run(self._log.event)
+        except Exception as error:  # the supervisor of jobs: one job's trouble is not another's
+            if not isinstance(error, PodlaneError):
+                log.event(_logger, logging.ERROR, "job_crashed", error=type(error).__name__)
+                _logger.exception("job_crashed")
+            return outcomes.of_error(error)
+        finally:
+            self._environment = None
+
+    async def _prepare_trace(self, plan: JobPlan) -> None:
+        self._reporter.debug_trace = plan.debug_trace
+        features = self._job.features
+        masker = Masker(
+            plan.secrets,
+            token_prefixes=features.token_mask_prefixes or (),
+            all_default_tokens=plan.execution.flag("FF_MASK_ALL_DEFAULT_TOKENS"),
+        )
+        self._log.mask(masker)
+        for line in plan.warnings:
+            await self._log.warn(line)
+
+    async def _watch_interruption(self) -> None:
+        await self._place.interrupted.wait()
+        self._end_with(Stop.INTERRUPTED)
+
+    async def _cancel(self) -> None:
+        """Obey ``Job-Status: canceling``."""
+        log.event(_logger, logging.INFO, "job_canceling")
+        if self._environment is None:
+            self._end_with(Stop.CANCELED)
+        else:
+            await self._environment.cancel()
+
+    def _end_with(self, stop: Stop) -> None:
+        if self._stop is None:
+            self._stop = stop
+            self._scope.cancel()

@@ -1,0 +1,131 @@
+"""What a job's trace says: header, sections, messages, the scripts' output, the end.
+
+Everything passes the masker. Wording and order are GitLab Runner's (runner-protocol 4.7, 5.5),
+because tools read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from podlane.executors.base import Event, Level, Message, Output, StageFinished, StageStarted
+from podlane.model import sections
+from podlane.model.failures import FailureReason
+from podlane.model.masking import Masker
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import SubStage
+from podlane.runner import feature_flags
+from podlane.runner.job_variables import Manager
+from podlane.runner.settings import RunnerSettings
+from podlane.runner.system_id import short_token
+from podlane.runner.trace_buffer import TraceBuffer
+
+
+class TraceLog:
+    """Turns events into the masked bytes of the trace; ``grew`` is called after every addition."""
+
+    def __init__(
+        self, buffer: TraceBuffer, *, with_sections: bool, grew: Callable[[], None]
+    ) -> None:
+        self._buffer = buffer
+        self._sections = with_sections
+        self._grew = grew
+        self._masker = Masker()
+        self._open: SubStage | None = None
+
+    def mask(self, masker: Masker) -> None:
+        """Hide secrets from now on; called once, before anything of the job is written."""
+        self._masker = masker
+
+    async def header(
+        self, runner: RunnerSettings, manager: Manager, flags: Mapping[str, bool]
+    ) -> None:
+        """Write who runs the job."""
+        changed = feature_flags.not_default(dict(flags))
+        lines = [
+            f"Running with gitlab-runner {manager.compatible_version} (podlane {manager.version})",
+            f"  on {runner.name} {short_token(runner.token)}, system ID: {manager.system_id}",
+        ]
+        if changed:
+            shown = ", ".join(f"{name}:{str(value).lower()}" for name, value in changed.items())
+            lines.append(f"  feature flags: {shown}")
+        await self._text("".join(map(plain, lines)))
+
+    async def warn(self, line: str) -> None:
+        """Write a warning of the runner itself."""
+        await self._text(sections.warning(line))
+
+    async def event(self, event: Event) -> None:
+        """Write what an environment reports."""
+        match event:
+            case Output(data=data):
+                await self._bytes(data)
+            case Message(text=text, level=level):
+                await self._text(_WORDING[level](text))
+            case StageStarted(substage=substage, at=at):
+                await self._start(substage, at)
+            case StageFinished(at=at):
+                await self._end(at)
+            case _ as never:
+                assert_never(never)
+
+    async def finish(self, outcome: JobOutcome, *, at: float) -> None:
+        """Write the last lines; nothing is held back any more."""
+        await self._end(at)
+        text = last_lines(outcome)
+        data = self._masker.feed(text.encode()) + self._masker.flush()
+        await self._buffer.write(data, beyond_limit=True)
+        self._grew()
+
+    async def _start(self, substage: SubStage, at: float) -> None:
+        if self._open is not None:
+            await self._end(at)
+        self._open = substage
+        if self._sections:
+            await self._text(sections.start(substage.name, substage.description, at))
+        else:
+            cyan = f"{sections.BOLD_CYAN}{substage.description}{sections.RESET}\n"
+            await self._text(sections.CLEAR + cyan)
+
+    async def _end(self, at: float) -> None:
+        substage, self._open = self._open, None
+        if substage is not None and self._sections:
+            await self._text(sections.end(substage.name, at))
+
+    async def _text(self, text: str) -> None:
+        await self._bytes(text.encode())
+
+    async def _bytes(self, data: bytes) -> None:
+        await self._buffer.write(self._masker.feed(data))
+        self._grew()
+
+
+def plain(line: str) -> str:
+    """Return a line as GitLab Runner prints what is neither good nor bad news."""
+    return f"{sections.CLEAR}{line}{sections.RESET}\n"
+
+
+_WORDING: dict[Level, Callable[[str], str]] = {
+    Level.PLAIN: plain,
+    Level.INFO: sections.info,
+    Level.WARNING: sections.warning,
+    Level.ERROR: sections.error,
+}
+
+
+def last_lines(outcome: JobOutcome) -> str:
+    """Return how the trace ends; the first line is word for word what GitLab's tools look for."""
+    if outcome.succeeded:
+        return sections.info("Job succeeded")
+    head = "Job failed (system failure)" if outcome.is_system_failure else "Job failed"
+    text = sections.error(f"{head}: {outcome.message or _default_message(outcome)}")
+    if outcome.hint:
+        text += f"{sections.YELLOW}hint: {outcome.hint}{sections.RESET}\n"
+    return text
+
+
+def _default_message(outcome: JobOutcome) -> str:
+    if outcome.reason is FailureReason.SCRIPT_FAILURE and outcome.exit_code is not None:
+        return f"command terminated with exit code {outcome.exit_code}"
+    return str(outcome.reason)

@@ -1,0 +1,312 @@
+"""One job against a scripted environment and coordinator, in virtual time."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import trio.testing
+from tests.fakes.coordinator_api import FakeJobApi
+from tests.fakes.executor import (
+    ScriptedEnvironment,
+    ScriptedExecutor,
+    forever,
+    one_step,
+    until_canceled,
+)
+from tests.fakes.jobs import MANAGER, a_job, a_runner
+
+from podlane.executors.base import Emit, Level, Message, Output
+from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateOutcome, UpdateResult
+from podlane.gitlab.wire import JobUpdate
+from podlane.kit.errors import PermanentError
+from podlane.model.failures import FailureReason
+from podlane.model.job import Features, RunnerLimits, Variable
+from podlane.model.outcome import SUCCESS, JobOutcome
+from podlane.runner.jobrun import JobRun, Workplace
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+class Stopped:
+    def now(self) -> float:
+        return 1_700_000_000.0
+
+
+class Scene:
+    def __init__(self, act: Any = one_step, **runner: Any) -> None:
+        self.api = FakeJobApi()
+        self.executor = ScriptedExecutor(act)
+        self.interrupted = anyio.Event()
+        self.place = Workplace(
+            runner=a_runner(**runner), manager=MANAGER, executor=self.executor, api=self.api,
+            clock=Stopped(), random=random.Random(1), interrupted=self.interrupted,
+        )  # fmt: skip
+
+    async def run(self, *script: str, **fields: Any) -> JobOutcome | None:
+        return await JobRun(a_job(*script, **fields), self.place).run()
+
+    async def run_and_then(
+        self, seconds: float, act: Callable[[], object], **fields: Any
+    ) -> JobOutcome | None:
+        async def later() -> None:
+            await anyio.sleep(seconds)
+            act()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(later)
+            outcome = await self.run(**fields)
+            group.cancel_scope.cancel()
+        return outcome
+
+
+async def test_a_green_job_is_told_first_and_last_and_its_trace_is_whole() -> None:
+    scene = Scene()
+    assert await scene.run() == SUCCESS
+    assert scene.api.states == ["running", "success"]
+    assert scene.api.trace.decode() == (
+        "\x1b[0KRunning with gitlab-runner 19.4.0 (podlane 0.1.0)\x1b[0;m\n"
+        "\x1b[0K  on test runner abcdefghi, system ID: s_0123456789ab\x1b[0;m\n"
+        "section_start:100:step_script\r\x1b[0K\x1b[0K"
+        '\x1b[36;1mExecuting "step_script" stage of the job script\x1b[0;m\n'
+        "hello\n"
+        "section_end:101:step_script\r\x1b[0K"
+        "\x1b[32;1mJob succeeded\x1b[0;m\n"
+    )
+    assert scene.executor.left == 1
+
+
+async def test_without_the_feature_there_are_no_section_markers() -> None:
+    scene = Scene()
+    await scene.run(features=Features())
+    assert b"section_" not in scene.api.trace
+    assert b'Executing "step_script" stage of the job script' in scene.api.trace
+
+
+async def test_a_failing_script_is_reported_with_its_exit_code() -> None:
+    async def fail(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        return JobOutcome(reason=FailureReason.SCRIPT_FAILURE, exit_code=42)
+
+    scene = Scene(fail)
+    await scene.run()
+    final = scene.api.final
+    assert (final.state, final.failure_reason, final.exit_code) == ("failed", "script_failure", 42)
+    assert b"ERROR: Job failed: command terminated with exit code 42" in scene.api.trace
+
+
+async def test_our_own_failure_is_worded_so_and_explained() -> None:
+    async def broken(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        await emit(Message(text="pulling failed", level=Level.ERROR))
+        raise PermanentError("the namespace ci does not exist", hint="create it")
+
+    scene = Scene(broken)
+    await scene.run()
+    assert scene.api.final.failure_reason == "runner_system_failure"
+    assert b"ERROR: pulling failed" in scene.api.trace
+    assert b"ERROR: Job failed (system failure): the namespace ci does not exist" in scene.api.trace
+    assert b"hint: create it" in scene.api.trace
+
+
+async def test_a_bug_fails_the_job_and_not_the_manager() -> None:
+    async def bug(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        raise ZeroDivisionError
+
+    scene = Scene(bug)
+    await scene.run()
+    assert scene.api.final.failure_reason == "runner_system_failure"
+    assert b"a bug in the runner (ZeroDivisionError)" in scene.api.trace
+
+
+async def test_reasons_that_the_coordinator_does_not_know_become_their_ancestor() -> None:
+    scene = Scene()
+    await scene.run(more_variables=[Variable(key="GIT_STRATEGY", value="pull")])
+    assert scene.executor.opened == 0
+    assert scene.api.final.failure_reason == "script_failure"  # of runner_configuration_error
+    assert b"unknown GIT_STRATEGY" in scene.api.trace
+
+
+async def test_a_job_that_is_over_at_pickup_is_dropped_silently() -> None:
+    scene = Scene()
+    scene.api.over = True
+    assert await scene.run() is None
+    assert scene.api.states == ["running"]
+    assert scene.executor.opened == 0
+
+
+async def test_a_job_canceled_at_pickup_is_reported_as_such() -> None:
+    scene = Scene()
+    scene.api.canceling = True
+    outcome = await scene.run(features=Features(failure_reasons=("job_canceled",)))
+    assert outcome is not None
+    assert scene.api.final.failure_reason == "job_canceled"
+    assert scene.executor.opened == scene.executor.left
+
+
+async def test_cancel_stops_the_script_and_lets_after_script_run() -> None:
+    scene = Scene(until_canceled)
+
+    def cancel() -> None:
+        scene.api.canceling = True
+
+    await scene.run_and_then(10, cancel, features=Features(failure_reasons=("job_canceled",)))
+    assert b"after script\n" in scene.api.trace
+    assert scene.api.final.failure_reason == "job_canceled"
+    assert b"ERROR: Job failed: canceled" in scene.api.trace
+
+
+async def test_abort_stops_everything_and_says_no_more() -> None:
+    scene = Scene(forever)
+
+    def abort() -> None:
+        scene.api.over = True
+
+    await scene.run_and_then(10, abort)
+    assert scene.executor.left == 1
+    assert set(scene.api.states) == {"running"}
+
+
+async def test_the_job_timeout_ends_the_job_with_gitlabs_words() -> None:
+    scene = Scene(forever)
+    await scene.run(runner_info=RunnerLimits(timeout=3600))
+    assert scene.api.final.failure_reason == "job_execution_timeout"
+    assert b"ERROR: Job failed: execution took longer than 1h0m0s seconds" in scene.api.trace
+    assert scene.executor.left == 1
+
+
+async def test_an_interrupted_manager_reports_its_jobs() -> None:
+    scene = Scene(forever)
+    await scene.run_and_then(
+        5, scene.interrupted.set, features=Features(failure_reasons=("runner_interrupted",))
+    )
+    assert scene.api.final.failure_reason == "runner_interrupted"
+    assert b"aborted: terminated" in scene.api.trace
+    assert scene.executor.left == 1
+
+
+async def test_an_interrupted_manager_does_not_wait_forever_for_a_coordinator_that_is_away() -> (
+    None
+):
+    scene = Scene(forever)
+    scene.api.answer_put = lambda update: (
+        UpdateResult(outcome=UpdateOutcome.FAILED) if update.state == "failed" else None
+    )
+    began = anyio.current_time()
+    await scene.run_and_then(5, scene.interrupted.set)
+    assert anyio.current_time() - began < 60
+
+
+async def test_the_first_bytes_go_at_once_and_then_one_patch_an_interval() -> None:
+    async def chatty(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for number in range(100):
+            await emit(Output(data=b"%d\n" % number))
+            await anyio.sleep(0.1)
+        return SUCCESS
+
+    scene = Scene(chatty)
+    scene.api.interval = 1.0
+    began = anyio.current_time()
+    await scene.run()
+    times = [at - began for at, _, _ in scene.api.patches]
+    assert times[0] <= 0.05
+    assert 10 <= len(times) <= 12
+    assert all(b - a >= 0.99 for a, b in itertools.pairwise(times[:-1]))
+
+
+async def test_a_silent_job_keeps_telling_that_it_lives() -> None:
+    async def silent(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        await anyio.sleep(100)
+        return SUCCESS
+
+    scene = Scene(silent)
+    await scene.run()
+    running = [at for at, update in scene.api.puts if update.state == "running"]
+    assert len(running) >= 4
+    assert all(later - earlier <= 30 for earlier, later in itertools.pairwise(running))
+    assert scene.api.puts[2][1].output is not None
+
+
+async def test_a_coordinator_that_is_away_for_twenty_minutes_gets_everything_later() -> None:
+    async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for number in range(30):
+            await emit(Output(data=b"line %d\n" % number))
+            await anyio.sleep(1)
+        return SUCCESS
+
+    scene = Scene(works)
+    began = anyio.current_time()
+
+    def away(_: object) -> bool:
+        return 3 < anyio.current_time() - began < 1200
+
+    scene.api.answer_patch = lambda n: PatchResult(outcome=PatchOutcome.FAILED) if away(n) else None
+    scene.api.answer_put = lambda u: UpdateResult(outcome=UpdateOutcome.FAILED) if away(u) else None
+    await scene.run()
+    assert scene.api.final.state == "success"
+    assert b"".join(b"line %d\n" % n for n in range(30)) in scene.api.trace
+
+
+async def test_wherever_the_coordinator_says_that_it_is_the_sender_goes_on_from_there() -> None:
+    scene = Scene()
+    jumps = iter([0, 5, 2])
+
+    def mismatch(number: int) -> PatchResult | None:
+        if number not in {2, 3, 4}:
+            return None
+        at = next(jumps)
+        scene.api.trace = scene.api.trace[:at]
+        return PatchResult(outcome=PatchOutcome.RANGE_MISMATCH, next_offset=len(scene.api.trace))
+
+    scene.api.answer_patch = mismatch
+    await scene.run()
+    assert scene.api.final.state == "success"
+    assert scene.api.trace.endswith(b"Job succeeded\x1b[0;m\n")
+
+
+async def test_a_trace_that_differs_is_sent_again() -> None:
+    scene = Scene()
+
+    def differs(update: JobUpdate) -> UpdateResult | None:
+        if update.state == "success" and scene.api.states.count("success") == 1:
+            scene.api.trace = b""
+            return UpdateResult(outcome=UpdateOutcome.TRACE_INVALID)
+        return None
+
+    scene.api.answer_put = differs
+    await scene.run()
+    assert scene.api.states == ["running", "success", "success"]
+    assert scene.api.trace.startswith(b"\x1b[0KRunning with")
+
+
+async def test_masked_values_never_reach_the_coordinator() -> None:
+    async def leak(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for part in (b"token: job-to", b"ken-0123", b"456789\nurl?private_token=x y\n"):
+            await emit(Output(data=part))
+        return JobOutcome(reason=FailureReason.SCRIPT_FAILURE, message="job-token-0123456789")
+
+    scene = Scene(leak)
+    await scene.run()
+    assert b"job-token-0123456789" not in scene.api.trace
+    assert b"token: [MASKED]\nurl?private_token=[MASKED] y\n" in scene.api.trace
+    assert b"ERROR: Job failed: [MASKED]" in scene.api.trace
+
+
+async def test_a_log_over_the_limit_still_ends_with_the_result() -> None:
+    async def loud(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for _ in range(100):
+            await emit(Output(data=b"x" * 1000))
+        return SUCCESS
+
+    scene = Scene(loud, output_limit_kib=4)
+    await scene.run()
+    assert b"Job's log exceeded limit of 4096 bytes.\n" in scene.api.trace
+    assert scene.api.trace.endswith(b"\x1b[32;1mJob succeeded\x1b[0;m\n")
+    assert len(scene.api.trace) < 4500
