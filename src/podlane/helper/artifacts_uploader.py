@@ -1,0 +1,275 @@
+"""``artifacts-uploader``: archive the selected files and stream them to the coordinator.
+
+The archive is written straight into the request, so it needs neither memory nor disk; a further
+attempt writes it anew. No file to upload is no failure; a refused upload is.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode, urljoin
+
+from podlane.helper import archive, console, transport
+from podlane.helper.flags import Flag, Values, expand
+from podlane.helper.selection import Selection
+
+FLAGS = (
+    *transport.SERVER_FLAGS,
+    Flag("path", help="a pattern relative to the working directory; may be repeated"),
+    Flag("exclude", help="a pattern of what to leave out; may be repeated"),
+    Flag("untracked", switch=True, help="add what git does not track"),
+    Flag("verbose", switch=True, help="list the files"),
+    Flag("name", default="default", help="the archive's name without its ending"),
+    Flag("expire-in", help="when GitLab may delete the artifacts"),
+    Flag("artifact-format", default="zip", help="zip, gzip or raw"),
+    Flag("artifact-type", default="archive", help="archive, junit, …"),
+    Flag("compression-level", "ARTIFACT_COMPRESSION_LEVEL", help="fastest … slowest"),
+    Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
+    Flag("timeout", default="1h", help="for everything"),
+    Flag("response-header-timeout", default="10m", help="for the answer"),
+    Flag("ci-debug-trace", "CI_DEBUG_TRACE", switch=True, help="accepted, not used"),
+    Flag("generate-artifacts-metadata", switch=True, help="not supported; a warning says so"),
+    *(Flag(name, help="accepted, not used") for name in (
+        "runner-id", "repo-url", "repo-digest", "job-name", "executor-name", "runner-name",
+        "metadata-parameter", "started-at", "ended-at", "schema-version")),
+)  # fmt: skip
+
+_TRIES = 3
+_TRIES_UNAVAILABLE = 6
+_PAUSE_SECONDS = 1.0
+_MAX_REDIRECTS = 5
+_CHUNK = 64 * 1024
+_MAX_ANSWER = 64 * 1024
+Pause = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One archive to be sent."""
+
+    server: transport.Server
+    paths: list[str]
+    kind: str
+    artifact_type: str
+    expire_in: str
+    file_name: str
+    level: int
+    deadline: float
+    answer_seconds: float
+
+    @property
+    def query(self) -> str:
+        """What the coordinator is told about the archive."""
+        pairs = {
+            "artifact_format": self.kind,
+            "artifact_type": self.artifact_type,
+            "expire_in": self.expire_in,
+        }
+        return urlencode({key: value for key, value in pairs.items() if value})
+
+
+class _RejectedError(Exception):
+    """The coordinator said no; trying again cannot help."""
+
+
+class _FailedError(Exception):
+    """An attempt failed; ``tries`` is how many there should be in all."""
+
+    def __init__(self, message: str, tries: int = _TRIES) -> None:
+        super().__init__(message)
+        self.tries = tries
+
+
+def run(values: Values) -> int:
+    """Select, archive and upload."""
+    server = transport.read_server(values)
+    if values.flag("generate-artifacts-metadata"):
+        console.warning("this helper does not generate artifact metadata")
+    selection = Selection(
+        paths=[expand(path) for path in values.all("path")],
+        exclude=[expand(path) for path in values.all("exclude")],
+        untracked=values.flag("untracked"),
+    )
+    paths = selection.collect()
+    if not paths:
+        console.error("No files to upload")
+        return 0
+    if values.flag("verbose"):
+        for path in paths:
+            console.info(path)
+    kind = values.text("artifact-format")
+    archive.writer(kind)
+    upload = Upload(
+        server=server,
+        paths=paths,
+        kind=kind,
+        artifact_type=values.text("artifact-type"),
+        expire_in=values.text("expire-in"),
+        file_name=archive.archive_name(kind, _base_name(values.text("name")), paths),
+        level=archive.level(values.text("compression-level")),
+        deadline=time.monotonic() + (values.seconds("timeout") or 3600),
+        answer_seconds=values.seconds("response-header-timeout") or 600,
+    )
+    send(upload)
+    return 0
+
+
+def send(
+    upload: Upload,
+    pause: Pause = time.sleep,  # noqa: TID251 - a program of its own, without anyio
+) -> None:
+    """Upload with all attempts."""
+    url = upload.server.artifacts_url(upload.query)
+    attempt, redirects = 0, 0
+    while True:
+        try:
+            moved = _attempt(upload, url)
+        except _RejectedError as error:
+            console.fatal(str(error))
+        except (_FailedError, OSError, http.client.HTTPException) as error:
+            attempt += 1
+            tries = error.tries if isinstance(error, _FailedError) else _TRIES
+            if attempt >= tries or time.monotonic() > upload.deadline:
+                console.fatal(f"uploading artifacts failed {attempt} times, the last time: {error}")
+            console.warning("Retrying...", error=str(error))
+            pause(_PAUSE_SECONDS)
+            continue
+        if moved is None:
+            return
+        redirects += 1
+        if redirects > _MAX_REDIRECTS:
+            console.fatal("uploading artifacts failed: too many redirects")
+        url = moved
+
+
+def _attempt(upload: Upload, url: str) -> str | None:
+    """Send once; returns the address to go to instead, if the coordinator says so."""
+    if time.monotonic() > upload.deadline:
+        raise _FailedError("the time limit of the upload is over")
+    connection, target = transport.connect(upload.server, url, upload.answer_seconds)
+    try:
+        answer = _exchange(upload, connection, target, url)
+        text = _message(answer.read(_MAX_ANSWER), answer)
+        return _judge(upload, url, answer, text)
+    finally:
+        connection.close()
+
+
+def _judge(upload: Upload, url: str, answer: http.client.HTTPResponse, text: str) -> str | None:
+    status = answer.status
+    if status in transport.REDIRECTS:
+        location = urljoin(url, answer.headers.get("Location", ""))
+        if status not in {307, 308} or not answer.headers.get("Location"):
+            raise _RejectedError(f"the coordinator redirects the upload with {status}: unusable")
+        console.info(
+            f"{_title(upload)}... redirected", responseStatus=transport.status_text(status)
+        )
+        return location
+    line = console.info if status == http.client.CREATED else console.warning
+    if status in {403, 413}:
+        line = console.error
+    line(
+        f"{_title(upload)}... {text}",
+        correlation_id=answer.headers.get("X-Request-Id", ""),
+        id=upload.server.job_id,
+        responseStatus=transport.status_text(status),
+    )
+    if status == http.client.CREATED:
+        return None
+    if status == http.client.FORBIDDEN:
+        raise _RejectedError("permission denied")
+    if status == http.client.REQUEST_ENTITY_TOO_LARGE:
+        raise _RejectedError("too large")
+    tries = _TRIES_UNAVAILABLE if status == http.client.SERVICE_UNAVAILABLE else _TRIES
+    raise _FailedError(f"the coordinator answered {transport.status_text(status)}", tries)
+
+
+def _exchange(
+    upload: Upload, connection: http.client.HTTPConnection, target: str, url: str
+) -> http.client.HTTPResponse:
+    """Send the request and return the answer, also one that comes before we are done."""
+    boundary = f"podlane-{secrets.token_hex(16)}"
+    connection.putrequest("POST", target)
+    for name, value in upload.server.headers(url).items():
+        connection.putheader(name, value)
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={boundary}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.putheader("Connection", "close")
+    connection.endheaders()
+    body = _ChunkedBody(connection, upload.deadline)
+    try:
+        name = upload.file_name.replace("\\", "_").replace('"', "%22").replace("\n", "%0A")
+        body.write(
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n".encode()
+        )
+        archive.writer(upload.kind)(upload.paths, body, upload.level)
+        body.write(f"\r\n--{boundary}--\r\n".encode())
+        body.finish()
+    except (BrokenPipeError, ConnectionResetError) as error:
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise error from None
+    return connection.getresponse()
+
+
+class _ChunkedBody:
+    """A file to write to, sent in HTTP chunks."""
+
+    def __init__(self, connection: http.client.HTTPConnection, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._pending = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        """Take ``data``; it is sent when there is enough of it."""
+        self._pending += data
+        if len(self._pending) >= _CHUNK:
+            self._send()
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: small chunks would only cost."""
+
+    def finish(self) -> None:
+        """Send the rest and the end mark."""
+        self._send()
+        self._connection.send(b"0\r\n\r\n")
+
+    def _send(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise _FailedError("the time limit of the upload is over")
+        if self._pending:
+            head = f"{len(self._pending):x}\r\n".encode()
+            self._connection.send(head + self._pending + b"\r\n")
+            self._pending = bytearray()
+
+
+def _title(upload: Upload) -> str:
+    kind = f' as "{upload.artifact_type}"' if upload.artifact_type else ""
+    return f"Uploading artifacts{kind} to coordinator"
+
+
+def _message(body: bytes, answer: http.client.HTTPResponse) -> str:
+    """Return the coordinator's own words, or the status."""
+    status = transport.status_text(answer.status)
+    if answer.status == http.client.CREATED:
+        return status
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        return status
+    message = decoded.get("message") if isinstance(decoded, dict) else None
+    return f"{status} ({message})" if isinstance(message, str) and message else status
+
+
+def _base_name(name: str) -> str:
+    return os.path.basename(expand(name)) or "default"
