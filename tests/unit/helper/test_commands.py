@@ -1,0 +1,131 @@
+"""The small commands."""
+
+from __future__ import annotations
+
+import io
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from podlane.helper import health_check, read_logs, transport
+from podlane.helper.main import COMMANDS, main
+
+
+def test_version_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert main([]) == 0
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert name in capsys.readouterr().out
+    assert main(["nonsense"]) == 1
+    assert "unknown command" in capsys.readouterr().err
+
+
+def test_the_module_runs_isolated_without_site_packages() -> None:
+    package = Path(read_logs.__file__).parents[2]
+    code = (
+        f"import sys; sys.path.insert(0, {str(package)!r}); from podlane.helper.main import main; "
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code + "main(['--version'])"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.startswith("gitlab-runner-helper")
+
+
+def test_cache_init_opens_directories(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    assert main(["cache-init", str(tmp_path)]) == 0
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o777
+    assert main(["cache-init"]) == 1
+    assert main(["cache-init", str(tmp_path / "missing")]) == 1
+
+
+def test_health_check_connects_to_all_ports_or_to_any_service() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as closed:
+        port = server.getsockname()[1]
+        closed.bind(("127.0.0.1", 0))
+        shut = closed.getsockname()[1]
+        assert main(["health-check", "--port", str(port)]) == 0
+        assert main(["health-check", "-p", str(port), "-p", str(shut), "--timeout", "0"]) == 1
+        both = [("127.0.0.1", port), ("127.0.0.1", shut)]
+        assert health_check.wait_for(both, need_all=False, deadline=0) == 0
+
+
+def test_health_check_reads_services_from_the_environment() -> None:
+    environ = {"A_TCP_ADDR": "db", "A_TCP_PORT": "5432", "B_TCP_ADDR": "lonely"}
+    assert health_check.addresses(environ) == [("db", 5432)]
+
+
+class _StopError(Exception):
+    pass
+
+
+def test_read_logs_prints_offsets_and_ends_when_the_file_goes(tmp_path: Path) -> None:
+    log, out = tmp_path / "log", io.BytesIO()
+    log.write_bytes(b"one\ntwo\nthr")
+    more = [b"one\ntwo\nthree\n" + b"x" * 20_000 + b"\n"]
+
+    def pause(_: float) -> None:
+        if more:
+            log.write_bytes(more.pop())
+        else:
+            log.unlink()
+
+    code = read_logs.follow(log, 4, 0, out, pause)
+    assert code == 100
+    rest = b"x" * (20_000 - 16_384) + b"\n"
+    assert out.getvalue() == (
+        b"8 two\n14 three\n%d %s" % (14 + 16_384, b"x" * 16_384) + b"%d %s" % (14 + 20_001, rest)
+    )
+
+
+def test_read_logs_waits_for_the_file_and_gives_up_with_100(tmp_path: Path) -> None:
+    log = tmp_path / "late"
+    assert read_logs.follow(log, 0, 0, io.BytesIO()) == 100
+
+    def pause(_: float) -> None:
+        if log.exists():
+            raise _StopError
+        log.write_bytes(b"x\n")
+
+    out = io.BytesIO()
+    with pytest.raises(_StopError):
+        read_logs.follow(log, 0, 60, out, pause)
+    assert out.getvalue() == b"2 x\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        ("https://gitlab.example/a", True),
+        ("https://gitlab.example:443/a", True),
+        ("http://gitlab.example/a", False),
+        ("https://gitlab.example:8443/a", False),
+        ("https://gitlab.example.evil.org/a", False),
+        ("https://evil@gitlab.example/", True),
+        ("https://gitlab.example@evil.org/", False),
+    ],
+)
+def test_the_token_stays_with_the_coordinator(url: str, trusted: bool) -> None:
+    server = transport.Server(url="https://gitlab.example", token="t", job_id="1")
+    assert ("JOB-TOKEN" in server.headers(url)) is trusted
+    assert "token" not in repr(server)
+
+
+def test_proxies_are_found_by_the_usual_variables() -> None:
+    environ = {"https_proxy": "http://p:3128", "NO_PROXY": "internal,.corp.example"}
+    find = transport.find_proxy
+    found = find(urlsplit("https://gitlab.example/"), environ)
+    assert found is not None
+    assert found.hostname == "p"
+    for url in (
+        "http://gitlab.example",
+        "https://internal",
+        "https://a.corp.example",
+        "https://127.0.0.1",
+    ):
+        assert find(urlsplit(url), environ) is None
