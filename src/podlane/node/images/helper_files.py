@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import subprocess
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def source_stamp() -> str:
 
 def source_digest() -> str:
     """Return the digest of the helper's source."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_LAUNCHER}{_BUILD_SHELL}{_our_version()}".encode())
     for path in source_files():
         data = path.read_bytes()
         digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
@@ -91,6 +92,7 @@ def add_helper(tree: Tree) -> None:
     package = Path(podlane.__file__).parent
     for path in source_files():
         tree.file(f"{HOME}/python/podlane/{path.relative_to(package)}", path.read_bytes())
+    tree.file(f"{HOME}/python/podlane/helper/VERSION", f"{_our_version()}\n")
     launcher = _LAUNCHER.format(python=python, home=HOME)
     tree.file("/usr/bin/gitlab-runner-helper", launcher, 0o755)
     tree.file("/usr/bin/gitlab-runner-build", _BUILD_SHELL, 0o755)
@@ -101,6 +103,13 @@ def add_helper(tree: Tree) -> None:
     )  # fmt: skip
     if done.returncode != 0:
         raise PermanentError(f"{python} cannot compile the helper: {done.stdout}{done.stderr}")
+
+
+def _our_version() -> str:
+    try:
+        return importlib.metadata.version("podlane")
+    except importlib.metadata.PackageNotFoundError:
+        return "development"
 
 
 def _stats() -> Iterator[tuple[Path, os.stat_result]]:
