@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 import anyio
+import msgspec
 
 from podlane.kit.jsonvalue import JsonObject, text
 from podlane.kube import errors
 from podlane.kube.types import WatchType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Change:
     """One version of one object. ``object`` is shared: never change it.
 
@@ -31,6 +33,11 @@ class Change:
     def namespace(self) -> str:
         """The object's namespace."""
         return text(self.object, "metadata", "namespace")
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The object as JSON, made once for all watches."""
+        return msgspec.json.encode(self.object)
 
 
 class History:

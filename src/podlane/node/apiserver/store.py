@@ -183,6 +183,8 @@ class Store:
         self._check_uid(resource, old, uid)
         if resource == "pods" and text(old, "spec", "nodeName"):
             return self._mark(old, grace_seconds)
+        if resource == "namespaces":
+            return self._delete_namespace(old)
         return self.remove(resource, namespace, name)
 
     def remove(self, resource: str, namespace: str, name: str, uid: str = "") -> JsonObject:
@@ -200,6 +202,7 @@ class Store:
             found = self._objects[owned[0]].get(owned[1:])
             if found is not None and self._is_orphan(found):
                 self.delete(*owned)
+        self._finish_namespace(namespace)
         return last
 
     def watch(self, resource: str, namespace: str | None = None, since: int | None = None) -> Watch:
@@ -249,6 +252,27 @@ class Store:
         self._history[resource].append(
             Change(type=kind, resource_version=self._version, object=new, previous=old)
         )
+
+    def _delete_namespace(self, old: JsonObject) -> JsonObject:
+        """Mark a namespace, delete what is in it; it goes itself when its last pod has gone."""
+        name = text(old, "metadata", "name")
+        new = copied(old)
+        obj(new, "metadata")["deletionTimestamp"] = rfc3339(self._clock.now())
+        new["status"] = {"phase": "Terminating"}
+        self._publish("namespaces", WatchType.MODIFIED, new, old)
+        for resource, present in self._objects.items():
+            for namespace, inside in [key for key in present if key[0] == name]:
+                if (namespace, inside) in present:
+                    self.delete(resource, namespace, inside)
+        self._finish_namespace(name)
+        return new
+
+    def _finish_namespace(self, name: str) -> None:
+        space = self._objects["namespaces"].get(("", name))
+        if space is None or text(space, "status", "phase") != "Terminating":
+            return
+        if not any(namespace == name for namespace, _ in self._objects["pods"]):
+            self.remove("namespaces", "", name)
 
     def _is_orphan(self, entry: JsonObject) -> bool:
         """Whether it has owners and none exists (owners of kinds that we do not store exist)."""

@@ -1,0 +1,211 @@
+"""Log, exec and attach: between a client's stream and the kubelet's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+import anyio
+from aiohttp import WSMsgType, web
+
+from podlane.kit.errors import PermanentError
+from podlane.kit.jsonvalue import JsonObject, obj, text
+from podlane.kit.tasks import closing
+from podlane.kube import channels, errors
+from podlane.kube.channels import Channel
+from podlane.kube.paths import Target
+from podlane.node.apiserver import admission, requests
+from podlane.node.apiserver.context import Api
+from podlane.node.streams import ContainerStream, LogRequest, StreamRequest
+
+_OK = 1000
+_CLOSE_SECONDS = 2.0
+_T = TypeVar("_T")
+
+
+async def log(api: Api, request: web.Request, target: Target) -> web.StreamResponse:
+    """Answer a log request."""
+    pod, container = _container(api, request, target)
+    asked = _log_request(request.query, text(pod, "metadata", "uid"), container)
+    state = admission.container_state(pod, container)
+    if not asked.previous and "running" not in state and "terminated" not in state:
+        reason = text(state, "waiting", "reason") or "ContainerCreating"
+        raise errors.bad_request(
+            f'container "{container}" in pod "{target.name}" is waiting to start: {reason}'
+        )
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    with api.until_shutdown():
+        if asked.follow:
+            await response.prepare(request)
+        try:
+            async with _closed(api.streams.log(asked)) as chunks:
+                async for chunk in chunks:
+                    if not response.prepared:
+                        await response.prepare(request)
+                    await response.write(chunk)
+        except PermanentError as error:
+            if not response.prepared:
+                raise errors.bad_request(error.message) from error
+            await response.write(error.message.encode() + b"\n")
+    if not response.prepared:
+        await response.prepare(request)
+    await response.write_eof()
+    return response
+
+
+def _log_request(query: Mapping[str, str], uid: str, container: str) -> LogRequest:
+    return LogRequest(
+        pod_uid=uid,
+        container=container,
+        follow=requests.is_true(query, "follow"),
+        previous=requests.is_true(query, "previous"),
+        timestamps=requests.is_true(query, "timestamps"),
+        tail_lines=requests.whole(query, "tailLines"),
+        since_seconds=requests.whole(query, "sinceSeconds"),
+        limit_bytes=requests.whole(query, "limitBytes"),
+    )
+
+
+async def exec_or_attach(api: Api, request: web.Request, target: Target) -> web.StreamResponse:
+    """Answer an exec or attach over WebSocket, protocols v5 and v4."""
+    pod, container = _container(api, request, target)
+    asked = _stream_request(request, target, text(pod, "metadata", "uid"), container)
+    _check_running(pod, container, target)
+    websocket = web.WebSocketResponse(
+        protocols=channels.PROTOCOLS,
+        max_msg_size=0,
+        compress=False,
+        timeout=_CLOSE_SECONDS,
+        autoclose=True,
+    )
+    if not websocket.can_prepare(request).ok:
+        raise errors.bad_request("unable to upgrade: Upgrade request required (WebSocket)")
+    await websocket.prepare(request)
+    start = api.streams.attach if target.subresource == "attach" else api.streams.exec
+    with api.until_shutdown():
+        status = await _run(start(asked), websocket, asked)
+        if not websocket.closed:
+            await websocket.send_bytes(channels.frame(Channel.ERROR, status))
+    await websocket.close(code=_OK)
+    return websocket
+
+
+def _stream_request(
+    request: web.Request, target: Target, uid: str, container: str
+) -> StreamRequest:
+    query = request.query
+    command = tuple(query.getall("command", []))
+    if target.subresource == "exec" and not command:
+        raise errors.bad_request("you must specify at least 1 command for the container")
+    tty = requests.is_true(query, "tty")
+    asked = StreamRequest(
+        pod_uid=uid,
+        container=container,
+        command=command if target.subresource == "exec" else (),
+        stdin=requests.is_true(query, "stdin"),
+        stdout=requests.is_true(query, "stdout"),
+        stderr=requests.is_true(query, "stderr") and not tty,
+        tty=tty,
+    )
+    if not (asked.stdin or asked.stdout or asked.stderr):
+        raise errors.bad_request("you must specify at least one of stdin, stdout, stderr")
+    return asked
+
+
+def _container(api: Api, request: web.Request, target: Target) -> tuple[JsonObject, str]:
+    pod = api.store.get("pods", target.namespace or "", target.name or "")
+    asked = request.query.get("container", "")
+    if not asked:
+        marked = obj(pod, "metadata", "annotations").get("kubectl.kubernetes.io/default-container")
+        asked = marked if isinstance(marked, str) else ""
+    return pod, admission.exec_container(pod, asked)
+
+
+def _check_running(pod: JsonObject, container: str, target: Target) -> None:
+    phase = text(pod, "status", "phase")
+    if phase in ("Succeeded", "Failed"):
+        what = "exec into" if target.subresource == "exec" else "attach to"
+        raise errors.bad_request(
+            f"cannot {what} a container in a completed pod; current phase is {phase}"
+        )
+    if "running" not in admission.container_state(pod, container):
+        raise errors.failure(
+            500,
+            "InternalError",
+            f'unable to upgrade connection: container not found ("{container}")',
+        )
+
+
+async def _run(
+    starting: AbstractAsyncContextManager[ContainerStream],
+    websocket: web.WebSocketResponse,
+    asked: StreamRequest,
+) -> bytes:
+    """Carry both directions until the process or the client ends; return the status to send."""
+    status = channels.encode_failure("the client has gone")
+    try:
+        async with starting as stream, anyio.create_task_group() as tasks:
+            tasks.start_soon(_input, websocket, stream, asked, tasks.cancel_scope)
+            status = await _output(websocket, stream)
+            tasks.cancel_scope.cancel()
+    except PermanentError as error:
+        return channels.encode_failure(error.message)
+    return status
+
+
+async def _output(websocket: web.WebSocketResponse, stream: ContainerStream) -> bytes:
+    try:
+        async with _closed(stream.output()) as chunks:
+            async for channel, data in chunks:
+                await websocket.send_bytes(channels.frame(channel, data))
+        return channels.encode_exit(await stream.wait())
+    except PermanentError as error:
+        return channels.encode_failure(error.message)
+    except ConnectionError:
+        return channels.encode_failure("the client has gone")
+
+
+async def _input(
+    websocket: web.WebSocketResponse,
+    stream: ContainerStream,
+    asked: StreamRequest,
+    scope: anyio.CancelScope,
+) -> None:
+    """Carry stdin and sizes; a client that closes ends everything."""
+    is_open = asked.stdin
+    async for message in websocket:
+        if message.type is WSMsgType.BINARY:
+            channel, data = channels.split(message.data)
+        elif message.type is WSMsgType.TEXT:
+            channel, data = channels.split(message.data.encode())
+        else:
+            break
+        if channel == Channel.RESIZE and (size := channels.decode_size(data)):
+            await stream.resize(*size)
+        elif channel == Channel.STDIN and is_open and data:
+            is_open = await _fed(stream, data)
+        elif channel == Channel.CLOSE and data[:1] == b"\0" and is_open:
+            is_open = False
+            await stream.close_stdin()
+    scope.cancel()
+
+
+async def _fed(stream: ContainerStream, data: bytes) -> bool:
+    """Write to stdin; whether the process still takes more."""
+    try:
+        await stream.write_stdin(data)
+    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _closed(iterator: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
+    """Close a generator when we leave it early."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            with closing(_CLOSE_SECONDS):
+                await iterator.aclose()
