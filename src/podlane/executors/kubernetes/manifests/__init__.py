@@ -1,1 +1,1 @@
-"""A PodPlan to the objects that we create: one concern per file, values in, mappings out."""
+"""The objects that a job needs, as plain values: one concern per module, nothing edited later."""

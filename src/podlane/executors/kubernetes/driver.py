@@ -1,0 +1,156 @@
+"""The API requests of one job: five, whatever the job does (create, create, patch, exec, delete).
+
+Acts only; what to create was decided in ``plan``. Every write is idempotent: the names are
+unguessable, so "already exists" after a lost answer is ours, and "already gone" is success.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+import anyio
+
+from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
+from podlane.executors.kubernetes.manifests.pod import owner_patch
+from podlane.executors.kubernetes.plan import PodPlan
+from podlane.kit.backoff import Backoff, Random
+from podlane.kit.errors import PodlaneError, TemporaryError
+from podlane.kit.jsonvalue import JsonObject, text
+from podlane.kit.log import event
+from podlane.kit.tasks import closing
+from podlane.kube.client import KubeClient
+from podlane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
+from podlane.kube.execstream import ExecSession
+from podlane.kube.types import Pod
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_RETRY = Backoff(first_seconds=0.2, max_seconds=5.0, attempts=5)
+_REMOVE_SECONDS = 30.0
+
+
+class PodDriver:
+    """The pod and Secret of one job."""
+
+    def __init__(self, client: KubeClient, plan: PodPlan, random: Random) -> None:
+        self._client = client
+        self._plan = plan
+        self._random = random
+        self._uid = ""
+        self._secret_made = False
+        self._owned = False
+
+    async def create(self) -> None:
+        """Create the Secret, then the pod.
+
+        Raises:
+            ApiError, UnreachableError: refused, or no answer after several attempts.
+        """
+        self._secret_made = True
+        await self._retried(lambda: self._create("secrets", self._plan.secret))
+        pod = await self._retried(lambda: self._create("pods", self._plan.pod))
+        self._uid = text(pod, "metadata", "uid")
+
+    async def own(self) -> None:
+        """Make the pod the owner of the Secret; where that fails, :meth:`remove` deletes both."""
+        plan = self._plan
+        try:
+            patch = owner_patch(plan.name, self._uid)
+            await self._retried(
+                lambda: self._client.patch("secrets", plan.namespace, plan.name, patch)
+            )
+            self._owned = True
+        except PodlaneError as error:
+            event(_log, logging.WARNING, "secret_without_owner", error=error.message)
+
+    async def get(self) -> Pod:
+        """Return the pod, asked directly."""
+        return await self._client.get_pod(self._plan.namespace, self._plan.name)
+
+    def follow(self, offset: int) -> AbstractAsyncContextManager[ExecSession]:
+        """Run the follower in the helper, from a byte offset of the spool."""
+        command = self._plan.command("follow", str(offset))
+        return self._client.exec(self._plan.namespace, self._plan.name, HELPER, command)
+
+    def run_stage(
+        self, container: str, name: str, status: str
+    ) -> AbstractAsyncContextManager[ExecSession]:
+        """Run one stage by exec; its script goes to stdin (exec strategy)."""
+        command = self._plan.command("stage", "run", name, status)
+        return self._client.exec(
+            self._plan.namespace, self._plan.name, container, command, stdin=True
+        )
+
+    async def stop_stage(self, container: str, name: str) -> None:
+        """Stop a stage that runs by exec: TERM, grace, KILL."""
+        await self._quietly(container, self._plan.command("stage", "stop", name))
+
+    async def signal(self, word: str) -> None:
+        """Leave a word for the supervisors: ``cancel`` or ``gone.build``."""
+        logs = self._plan.where.logs
+        script = (
+            f'printf "" > "{logs}/{word}"; for name in {BUILD} {HELPER}; do '
+            f'[ -p "{logs}/.bell-$name" ] && printf "\\n" 1<> "{logs}/.bell-$name"; done; true'
+        )
+        await self._quietly(HELPER, [self._plan.shell, "-c", script])
+
+    async def remove(self, grace_seconds: int) -> None:
+        """Delete what was created. Never raises, never takes longer than a deadline."""
+        plan = self._plan
+        if not self._secret_made:
+            return
+        with closing(_REMOVE_SECONDS) as scope:
+            await self._delete("pods", grace_seconds, self._uid or None)
+            if not self._owned:
+                await self._delete("secrets", None, None)
+        if scope.cancelled_caught:
+            event(_log, logging.WARNING, "pod_not_removed", pod=plan.name)
+
+    async def _create(self, resource: str, manifest: JsonObject) -> JsonObject:
+        plan = self._plan
+        try:
+            return await self._client.create(resource, plan.namespace, manifest)
+        except AlreadyExistsError:
+            return await self._client.get(resource, plan.namespace, plan.name)
+
+    async def _delete(self, resource: str, grace: int | None, uid: str | None) -> None:
+        plan = self._plan
+        try:
+            await self._retried(
+                lambda: self._client.delete(
+                    resource, plan.namespace, plan.name, grace_seconds=grace, uid=uid
+                )
+            )
+        except (NotFoundError, ConflictError):
+            return
+        except PodlaneError as error:
+            event(_log, logging.WARNING, "not_removed", resource=resource, error=error.message)
+
+    async def _quietly(self, container: str, command: list[str]) -> None:
+        """Run a short command; several attempts, and a failure is only logged."""
+
+        async def once() -> None:
+            plan = self._plan
+            async with self._client.exec(plan.namespace, plan.name, container, command) as session:
+                status = await session.status()
+            if status.exit_code is None:
+                raise TemporaryError(f"the command may not have run: {status.message}")
+
+        try:
+            await self._retried(once)
+        except PodlaneError as error:
+            event(_log, logging.WARNING, "signal_failed", error=error.message)
+
+    async def _retried(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        delays = _RETRY.delays(self._random)
+        while True:
+            try:
+                return await call()
+            except TemporaryError as error:
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+                await anyio.sleep(max(delay, error.retry_after_seconds or 0.0))

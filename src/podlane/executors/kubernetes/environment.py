@@ -1,0 +1,322 @@
+"""One job in its pod, from the manager's side: create, follow, watch, decide. Read ``run`` first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+
+from podlane.executors.base import (
+    Emit,
+    ExecutionPlan,
+    Level,
+    Message,
+    StageFinished,
+    StageStarted,
+)
+from podlane.executors.kubernetes import judge
+from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.follow import follow
+from podlane.executors.kubernetes.judge import Evidence
+from podlane.executors.kubernetes.legacy import LegacyRun
+from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
+from podlane.executors.kubernetes.observe import (
+    Broken,
+    Finished,
+    Ready,
+    Verdict,
+    Waiting,
+    observe,
+    termination_text,
+)
+from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.trail import Trail
+from podlane.kit.backoff import Random
+from podlane.kit.clock import Clock
+from podlane.kit.errors import PodlaneError
+from podlane.kube.errors import ApiError, TooManyRequestsError
+from podlane.kube.informer import PodWatch, Subscription
+from podlane.kube.types import StateTerminated
+from podlane.model.failures import FailureReason
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import PREPARE_EXECUTOR, PREPARE_SCRIPT, ContainerRole
+
+SYSTEM = FailureReason.RUNNER_SYSTEM_FAILURE
+_RECORD_SECONDS = 2.0  # after the end of "build", before its missing record is believed
+_LAST_WORD_SECONDS = 30.0
+_WATCH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wait:
+    """Nothing to do until something changes, or for ``seconds``."""
+
+    seconds: float = 3600.0
+
+
+_Step: TypeAlias = JobOutcome | _Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentParts:
+    """What an environment works with."""
+
+    plan: ExecutionPlan
+    pod: PodPlan
+    driver: PodDriver
+    watch: PodWatch
+    clock: Clock
+    random: Random
+    poll_timeout_seconds: float
+
+
+class KubernetesEnvironment:
+    """Where one job runs (``executors.base.Environment``)."""
+
+    def __init__(self, parts: EnvironmentParts) -> None:
+        self._parts = parts
+        self._limits: Mapping[str, str] = dict(parts.pod.memory_limits)
+        first = parts.pod.stages[0].substage if parts.pod.stages else None
+        # GitLab creates the pod inside "Preparing environment".
+        self._opening = PREPARE_SCRIPT if first == PREPARE_SCRIPT else PREPARE_EXECUTOR
+        self._trail = Trail([stage.substage for stage in parts.pod.stages], self._opening)
+        self._legacy: LegacyRun | None = None
+        if parts.pod.legacy:
+            self._legacy = LegacyRun(parts.driver, parts.pod.stages, self._opening)
+        self._verdict: Verdict = Waiting(phase="Pending", node="")
+        self._since = 0.0
+        self._build_ended_at: float | None = None
+        self._complete_at: float | None = None
+        self._build_end: StateTerminated | None = None
+        self._changed = anyio.Event()
+        self._following = False
+        self._canceled = False
+        self._signaled: set[str] = set()
+        self._problem: PodlaneError | None = None
+        self._last_line = ""
+        self.ended_well = False
+
+    async def run(self, emit: Emit) -> JobOutcome:
+        """Prepare, run all sub-stages, report each event, and return how the job ended."""
+        timeout = self._parts.plan.job.timeout_seconds
+        outcome = judge.timed_out(timeout)
+        with anyio.move_on_after(timeout):
+            outcome = await self._run(emit)
+            self.ended_well = True
+        source = self._legacy or self._trail
+        running = source.running
+        for each in source.close(self._parts.clock.now()):
+            await emit(each)
+        if not self.ended_well and running is not None:
+            text = (
+                f"{running.name} could not run to completion because the timeout was exceeded. "
+                "For more control over job and script timeouts see: "
+                "https://docs.gitlab.com/ci/runners/configure_runners/"
+                "#set-script-and-after_script-timeouts"
+            )
+            await emit(Message(text=text, level=Level.WARNING))
+        return outcome
+
+    async def cancel(self) -> None:
+        """Stop the user's script politely; ``after_script`` and uploads still run. Idempotent."""
+        self._canceled = True
+        if self._legacy is not None:
+            self._legacy.cancel()
+        self._notify()
+
+    async def _run(self, emit: Emit) -> JobOutcome:
+        parts = self._parts
+        await emit(StageStarted(substage=PREPARE_EXECUTOR, at=parts.clock.now()))
+        for note in parts.pod.notes:
+            await emit(note)
+        if self._opening != PREPARE_EXECUTOR:
+            now = parts.clock.now()
+            await emit(StageFinished(substage=PREPARE_EXECUTOR, exit_code=0, at=now))
+            await emit(StageStarted(substage=self._opening, at=now))
+        with parts.watch.subscribe(parts.pod.name) as states:
+            try:
+                await parts.driver.create()
+            except PodlaneError as error:
+                return _refused(error)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(parts.driver.own)
+                tasks.start_soon(self._observe, states)
+                self._since = anyio.current_time()
+                outcome = await self._decide(tasks, emit)
+                tasks.cancel_scope.cancel()
+        return outcome
+
+    async def _observe(self, states: Subscription) -> None:
+        async for state in states:
+            verdict = observe(state, self._limits)
+            if verdict == self._verdict:
+                continue
+            same_trouble = (
+                isinstance(verdict, Broken)
+                and isinstance(self._verdict, Broken)
+                and verdict.container == self._verdict.container
+            )
+            if not same_trouble:
+                self._since = anyio.current_time()
+            self._verdict = verdict
+            if isinstance(verdict, Ready | Finished) and verdict.build is not None:
+                self._build_end = verdict.build
+                self._build_ended_at = self._build_ended_at or anyio.current_time()
+            self._notify()
+
+    async def _decide(self, tasks: TaskGroup, emit: Emit) -> JobOutcome:
+        """Let pure reading of what is known choose the next thing, until there is an outcome."""
+        started = anyio.current_time()
+        while True:
+            changed = self._changed
+            await self._tell_waiting(emit)
+            if isinstance(self._verdict, Ready) and not self._following:
+                self._following = True
+                tasks.start_soon(self._follow, emit)
+            self._send_signals(tasks)
+            step = self._step(started)
+            if isinstance(step, JobOutcome):
+                return step
+            with anyio.move_on_after(max(step.seconds, 0.01)):
+                await changed.wait()
+
+    def _step(self, started: float) -> _Step:
+        now = anyio.current_time()
+        if self._problem is not None:
+            return JobOutcome(reason=SYSTEM, message=self._problem.message, hint=self._problem.hint)
+        if self._canceled and not self._following:
+            return judge.judge(self._evidence())
+        if self._legacy is not None and self._legacy.outcome is not None:
+            return self._legacy.outcome
+        if self._trail.is_complete() and self._legacy is None:
+            return self._after_last_word(now)
+        match self._verdict:
+            case Waiting() as waiting:
+                return self._waiting(waiting, started + self._parts.poll_timeout_seconds - now)
+            case Broken() as broken:
+                left = self._since + broken.patience_seconds - now
+                return judge.broken(broken) if left <= 0 else _Wait(seconds=left)
+            case Finished() as finished:
+                return self._finished(finished, self._since + _RECORD_SECONDS - now)
+            case Ready():
+                return self._running(now)
+
+    def _waiting(self, waiting: Waiting, left: float) -> _Step:
+        if left > 0:
+            return _Wait(seconds=left)
+        detail = f", {waiting.detail}" if waiting.detail else ""
+        return JobOutcome(
+            reason=SYSTEM,
+            message=f"timed out waiting for pod to start (last phase: {waiting.phase}{detail})",
+            hint="raise poll_timeout in [runners.kubernetes] if the cluster needs longer",
+        )
+
+    def _running(self, now: float) -> _Step:
+        if self._trail.lost:
+            text = f"the supervisor of container {self._trail.lost} has shown no sign of life"
+            return JobOutcome(reason=SYSTEM, message=f"{text} for a minute")
+        if self._build_end is None or self._build_ended_at is None:
+            return _Wait()
+        if self._legacy is not None:
+            return judge.build_died(self._evidence())
+        if self._build_end.exit_code == judge.NOT_WRITABLE and not self._trail.started:
+            return judge.build_died(self._evidence())
+        elapsed = now - self._build_ended_at
+        if elapsed < _RECORD_SECONDS:
+            return _Wait(seconds=_RECORD_SECONDS - elapsed)
+        if self._build_recorded():
+            return _Wait()
+        left = _LAST_WORD_SECONDS - elapsed
+        return _Wait(seconds=left) if left > 0 else judge.build_died(self._evidence())
+
+    def _after_last_word(self, now: float) -> _Step:
+        """All is told; the container's own end, which is the truth, may arrive a moment later."""
+        self._complete_at = self._complete_at or now
+        if self._build_end is not None or self._canceled:
+            return judge.judge(self._evidence())
+        if isinstance(self._verdict, Broken) and not self._verdict.patience_seconds:
+            return judge.broken(self._verdict)
+        left = self._complete_at + _WATCH_SECONDS - now
+        return _Wait(seconds=left) if left > 0 else judge.judge(self._evidence())
+
+    def _finished(self, finished: Finished, left: float) -> _Step:
+        if left > 0:
+            return _Wait(seconds=left)
+        text = termination_text(HELPER, finished.helper, self._limits.get(HELPER, ""))
+        hint = None
+        if finished.helper.reason == "OOMKilled":
+            hint = "raise helper_memory_limit in [runners.kubernetes]"
+        return JobOutcome(reason=SYSTEM, message=f"{text}, before the job was over", hint=hint)
+
+    def _build_recorded(self) -> bool:
+        last = max(
+            (
+                index
+                for index, stage in enumerate(self._parts.pod.stages)
+                if stage.substage.role is ContainerRole.BUILD
+            ),
+            default=-1,
+        )
+        return last in self._trail.ends
+
+    def _send_signals(self, tasks: TaskGroup) -> None:
+        if not self._following or self._legacy is not None:
+            return
+        if self._canceled and "cancel" not in self._signaled:
+            self._signaled.add("cancel")
+            tasks.start_soon(self._parts.driver.signal, "cancel")
+        ended = self._build_ended_at
+        if ended is None or f"gone.{BUILD}" in self._signaled or self._build_recorded():
+            return
+        if anyio.current_time() - ended >= _RECORD_SECONDS:
+            self._signaled.add(f"gone.{BUILD}")
+            tasks.start_soon(self._parts.driver.signal, f"gone.{BUILD}")
+
+    async def _follow(self, emit: Emit) -> None:
+        try:
+            if self._legacy is not None:
+                await self._legacy.run(emit, self._parts.clock)
+            else:
+                await follow(self._parts.driver, self._trail, emit, self._parts.random)
+        except PodlaneError as error:
+            self._problem = error
+        self._notify()
+
+    async def _tell_waiting(self, emit: Emit) -> None:
+        if not isinstance(self._verdict, Waiting):
+            return
+        pod, waiting = self._parts.pod, self._verdict
+        line = f"Waiting for pod {pod.namespace}/{pod.name} to be running, "
+        line += f"status is {waiting.phase}"
+        if waiting.detail:
+            line += f" ({waiting.detail})"
+        if line != self._last_line:
+            self._last_line = line
+            await emit(Message(text=line))
+
+    def _evidence(self) -> Evidence:
+        return Evidence(
+            stages=self._parts.pod.stages,
+            ends=self._trail.ends,
+            build=self._build_end,
+            memory_limit=self._limits.get(BUILD, ""),
+            complete=self._trail.is_complete() and not self._trail.missing,
+            canceled=self._canceled,
+        )
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+
+def _refused(error: PodlaneError) -> JobOutcome:
+    """Return the outcome of a pod that could not even be created."""
+    hint = error.hint
+    if isinstance(error, TooManyRequestsError):
+        hint = hint or "the API server is overloaded"
+    elif isinstance(error, ApiError) and "exceeded quota" in error.message:
+        hint = hint or "the namespace's ResourceQuota is used up: raise it, or lower concurrent"
+    return JobOutcome(reason=SYSTEM, message=f"setting up pod: {error.message}", hint=hint)

@@ -1,0 +1,151 @@
+"""The Kubernetes executor: one client, one shared watch, an environment for each job.
+
+Read in this order: this file, ``plan`` (what is created), ``environment`` (how a job is followed),
+``shell/supervisor.sh`` (what happens in the pod), ``judge`` (how it ended).
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import SystemRandom
+
+import anyio.to_thread
+
+from podlane.executors.base import (
+    Emit,
+    Environment,
+    ExecutionPlan,
+    Message,
+    StageFinished,
+    StageStarted,
+)
+from podlane.executors.kubernetes import shelltexts
+from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
+from podlane.executors.kubernetes.manifests.metadata import selector
+from podlane.executors.kubernetes.plan import Surroundings, make_plan
+from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.shelltexts import ShellTexts
+from podlane.executors.kubernetes.sweep import sweep
+from podlane.kit.clock import Clock, SystemClock
+from podlane.kit.errors import PermanentError
+from podlane.kit.log import event
+from podlane.kit.names import random_suffix
+from podlane.kube.access import Access
+from podlane.kube.client import KubeClient
+from podlane.kube.informer import PodWatch
+from podlane.model.failures import FailureReason
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import PREPARE_EXECUTOR
+
+_log = logging.getLogger(__name__)
+_QUICK_GRACE_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerIdentity:
+    """Who makes the pods: both go into labels, so that a later process finds what we made."""
+
+    system_id: str
+    short_token: str
+
+
+class KubernetesExecutor:
+    """Makes environments (``executors.base.Executor``). Made by :func:`open_executor`."""
+
+    name = "kubernetes"
+
+    def __init__(
+        self,
+        settings: KubernetesSettings,
+        client: KubeClient,
+        watch: PodWatch,
+        texts: ShellTexts,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._texts = texts
+        self._clock = clock
+        self._random = SystemRandom()
+        self.client = client
+
+    @asynccontextmanager
+    async def environment(self, plan: ExecutionPlan) -> AsyncIterator[Environment]:
+        """Open an environment for one job; leaving it removes all that was made."""
+        around = Surroundings(suffix=random_suffix(), machine=platform.machine(), texts=self._texts)
+        try:
+            pod = make_plan(plan, self._settings, around)
+        except PermanentError as error:
+            yield RefusedEnvironment(error, self._clock)
+            return
+        driver = PodDriver(self.client, pod, self._random)
+        environment = KubernetesEnvironment(
+            EnvironmentParts(
+                plan=plan,
+                pod=pod,
+                driver=driver,
+                watch=self._watch,
+                clock=self._clock,
+                random=self._random,
+                poll_timeout_seconds=self._settings.poll_timeout,
+            )
+        )
+        try:
+            yield environment
+        finally:
+            await driver.remove(self._grace(plan, ended_well=environment.ended_well))
+
+    def _grace(self, plan: ExecutionPlan, *, ended_well: bool) -> int:
+        configured = self._settings.cleanup_grace_period_seconds
+        if configured is not None:
+            return configured
+        return _QUICK_GRACE_SECONDS if ended_well else max(1, round(plan.grace_seconds))
+
+
+class RefusedEnvironment:
+    """A job that cannot run with these settings: says so, and touches nothing."""
+
+    def __init__(self, error: PermanentError, clock: Clock) -> None:
+        self._error = error
+        self._clock = clock
+
+    async def run(self, emit: Emit) -> JobOutcome:
+        """Report the refusal."""
+        await emit(StageStarted(substage=PREPARE_EXECUTOR, at=self._clock.now()))
+        await emit(Message(text="Preparation failed"))
+        await emit(StageFinished(substage=PREPARE_EXECUTOR, exit_code=None, at=self._clock.now()))
+        return JobOutcome(
+            reason=FailureReason.RUNNER_CONFIGURATION_ERROR,
+            message=self._error.message,
+            hint=self._error.hint,
+        )
+
+    async def cancel(self) -> None:
+        """Do nothing."""
+
+
+@asynccontextmanager
+async def open_executor(
+    settings: KubernetesSettings,
+    access: Access,
+    manager: ManagerIdentity,
+    clock: Clock | None = None,
+) -> AsyncIterator[KubernetesExecutor]:
+    """Open the executor of one runner: remove orphans, start the watch that all jobs share.
+
+    Raises:
+        kube.errors.ApiError, UnreachableError, AccessError: the cluster does not let us work.
+    """
+    texts = await anyio.to_thread.run_sync(shelltexts.load)
+    namespace = settings.namespace or "default"
+    async with KubeClient.connect(access) as client:
+        swept = await sweep(client, namespace, manager.system_id, manager.short_token)
+        event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
+        chosen = selector(manager.system_id, manager.short_token)
+        async with PodWatch.open(client, namespace, chosen) as watch:
+            yield KubernetesExecutor(settings, client, watch, texts, clock or SystemClock())

@@ -1,0 +1,135 @@
+"""The exec strategy: the manager runs each stage's script on stdin of an exec, one after another.
+
+The result of a stage is the exit status of its exec. A stream that breaks before it brings a status
+is a failure: nobody knows how the script ended, and running it again could do its work twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from podlane.executors.base import (
+    Emit,
+    Event,
+    Message,
+    Output,
+    StageFinished,
+    StageScript,
+    StageStarted,
+)
+from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.stageflow import Flow, StageEnd
+from podlane.kit.clock import Clock
+from podlane.kit.errors import PodlaneError
+from podlane.kube.channels import ExecStatus
+from podlane.kube.execstream import ExecSession
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import SubStage
+
+_FIRST_PAUSE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 300.0
+_CHUNK = 32 * 1024
+
+
+class LegacyRun:
+    """All stages of one job by exec; ``outcome`` is set at the end."""
+
+    def __init__(self, driver: PodDriver, stages: Sequence[StageScript], opened: SubStage) -> None:
+        self._driver = driver
+        self._stages = tuple(stages)
+        self._flow = Flow()
+        self._stop: anyio.Event = anyio.Event()
+        self.running: SubStage | None = opened
+        self.outcome: JobOutcome | None = None
+
+    def cancel(self) -> None:
+        """Stop the running stage if it may be stopped; after_script and uploads still run."""
+        self._stop.set()
+
+    def close(self, at: float) -> list[Event]:
+        """Return the end of a stage that did not get to its end."""
+        running, self.running = self.running, None
+        return [] if running is None else [StageFinished(substage=running, exit_code=None, at=at)]
+
+    async def run(self, emit: Emit, clock: Clock) -> None:
+        """Run the stages that the job's state selects."""
+        for stage in self._stages:
+            substage = stage.substage
+            if self._stop.is_set():
+                self._flow.cancel()
+            if not self._flow.wanted(stage):
+                continue
+            if substage != self.running:
+                for each in self.close(clock.now()):
+                    await emit(each)
+                await emit(StageStarted(substage=substage, at=clock.now()))
+            self.running = substage
+            end = await self._attempts(stage, emit)
+            self.running = None
+            await emit(StageFinished(substage=substage, exit_code=end.exit_code, at=clock.now()))
+            self._flow.ended(stage, end)
+            if end.state == "lost":
+                break
+        self.outcome = self._flow.outcome()
+
+    async def _attempts(self, stage: StageScript, emit: Emit) -> StageEnd:
+        pause = _FIRST_PAUSE_SECONDS
+        for attempt in range(1, stage.attempts + 1):
+            end = await self._once(stage, emit)
+            if end.state != "finished" or not end.exit_code or attempt == stage.attempts:
+                return end
+            await emit(Message(text="Retrying..."))
+            with anyio.move_on_after(pause):
+                await self._stop.wait()
+                return StageEnd(state="canceled", exit_code=end.exit_code)
+            pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+        return StageEnd(state="lost", exit_code=None)
+
+    async def _once(self, stage: StageScript, emit: Emit) -> StageEnd:
+        name, role = stage.substage.name, stage.substage.role
+        stopped = ""
+        async with (
+            self._driver.run_stage(role, name, self._flow.status_word(stage)) as session,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def stopper() -> None:
+                nonlocal stopped
+                with anyio.move_on_after(stage.timeout_seconds):
+                    if self._flow.stoppable(stage):
+                        await self._stop.wait()
+                        stopped = "canceled"
+                    else:
+                        await anyio.sleep_forever()
+                stopped = stopped or "timedout"
+                await self._driver.stop_stage(role, name)
+
+            tasks.start_soon(stopper)
+            tasks.start_soon(_send, session, stage.script.encode("utf-8", "surrogateescape"))
+            async for _, data in session.output():
+                await emit(Output(data=data))
+            status = await session.status()
+            tasks.cancel_scope.cancel()
+        return _end(status, stopped)
+
+
+async def _send(session: ExecSession, script: bytes) -> None:
+    """Send the script in braces, so that the shell has read it all before it runs any of it."""
+    # Without half-close (v4) the shell would wait for more input: "exit" is inside the braces.
+    body = b"{\n" + script + b"\nexit\n}\n"
+    try:
+        for start in range(0, len(body), _CHUNK):
+            await session.write_stdin(body[start : start + _CHUNK])
+        await session.close_stdin()
+    except PodlaneError:
+        return  # the session's status tells
+
+
+def _end(status: ExecStatus, stopped: str) -> StageEnd:
+    if stopped:
+        return StageEnd(state=stopped, exit_code=status.exit_code)
+    if status.exit_code is None:
+        return StageEnd(state="lost", exit_code=None, evidence=status.message)
+    return StageEnd(state="finished", exit_code=status.exit_code)

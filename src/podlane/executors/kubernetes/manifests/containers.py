@@ -1,0 +1,137 @@
+"""The containers of a job's pod: build, helper, services, and init-permissions before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podlane.executors.kubernetes.images import PULL_POLICIES, PodImage
+from podlane.executors.kubernetes.manifests.security import container_security
+from podlane.executors.kubernetes.manifests.services import PodService
+from podlane.executors.kubernetes.manifests.volumes import (
+    JobDirectories,
+    init_mounts,
+    job_mounts,
+    service_mounts,
+)
+from podlane.executors.kubernetes.settings import ContainerSecurity, KubernetesSettings
+from podlane.kit.jsonvalue import Json, JsonObject
+
+BUILD = "build"
+HELPER = "helper"
+INIT = "init-permissions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerImage:
+    """An image and the pull policy word of the settings (empty: the cluster's default)."""
+
+    image: PodImage
+    pull_policy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInputs:
+    """What the containers of one pod have in common. ``idle``: the exec strategy drives them."""
+
+    settings: KubernetesSettings
+    where: JobDirectories
+    idle: bool = False
+
+
+def build_container(
+    inputs: ContainerInputs, image: ContainerImage, user: tuple[int, int | None] | None
+) -> JsonObject:
+    """Return the container of the user's script."""
+    settings = inputs.settings
+    return {
+        **_base(BUILD, image),
+        "command": _supervisor(inputs, BUILD),
+        "resources": _resources(settings, ""),
+        "volumeMounts": job_mounts(inputs.where),
+        "securityContext": container_security(
+            settings, settings.build_container_security_context, user
+        ),
+    }
+
+
+def helper_container(inputs: ContainerInputs, image: ContainerImage) -> JsonObject:
+    """Return the container that fetches sources and moves artifacts."""
+    settings = inputs.settings
+    return {
+        **_base(HELPER, image),
+        "command": _supervisor(inputs, HELPER),
+        "resources": _resources(settings, "helper_"),
+        "volumeMounts": job_mounts(inputs.where),
+        "securityContext": container_security(settings, settings.helper_container_security_context),
+    }
+
+
+def init_container(inputs: ContainerInputs, image: ContainerImage) -> JsonObject:
+    """Return ``init-permissions``: the helper image, once, before the others."""
+    settings = inputs.settings
+    own: ContainerSecurity | None = settings.init_permissions_container_security_context
+    return {
+        **_base(INIT, image),
+        "command": ["sh", f"{inputs.where.scripts}/init"],
+        "resources": _resources(settings, "helper_"),
+        "volumeMounts": init_mounts(inputs.where),
+        "securityContext": container_security(settings, own),
+    }
+
+
+def service_container(
+    inputs: ContainerInputs,
+    service: PodService,
+    image: ContainerImage,
+    env: list[Json],
+    user: tuple[int, int | None] | None,
+) -> JsonObject:
+    """Return the container of a service. ``env`` refers to the Secret; it holds no value."""
+    settings = inputs.settings
+    asked: dict[str, Json] = {}
+    if service.service.entrypoint:
+        asked["command"] = [*service.service.entrypoint]
+    if service.service.command:
+        asked["args"] = [*service.service.command]
+    return {
+        **_base(service.container, image),
+        **asked,
+        **({"env": env} if env else {}),
+        "resources": _resources(settings, "service_"),
+        "volumeMounts": service_mounts(inputs.where),
+        "securityContext": container_security(
+            settings, settings.service_container_security_context, user
+        ),
+    }
+
+
+def _base(name: str, image: ContainerImage) -> JsonObject:
+    policy = PULL_POLICIES.get(image.pull_policy)
+    return {
+        "name": name,
+        "image": image.image.reference,
+        **({"imagePullPolicy": policy} if policy else {}),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _supervisor(inputs: ContainerInputs, role: str) -> list[Json]:
+    # Without init-permissions there are no tools of ours in the pod.
+    bare = inputs.settings.unsafe_skip_init_permissions
+    shell = "sh" if bare else f"{inputs.where.tools}/sh"
+    mode = ["idle", role] if inputs.idle else [role]
+    return [shell, f"{inputs.where.scripts}/supervisor", *mode]
+
+
+def _resources(settings: KubernetesSettings, prefix: str) -> JsonObject:
+    kinds = {"limits": "limit", "requests": "request"}
+    resources: JsonObject = {}
+    for field, suffix in kinds.items():
+        values: JsonObject = {}
+        for resource in ("cpu", "memory", "ephemeral_storage"):
+            value: object = getattr(settings, f"{prefix}{resource}_{suffix}")
+            if isinstance(value, str) and value:
+                values[resource.replace("_", "-")] = value
+        if values:
+            resources[field] = values
+    return resources

@@ -1,0 +1,401 @@
+# The supervisor: first process of the containers "build" and "helper".
+#
+# usage: sh supervisor <build|helper>          take turns, run every stage of the plan, end
+#        sh supervisor idle <build|helper>     wait for the end of the pod (exec strategy)
+#
+# It reads "plan" and "stage.<name>" beside itself (a read-only Secret) and keeps the job's records
+# in the log directory (an emptyDir that both containers share):
+#
+#   output.log    everything the stages print, append only, addressed by byte offset
+#   <n>.start     "<offset> <time>"                  stage n of the plan has begun
+#   <n>.end       "<state> <code> <offset> <time>"   stage n is over
+#   beat.<role>   uptime in hundredths of a second   this supervisor is alive
+#   cancel        made by the manager: stop the script, go on with after_script
+#   gone.build    made by the manager: the build container is dead, do not wait for it
+#
+# Records are written to a temporary name and renamed. Nothing about the job's result is ever
+# printed into the log. The result of "build" is the exit code of this process.
+#
+# Works in busybox ash, dash and bash. Descriptors: 9 spool, 8 plan, 7 own bell, 6 and 5 the others'.
+
+role=$1
+idle=
+if [ "$role" = idle ]; then idle=1; role=$2; fi
+here=${0%/*}
+logs=; tools=; grace=10
+
+while read -r word value; do
+  case $word in
+    logs) logs=$value ;;
+    tools) tools=$value ;;
+    grace) grace=$value ;;
+    stage) break ;;
+  esac
+done < "$here/plan"
+
+# ---- time, size, records ------------------------------------------------------------------------
+
+# Our own tools come first for this process; scripts get the image's PATH.
+image_path=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+if [ -d "$tools/bin" ]; then PATH=$tools/bin:$image_path; export PATH; fi
+
+uptime_now() { # NOW: hundredths of a second since boot, without a fork
+  read -r NOW _ < /proc/uptime
+  NOW=${NOW%.*}${NOW#*.}
+}
+
+uptime_now
+born=$NOW
+epoch=$(date +%s)
+
+clock() { # AT: seconds since the epoch with hundredths
+  uptime_now
+  AT=$((NOW - born))
+  AT=$((epoch + AT / 100)).$((AT / 10 % 10))$((AT % 10))
+}
+
+size() { # SIZE: bytes in the spool, also after its name was removed
+  SIZE=$(stat -L -c %s /proc/self/fd/9 2> /dev/null) || SIZE=$(wc -c < /proc/self/fd/9)
+}
+
+put() { # put <name> <text>: write a record atomically
+  printf '%s\n' "$2" > "$logs/.$1.$role" && mv -f "$logs/.$1.$role" "$logs/$1"
+} 2> /dev/null
+
+remember() { # remember <name> <text>: a record that is written again when somebody removes it
+  put "$1" "$2"
+  records="$records$1 $2
+"
+}
+
+restore_records() {
+  printf '%s' "$records" | while read -r name text; do
+    [ -e "$logs/$name" ] || put "$name" "$text"
+  done
+}
+
+ring() { # wake the others; a bell is only a hint, everybody also looks by himself
+  printf '\n' >&6
+  printf '\n' >&5
+} 2> /dev/null
+
+rest() { # rest <seconds>: wait for the bell, a signal, or this long
+  if [ "$bell" = read ]; then
+    read -r -t "$1" _ <&7
+  else
+    sleep "$1" || sleep 1
+  fi
+} 2> /dev/null
+
+beat() {
+  [ "$NOW" -lt "$next_beat" ] && return
+  next_beat=$((NOW + 500))
+  printf '%s\n' "$NOW" > "$logs/beat.$role"
+} 2> /dev/null
+
+farewell() { # farewell <text>: the container's termination message
+  printf '%s\n' "$1" > /dev/termination-log
+} 2> /dev/null
+
+# ---- the end of the pod -------------------------------------------------------------------------
+
+ending=
+trap 'ending=1' TERM
+trap 'ending=1' INT
+trap 'ending=1' HUP
+trap : CHLD
+trap : PIPE
+
+leave() { # the pod is being deleted
+  [ "$1" ] && stop_group "$1"
+  farewell "podlane: stopped because the pod is being deleted"
+  exit 143
+}
+
+stop_group() { # TERM, a grace period, KILL
+  uptime_now
+  limit=$((NOW + grace * 100))
+  signal_group TERM "$1"
+  while alive "$1"; do
+    uptime_now
+    [ "$NOW" -ge "$limit" ] && break
+    rest 0.05
+  done
+  signal_group KILL "$1"
+}
+
+signal_group() { # without setsid in the image, "all processes of the container" is the group
+  kill "-$1" "-$2" || { [ $$ -eq 1 ] && kill "-$1" -1; } || kill "-$1" "$2"
+} 2> /dev/null
+
+alive() { # alive <pid>: exists and is no zombie
+  [ -e "/proc/$1/stat" ] || return 1
+  read -r line < "/proc/$1/stat" || return 1
+  case $line in *") Z "*) return 1 ;; esac
+  return 0
+} 2> /dev/null
+
+# ---- preparation --------------------------------------------------------------------------------
+
+spool=$logs/output.log
+if [ "$role" = helper ]; then umask 0000; fi
+if [ ! -e "$logs/.prepared" ]; then # init-permissions was switched off: only for tests
+  if [ "$role" = helper ]; then
+    umask 0022
+    chmod 0755 "$logs"
+    printf '' >> "$spool"
+    umask 0000
+  else
+    tries=0
+    until [ -e "$spool" ] || [ "$tries" -ge 200 ]; do sleep 0.05 || sleep 1; tries=$((tries + 1)); done
+  fi
+fi
+
+if ! ( printf '' >> "$spool" && printf '' > "$logs/.probe.$role" ) 2> /dev/null; then
+  target=$logs; [ -e "$spool" ] && target=$spool
+  facts=$(stat -c 'owned by uid %u gid %g with mode %a' "$target" 2> /dev/null)
+  text="podlane: cannot write $target (${facts:-owner and mode unknown}) as uid $(id -u) gid $(id -g)"
+  farewell "$text"
+  printf '%s\n' "$text" >&2
+  exit 120
+fi
+exec 9>> "$spool"
+
+[ "$role" = build ] && other=helper || other=build
+for name in "$role" "$other" follow; do
+  [ -p "$logs/.bell-$name" ] || mkfifo -m 0666 "$logs/.bell-$name" 2> /dev/null
+done
+bell=sleep
+if [ -p "$logs/.bell-$role" ]; then
+  exec 7<> "$logs/.bell-$role"
+  read -r -t 0.01 _ < /dev/null 2> /dev/null
+  [ $? -eq 2 ] || bell=read
+else
+  exec 7< /dev/null
+fi
+if [ -p "$logs/.bell-$other" ]; then exec 6<> "$logs/.bell-$other"; else exec 6> /dev/null; fi
+if [ -p "$logs/.bell-follow" ]; then exec 5<> "$logs/.bell-follow"; else exec 5> /dev/null; fi
+
+if [ "$idle" ]; then
+  until [ "$ending" ]; do rest 1; done
+  exit 0
+fi
+
+group=
+if command -v setsid > /dev/null 2>&1; then
+  group=setsid
+elif [ -x "$tools/busybox" ] && "$tools/busybox" setsid true 2> /dev/null; then
+  group="$tools/busybox setsid"
+fi
+
+shell=
+for candidate in /usr/local/bin/bash /usr/bin/bash /bin/bash \
+  /usr/local/bin/sh /usr/bin/sh /bin/sh /busybox/sh "$tools/sh"; do
+  if [ -x "$candidate" ]; then shell=$candidate; break; fi
+done
+script_path=$image_path
+[ "$shell" = "$tools/sh" ] && script_path=$image_path:$tools/bin
+
+# ---- one stage ----------------------------------------------------------------------------------
+
+run_script() { # run_script <name> <timeout> <stoppable>: sets CODE and STATE
+  STATE=finished
+  CODE=127
+  if [ ! -r "$here/stage.$1" ]; then
+    printf 'podlane: the script of stage %s is missing in %s\n' "$1" "$here" >&9
+    return
+  fi
+  PATH=$script_path CI_JOB_STATUS=$status $group "$shell" "$here/stage.$1" \
+    < /dev/null >&9 2>&1 5>&- 6>&- 7>&- 8>&- 9>&- &
+  pid=$!
+  uptime_now
+  deadline=0
+  [ "$2" -gt 0 ] && deadline=$((NOW + $2 * 100))
+  while alive "$pid"; do
+    rest 0.05
+    [ "$ending" ] && leave "$pid"
+    uptime_now
+    beat
+    if [ "$3" ] && [ -e "$logs/cancel" ]; then
+      STATE=canceled
+      stop_group "$pid"
+    elif [ "$deadline" -gt 0 ] && [ "$NOW" -ge "$deadline" ]; then
+      STATE=timedout
+      stop_group "$pid"
+    fi
+  done
+  until_reaped "$pid"
+  [ "$ending" ] && leave
+}
+
+until_reaped() { # a signal interrupts wait; ask again as long as the child is there
+  while :; do
+    wait "$1"
+    CODE=$?
+    [ -e "/proc/$1" ] || return
+  done
+}
+
+try_stage() { # try_stage <name> <attempts> <timeout> <stoppable>
+  try=1
+  pause=5
+  while :; do
+    run_script "$1" "$3" "$4"
+    [ "$STATE" = finished ] && [ "$CODE" -ne 0 ] && [ "$try" -lt "$2" ] || return
+    printf 'Retrying...\n' >&9
+    uptime_now
+    until_then=$((NOW + pause * 100))
+    while [ "$NOW" -lt "$until_then" ]; do
+      rest 0.2
+      uptime_now
+      beat
+      [ "$ending" ] && leave
+      [ "$4" ] && [ -e "$logs/cancel" ] && { STATE=canceled; return; }
+    done
+    [ "$try" -eq 1 ] && [ "$1" = get_sources ] && [ -r "$here/stage.clear_worktree" ] \
+      && run_script clear_worktree 0 "$4"
+    try=$((try + 1))
+    pause=$((pause * 2))
+    [ "$pause" -gt 300 ] && pause=300
+  done
+}
+
+wanted() { # wanted <name> <owner> <when>: whether the stage runs, given what came before
+  [ "$hopeless" ] && return 1
+  [ "$1" = clear_worktree ] && return 1
+  if [ "$2" = build ] && [ ! "$begun" ] && [ "$status" != running ]; then return 1; fi
+  case $3 in
+    on_success) [ "$status" = running ] ;;
+    on_failure) [ "$status" != running ] ;;
+    *) return 0 ;;
+  esac
+}
+
+perform() { # perform <name> <owner> <when> <attempts> <timeout>
+  if [ "$status" = running ] && [ ! "$over" ] && [ -e "$logs/cancel" ]; then status=canceled; fi
+  if ! wanted "$1" "$2" "$3"; then
+    clock
+    size
+    record="skipped - $SIZE $AT"
+    return
+  fi
+  [ "$2" = build ] && begun=1
+  stoppable=1
+  if [ "$1" = after_script ] || [ "$over" ]; then stoppable=; fi
+  shown=$status
+  if [ "$1" = after_script ]; then
+    over=1
+    [ "$status" = running ] && status=success
+  fi
+  clock
+  size
+  remember "$index.start" "$SIZE $AT"
+  ring
+  try_stage "$1" "$4" "$5" "$stoppable"
+  status=$shown
+  clock
+  size
+  record="$STATE $CODE $SIZE $AT"
+}
+
+digest() { # digest <name> <state> <code> <ignore>: what the stage's end means for the job
+  [ "$2" = skipped ] && return
+  [ "$4" = 1 ] && return
+  case $2 in
+    finished)
+      [ "$3" = 0 ] && return
+      [ "$status" = running ] && status=failed
+      [ "$1" = prepare_script ] && hopeless=1 ;;
+    canceled | timedout | gone) [ "$status" = running ] && status=$2 ;;
+  esac
+  [ "$status" = gone ] && status=failed
+  return 0
+}
+
+await() { # await <index> <owner>: sets STATE and CODE from the other container's record
+  while [ ! -e "$logs/$1.end" ]; do
+    rest 0.02
+    [ "$ending" ] && leave
+    uptime_now
+    beat
+    if [ -e "$logs/gone.$2" ]; then
+      STATE=gone
+      CODE=-
+      clock
+      size
+      remember "$1.end" "gone - $SIZE $AT"
+      ring
+      return
+    fi
+  done
+  read -r STATE CODE _ < "$logs/$1.end" || { STATE=finished; CODE=1; }
+}
+
+# ---- the plan -----------------------------------------------------------------------------------
+
+status=running
+begun=; over=; hopeless=; result=; records=; reason=
+index=0; last=-1; next_beat=0
+exec 8< "$here/plan"
+while read -r word name owner _ <&8; do
+  [ "$word" = stage ] || continue
+  [ "$owner" = "$role" ] && last=$index
+  if [ "$owner" = "$role" ] && [ -e "$logs/$index.start" ]; then
+    farewell "podlane: stage $name has begun before this container started; a stage never runs twice"
+    exit 119
+  fi
+  index=$((index + 1))
+done
+uptime_now
+beat
+
+index=0
+exec 8< "$here/plan"
+while [ "$index" -le "$last" ] && read -r word name owner when attempts timeout ignore <&8; do
+  [ "$word" = stage ] || continue
+  if [ "$owner" = "$role" ]; then
+    STATE=skipped
+    perform "$name" "$owner" "$when" "$attempts" "$timeout"
+    if [ "$STATE" != skipped ]; then
+      if [ "$ignore" = 0 ] && [ ! "$result" ]; then
+        [ "$CODE" -ne 0 ] && result=$CODE
+        [ "$STATE" != finished ] && result=${result:-143}
+        [ "$result" ] && reason="stage $name $STATE with exit code $CODE"
+      fi
+      digest "$name" "$STATE" "$CODE" "$ignore"
+    fi
+    # The last records of "build" come after the end of every process of the job, so that
+    # nothing can remove them again.
+    if [ "$role" = build ] && [ "$index" = "$last" ]; then
+      [ $$ -eq 1 ] && kill -KILL -1 2> /dev/null
+      restore_records
+    fi
+    remember "$index.end" "$record"
+    ring
+  else
+    await "$index" "$owner"
+    [ "$owner" = build ] && [ "$STATE" != skipped ] && begun=1
+    [ "$owner" = build ] && over=1
+    digest "$name" "$STATE" "$CODE" "$ignore"
+  fi
+  index=$((index + 1))
+done
+
+if [ "$role" = helper ]; then
+  restore_records
+  put finished "$status"
+  ring
+  until [ "$ending" ]; do # the log stays readable until the pod is deleted
+    rest 1
+    uptime_now
+    beat
+  done
+  exit 0
+fi
+
+if [ ! "$begun" ]; then
+  farewell "podlane: no stage of this container ran"
+  exit 118
+fi
+[ "$result" ] && farewell "podlane: $reason"
+exit "${result:-0}"

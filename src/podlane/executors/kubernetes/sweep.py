@@ -1,0 +1,44 @@
+"""Removes at start what a dead manager left: pods and Secrets with our labels that no job claims."""
+
+from __future__ import annotations
+
+import logging
+
+from podlane.executors.kubernetes.manifests.metadata import selector
+from podlane.kit.errors import PodlaneError
+from podlane.kit.jsonvalue import objects, text
+from podlane.kit.log import event
+from podlane.kube.client import KubeClient
+from podlane.kube.errors import ApiError
+
+_log = logging.getLogger(__name__)
+_GRACE_SECONDS = 1
+
+
+async def sweep(client: KubeClient, namespace: str, system_id: str, runner: str) -> int:
+    """Delete the orphans of this runner on this manager; return how many there were.
+
+    Call it before the first job. A failure is logged: it must not keep the manager from working.
+    """
+    chosen = selector(system_id, runner)
+    removed = 0
+    for resource in ("pods", "secrets"):
+        try:
+            found = await client.list(resource, namespace, chosen)
+        except PodlaneError as error:
+            event(_log, logging.WARNING, "sweep_failed", resource=resource, error=error.message)
+            continue
+        for orphan in objects(found, "items"):
+            removed += await _remove(client, resource, namespace, text(orphan, "metadata", "name"))
+    return removed
+
+
+async def _remove(client: KubeClient, resource: str, namespace: str, name: str) -> int:
+    grace = _GRACE_SECONDS if resource == "pods" else None
+    try:
+        await client.delete(resource, namespace, name, grace_seconds=grace)
+    except ApiError as error:
+        event(_log, logging.INFO, "orphan_not_removed", orphan=name, error=error.message)
+        return 0
+    event(_log, logging.INFO, "orphan_removed", resource=resource, orphan=name)
+    return 1
