@@ -69,10 +69,8 @@ def contents(source: JsonObject) -> dict[str, bytes]:
     return values
 
 
-def environment(
-    context: PodContext, container: Container, base: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the variables of a container on top of ``base`` (the image's).
+def environment(context: PodContext, container: Container) -> dict[str, str]:
+    """Return the variables that the pod gives a container (the image's are not among them).
 
     Raises:
         ConfigError: a configMap, secret or key that is not optional is missing.
@@ -87,7 +85,7 @@ def environment(
         value = _value(context, container, entry.value_from)
         if value is not None:
             variables[entry.name] = value
-    return {**base, **variables}
+    return variables
 
 
 def expand(raw: str, variables: Mapping[str, str]) -> str:

@@ -69,6 +69,7 @@ class PodRecord:
     """One pod. ``reason`` and ``message`` are set when the kubelet ended it (deadline, eviction)."""
 
     restart_policy: str
+    qos_class: str = "BestEffort"
     init: tuple[ContainerRecord, ...] = ()
     containers: tuple[ContainerRecord, ...] = ()
     started_at: float = 0.0

@@ -46,7 +46,7 @@ def pod_status(pod: PodRecord, before: JsonObject, now: float) -> JsonObject:
     status: JsonObject = {
         "phase": phase(pod),
         "conditions": _conditions(pod, before, now),
-        "qosClass": text(before, "qosClass") or "BestEffort",
+        "qosClass": pod.qos_class,
     }
     if pod.started_at:
         status["startTime"] = rfc3339(pod.started_at)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from podlane.kit.errors import PermanentError
+from podlane.kit.jsonvalue import JsonObject
 from podlane.node.runtime.process import Process, Stdio
 
 
@@ -31,10 +32,15 @@ class StartError(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerHandle:
-    """A container that the runtime knows: its id, and the directory of the runtime's own state."""
+    """A container that the runtime knows.
+
+    ``state`` is the directory of the runtime's own files; ``process`` is the ``process`` of its
+    configuration: the user, environment and rights of every further command.
+    """
 
     id: str
     state: Path
+    process: JsonObject
 
 
 class ExecHandle(Protocol):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from weakref import WeakSet
 
+import msgspec
 from anyio import to_thread
 
 from podlane.kit.errors import PermanentError
@@ -16,6 +18,7 @@ from podlane.kit.names import random_suffix
 from podlane.kit.tasks import closing
 from podlane.node.runtime import process
 from podlane.node.runtime.base import ContainerHandle, ExecHandle, StartError
+from podlane.node.runtime.orphans import end_strays, reap_failed
 from podlane.node.runtime.process import Process, Stdio
 
 _KILL_SECONDS = 10.0
@@ -28,6 +31,8 @@ class OciRuntime:
         self.name = Path(program).name
         self._program = program
         self._limits = limits
+        self._creating = 0
+        self._processes: WeakSet[Process] = WeakSet()
 
     async def create(
         self, handle: ContainerHandle, bundle: Path, stdio: Stdio, console: Path | None = None
@@ -38,10 +43,19 @@ class OciRuntime:
         argv += ["--pid-file", str(pid_file)]
         if console is not None:
             argv += ["--console-socket", str(console)]
-        exit_code = await process.run([*argv, handle.id], stdio)
-        if exit_code != 0:
-            raise StartError(await to_thread.run_sync(_complaint, log, self.name, exit_code))
-        return Process(int(await to_thread.run_sync(pid_file.read_text)))
+        self._creating += 1
+        try:
+            exit_code = await process.run([*argv, handle.id], stdio)
+            if exit_code == 0:
+                made = Process(int(await to_thread.run_sync(pid_file.read_text)))
+                self._processes.add(made)
+                return made
+        finally:
+            self._creating -= 1
+        if not self._creating:  # else one that nobody knows yet might be among them
+            known = {made.pid for made in self._processes if made.exit_code is None}
+            await to_thread.run_sync(reap_failed, known)
+        raise StartError(await to_thread.run_sync(_complaint, log, self.name, exit_code))
 
     async def start(self, handle: ContainerHandle) -> None:
         """Let it execute the command."""
@@ -59,17 +73,21 @@ class OciRuntime:
         console: Path | None = None,
     ) -> AsyncIterator[ExecHandle]:
         """Run a further command; leaving the context kills it if it still runs."""
-        pid_file = handle.state / f"exec-{random_suffix()}"
+        stem = handle.state / f"exec-{random_suffix()}"
+        files = (stem.with_suffix(".json"), stem.with_suffix(".pid"))
+        described = handle.process | {"args": [*command], "terminal": console is not None}
+        await to_thread.run_sync(files[0].write_bytes, msgspec.json.encode(described))
         argv = [self._program, "--root", str(handle.state), *self._manager(), "exec"]
-        argv += ["--pid-file", str(pid_file)]
+        argv += ["--process", str(files[0]), "--pid-file", str(files[1])]
         if console is not None:
-            argv += ["--tty", "--console-socket", str(console)]
-        running = _Exec(await process.spawn([*argv, handle.id, *command], stdio), pid_file)
+            argv += ["--console-socket", str(console)]
+        running = _Exec(await process.spawn([*argv, handle.id], stdio), files[1])
         try:
             yield running
         finally:
             with closing(_KILL_SECONDS):
                 await running.finish()
+                await to_thread.run_sync(_unlink, files)
 
     def _head(self, handle: ContainerHandle, log: Path) -> list[str]:
         head = [self._program, "--root", str(handle.state), "--log", str(log)]
@@ -109,8 +127,9 @@ class _Exec:
         if self._monitor.exit_code is None:
             await to_thread.run_sync(self.kill)
             await self._monitor.wait()
+        if self._monitor.exit_code != 0:
+            await to_thread.run_sync(end_strays)
         self._monitor.close()
-        await to_thread.run_sync(lambda: self._pid_file.unlink(missing_ok=True))
 
 
 def find_program(wanted: str) -> str:
@@ -147,3 +166,8 @@ def _message(line: str) -> str:
         return rest.rpartition('"')[0].replace('\\"', '"')
     stamp, found, rest = line.partition(": ")
     return rest if found and stamp[:2].isdigit() and "T" in stamp else line
+
+
+def _unlink(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
