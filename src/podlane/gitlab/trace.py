@@ -19,6 +19,7 @@ from podlane.gitlab import answers
 from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateOutcome, UpdateResult
 
 DEFAULT_INTERVAL_SECONDS = 3.0
+MIN_KEEPALIVE_SECONDS = 2.0
 DEFAULT_KEEPALIVE_SECONDS = 30.0
 MAX_KEEPALIVE_SECONDS = 30 * 60.0
 MAX_PATCH_BYTES = 1024 * 1024
@@ -113,9 +114,14 @@ class TraceSender:
 
     @property
     def keepalive_seconds(self) -> float:
-        """How long we may stay silent."""
+        """How long we may stay silent.
+
+        Two intervals, at most 30 s: somebody who watches closely also wants to cancel promptly, and
+        a silent job learns of it from nothing else. ``dynamic``: GitLab Runner's feature flag.
+        """
         if not self._dynamic_keepalive:
-            return self._keepalive_seconds
+            close = max(2 * self.interval_seconds, MIN_KEEPALIVE_SECONDS)
+            return min(close, self._keepalive_seconds)
         return min(max(4 * self.interval_seconds, self._keepalive_seconds), MAX_KEEPALIVE_SECONDS)
 
     def on_patch(self, result: PatchResult, *, now: float, closed: bool) -> tuple[Signal, ...]:

@@ -57,11 +57,18 @@ def test_a_full_patch_is_not_held_back() -> None:
 
 
 def test_silence_is_ended_by_a_keepalive() -> None:
-    sender = TraceSender(now=0.0)
+    sender = TraceSender(now=0.0, interval_seconds=60.0)
     assert sender.next(size=0, now=0.0, closed=False) == Wait(seconds=30.0, early=True)
     assert sender.next(size=0, now=30.0, closed=False) == SendKeepalive()
     sender.on_keepalive(UpdateResult(outcome=UpdateOutcome.SUCCEEDED), now=30.0)
     assert sender.next(size=0, now=31.0, closed=False) == Wait(seconds=29.0, early=True)
+
+
+@pytest.mark.parametrize(
+    ("interval", "keepalive"), [(0.1, 2.0), (1.0, 2.0), (3.0, 6.0), (15.0, 30.0), (600.0, 30.0)]
+)
+def test_a_closely_watched_job_hears_of_a_cancel_soon(interval: float, keepalive: float) -> None:
+    assert TraceSender(now=0.0, interval_seconds=interval).keepalive_seconds == keepalive
 
 
 def test_the_dynamic_keepalive_follows_the_interval() -> None:

@@ -1,0 +1,128 @@
+"""Routes of the Runner API that a runner uses for itself: register, verify, remove, ask for jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+from aiohttp import web
+
+from podlane.coordinator import answers
+from podlane.coordinator.engine import Engine
+from podlane.coordinator.notice import Notice
+from podlane.coordinator.rows import RunnerRow
+from podlane.coordinator.runners import Runners
+from podlane.coordinator.tokens import new_runner_token, same
+from podlane.gitlab import wire
+from podlane.gitlab.info import RunnerInfo
+from podlane.model.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSettings:
+    """How long a request for a job is held, and the token for ``register`` (empty: refused)."""
+
+    hold_seconds: float = 50.0
+    registration_token: str = ""
+
+
+class RunnersApi:
+    """Handlers; one instance per coordinator. ``stopping`` releases all who wait."""
+
+    def __init__(
+        self, engine: Engine, runners: Runners, stopping: Notice, settings: PollSettings
+    ) -> None:
+        self._engine = engine
+        self._runners = runners
+        self._stopping = stopping
+        self._settings = settings
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to the application."""
+        return [
+            web.post("/api/v4/runners", self.register),
+            web.post("/api/v4/runners/verify", self.verify),
+            web.delete("/api/v4/runners", self.unregister),
+            web.delete("/api/v4/runners/managers", self.remove_manager),
+            web.post("/api/v4/runners/reset_authentication_token", self.reset_token),
+            web.post("/api/v4/jobs/request", self.request_job),
+        ]
+
+    async def register(self, request: web.Request) -> web.Response:
+        """``POST runners``, with the coordinator's registration token."""
+        body = await answers.read(request, wire.RunnerRequest)
+        expected = self._settings.registration_token
+        if not expected or not same(expected, body.token):
+            return answers.forbidden("invalid token supplied")
+        token = new_runner_token()
+        tags = tuple(tag.strip() for tag in body.tag_list.split(",") if tag.strip())
+        runner = self._runners.add(
+            token, description=body.description, tags=tags, run_untagged=body.run_untagged
+        )
+        return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
+
+    async def verify(self, request: web.Request) -> web.Response:
+        """``POST runners/verify``."""
+        body = await answers.read(request, wire.RunnerRequest)
+        runner = self._runners.find(body.token)
+        if runner is None:
+            return answers.forbidden()
+        return answers.json(wire.RunnerAnswer(id=runner.id, token=body.token))
+
+    async def unregister(self, request: web.Request) -> web.Response:
+        """``DELETE runners``."""
+        body = await answers.read(request, wire.RunnerRequest)
+        runner = self._runners.find(body.token)
+        if runner is None:
+            return answers.forbidden()
+        self._runners.remove(runner)
+        return web.Response(status=204)
+
+    async def remove_manager(self, request: web.Request) -> web.Response:
+        """``DELETE runners/managers``: one machine leaves, the runner stays."""
+        body = await answers.read(request, wire.RunnerRequest)
+        if self._runners.find(body.token) is None:
+            return answers.forbidden()
+        return web.Response(status=204)
+
+    async def reset_token(self, request: web.Request) -> web.Response:
+        """``POST runners/reset_authentication_token``."""
+        body = await answers.read(request, wire.RunnerRequest)
+        runner = self._runners.find(body.token)
+        if runner is None:
+            return answers.forbidden()
+        token = self._runners.renew(runner)
+        return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
+
+    async def request_job(self, request: web.Request) -> web.Response:
+        """``POST jobs/request``: a job at once if there is one, else wait for one.
+
+        A runner that does not echo our ``X-GitLab-Last-Update`` has not seen the queue as it is
+        now, so it is answered at once; one that does is held until something is queued.
+        """
+        body = await answers.read(request, wire.JobRequest)
+        runner = self._runners.find(body.token)
+        if runner is None:
+            return answers.forbidden()
+        seen = self._engine.queued.count
+        job = self._engine.take(runner, body.info)
+        if job is None and body.last_update == str(seen) and not self._stopping.count:
+            with anyio.move_on_after(self._settings.hold_seconds):
+                job = await self._wait_for_job(request, runner, body.info, seen)
+        headers = {wire.LAST_UPDATE: str(self._engine.queued.count)}
+        if job is None:
+            return web.Response(status=204, headers=headers)
+        return answers.json(job, status=201, headers=headers)
+
+    async def _wait_for_job(
+        self, request: web.Request, runner: RunnerRow, info: RunnerInfo, seen: int
+    ) -> Job | None:
+        while not self._stopping.count:
+            seen = await self._engine.queued.wait_beyond(seen)
+            # A job given to a runner that has hung up would be lost until the offer expires.
+            if request.transport is None or request.transport.is_closing():
+                return None
+            job = self._engine.take(runner, info)
+            if job is not None:
+                return job
+        return None

@@ -1,0 +1,325 @@
+"""Composition root: everything that makes up a coordinator is made and connected here, once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from aiohttp import web
+
+from podlane.coordinator import control, queue, tokens
+from podlane.coordinator.api_artifacts import ArtifactLimits, ArtifactsApi
+from podlane.coordinator.api_jobs import MAX_PATCH_BYTES, JobsApi
+from podlane.coordinator.api_runners import PollSettings, RunnersApi
+from podlane.coordinator.blobs import Blobs
+from podlane.coordinator.control import ControlApi
+from podlane.coordinator.engine import Engine, EngineSettings
+from podlane.coordinator.events import CoordinatorEvent, JobResult
+from podlane.coordinator.git_http import GitHttp
+from podlane.coordinator.notice import Notice
+from podlane.coordinator.repository import Repositories
+from podlane.coordinator.runners import Runners
+from podlane.coordinator.service import Service
+from podlane.coordinator.store import Store
+from podlane.coordinator.submission import Submission
+from podlane.coordinator.tokens import TokenMaker
+from podlane.kit import log
+from podlane.kit.clock import SystemClock
+from podlane.kit.errors import PodlaneError, UsageError
+from podlane.kit.tasks import closing
+
+_logger = logging.getLogger(__name__)
+_LOOK_AROUND_SECONDS = 1.0
+_CHECKPOINT_EVERY = 30
+_STOP_SECONDS = 10.0
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSettings:
+    """How to run a coordinator. Times in seconds.
+
+    ``data_dir`` belongs to one coordinator at a time. ``listen`` is ``host:port``, port 0 for any
+    free one. ``external_url``: how runners and jobs reach us, if not by ``listen``.
+    ``abandon_unfinished``: end what an earlier process left, instead of waiting for its runners.
+    ``runner_tags``: of the built-in runner token; ``*`` takes any job.
+    """
+
+    data_dir: Path
+    listen: str = "127.0.0.1:0"
+    external_url: str | None = None
+    trace_update_interval_seconds: float = 1.0
+    hold_seconds: float = 50.0
+    offer_seconds: float = 60.0
+    lost_after_seconds: float = 300.0
+    abandon_unfinished: bool = False
+    runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
+    registration_token: str = ""
+    max_artifact_bytes: int = 5 * 1024**3
+
+
+class RunningCoordinator:
+    """A coordinator that serves. ``url`` is the runners'; ``runner_token`` lets one ask for jobs."""
+
+    def __init__(self, service: Service, *, url: str, runner_token: str, admin_token: str) -> None:
+        self._service = service
+        self.url = url
+        self.runner_token = runner_token
+        self.admin_token = admin_token
+
+    async def create_pipeline(self, submission: Submission) -> int:
+        """Take a snapshot of the working tree, queue the jobs, and return the pipeline's id.
+
+        Raises:
+            UsageError, PermanentError: there is no such directory, no job, or git refuses.
+        """
+        return await self._service.submit(submission)
+
+    async def events(self, pipeline_id: int) -> AsyncIterator[CoordinatorEvent]:
+        """Yield everything about a pipeline from its beginning, ending with PipelineFinished."""
+        async for event in self._service.watch(self._service.pipeline(pipeline_id)):
+            yield event
+
+    async def cancel(
+        self, pipeline_id: int, *, force: bool = False, job: str | None = None
+    ) -> None:
+        """Cancel all its jobs, or one; running ones may run ``after_script`` unless ``force``."""
+        self._service.engine.cancel(self._service.pipeline(pipeline_id), force=force, only=job)
+
+    async def play(self, pipeline_id: int, job: str) -> None:
+        """Start a manual job."""
+        self._service.engine.play(self._service.pipeline(pipeline_id), job)
+
+    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+        """Return how its jobs stand or ended, in the order of the file."""
+        return await self._service.results(self._service.pipeline(pipeline_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Secrets:
+    key: bytes
+    runner_token: str
+    admin_token: str
+
+
+@asynccontextmanager
+async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[RunningCoordinator]:
+    """Serve in this process until the block is left.
+
+    Raises:
+        UsageError: the data directory or the address cannot be used; the sentence says why.
+    """
+    async with AsyncExitStack() as stack:
+        lock = await anyio.to_thread.run_sync(_lock_data_dir, settings.data_dir)
+        stack.callback(os.close, lock)
+        blobs = Blobs(settings.data_dir)
+        secrets = await anyio.to_thread.run_sync(_prepare_files, settings.data_dir, blobs)
+        store = stack.enter_context(contextlib.closing(Store(settings.data_dir / "coordinator.db")))
+        listener = stack.enter_context(_listen(settings.listen))
+        url = (settings.external_url or _url_of(listener)).rstrip("/")
+        engine = Engine(
+            store=store, blobs=blobs, tokens=TokenMaker(secrets.key), clock=SystemClock(),
+            settings=EngineSettings(
+                server_url=url, offer_seconds=settings.offer_seconds,
+                lost_after_seconds=settings.lost_after_seconds,
+            ),
+        )  # fmt: skip
+        await engine.recover(abandon=settings.abandon_unfinished)
+        repositories = Repositories(settings.data_dir / "repositories")
+        service = Service(engine, blobs, repositories, SystemClock())
+        stopping = Notice()
+        parts = _Parts(
+            settings=settings, secrets=secrets, store=store, blobs=blobs, engine=engine,
+            repositories=repositories, service=service, stopping=stopping,
+        )  # fmt: skip
+        await stack.enter_async_context(_serving(listener, parts))
+        stack.enter_context(_plain_errors())
+        background = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(background.cancel_scope.cancel)
+        background.start_soon(_keep_house, engine, store)
+        log.event(_logger, logging.INFO, "coordinator_started", url=url)
+        yield RunningCoordinator(
+            service, url=url, runner_token=secrets.runner_token, admin_token=secrets.admin_token
+        )
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Let an error of the caller's block out as it is, not wrapped by our task group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the routes need."""
+
+    settings: CoordinatorSettings
+    secrets: _Secrets
+    store: Store
+    blobs: Blobs
+    engine: Engine
+    repositories: Repositories
+    service: Service
+    stopping: Notice
+
+
+def _routes(parts: _Parts) -> list[web.RouteDef]:
+    settings, engine = parts.settings, parts.engine
+    maker = TokenMaker(parts.secrets.key)
+    runners = Runners(parts.store)
+    runners.add(
+        parts.secrets.runner_token, description="built-in", tags=settings.runner_tags
+    )  # fmt: skip
+    poll = PollSettings(
+        hold_seconds=settings.hold_seconds, registration_token=settings.registration_token
+    )
+    interval = settings.trace_update_interval_seconds
+    return [
+        *RunnersApi(engine, runners, parts.stopping, poll).routes(),
+        *JobsApi(engine, parts.blobs, maker, trace_interval_seconds=interval).routes(),
+        *ArtifactsApi(
+            engine=engine, store=parts.store, blobs=parts.blobs, tokens=maker,
+            clock=SystemClock(), limits=ArtifactLimits(max_bytes=settings.max_artifact_bytes),
+        ).routes(),
+        *GitHttp(engine, maker, parts.repositories).routes(),
+        *ControlApi(parts.service, parts.secrets.admin_token).routes(),
+    ]  # fmt: skip
+
+
+@asynccontextmanager
+async def _serving(listener: socket.socket, parts: _Parts) -> AsyncIterator[None]:
+    application = web.Application(client_max_size=MAX_PATCH_BYTES, middlewares=[_answer_errors])
+    application.add_routes(_routes(parts))
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        with closing(_STOP_SECONDS):
+            parts.stopping.notify()
+            parts.engine.queued.notify()
+            await runner.cleanup()
+
+
+@web.middleware
+async def _answer_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn errors into answers; only the bugs go into the log with their traceback."""
+    try:
+        return await handler(request)
+    except PodlaneError as error:
+        log.event(_logger, logging.WARNING, "request_failed", path=request.path, error=error)
+        return control.problem(error)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:  # the boundary of a request: a bug in one must not end the others
+        log.event(_logger, logging.ERROR, "request_crashed", path=request.path)
+        _logger.exception("request_crashed")
+        raise
+
+
+async def _keep_house(engine: Engine, store: Store) -> None:
+    """Look for lost runners each second; write the database's log into its main file now and then."""
+    for count in itertools.count(1):
+        await anyio.sleep(_LOOK_AROUND_SECONDS)
+        try:
+            await engine.look_around()
+            if count % _CHECKPOINT_EVERY == 0:
+                await anyio.to_thread.run_sync(store.checkpoint)
+        except (PodlaneError, OSError, sqlite3.Error) as error:
+            log.event(_logger, logging.ERROR, "housekeeping_failed", error=error)
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def _lock_data_dir(data_dir: Path) -> int:
+    """Return a descriptor that keeps other coordinators out of the data directory."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError(
+            f"another coordinator uses the data directory {data_dir}",
+            hint="stop it, or give this one a directory of its own",
+        ) from error
+    return descriptor
+
+
+def _prepare_files(data_dir: Path, blobs: Blobs) -> _Secrets:
+    try:
+        blobs.prepare()
+        return _Secrets(
+            key=bytes.fromhex(tokens.secret_file(data_dir / "key", tokens.new_key())),
+            runner_token=tokens.secret_file(data_dir / "runner-token", tokens.new_runner_token()),
+            admin_token=tokens.secret_file(data_dir / "admin-token", tokens.new_key()),
+        )
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    except ValueError as error:
+        raise UsageError(
+            f"the file {data_dir / 'key'} is damaged", hint="remove it; running jobs are lost"
+        ) from error
+
+
+def _unusable(data_dir: Path, error: OSError) -> UsageError:
+    hint = {
+        errno.ENOSPC: "free some space, or use another data directory",
+        errno.EDQUOT: "free some space, or use another data directory",
+        errno.EACCES: "change its permissions, or use another data directory",
+        errno.EROFS: "use a data directory on a file system that can be written",
+    }.get(error.errno or 0, "use another data directory")
+    return UsageError(
+        f"cannot use the data directory {data_dir}: {error.strerror or error}", hint=hint
+    )
+
+
+def _listen(address: str) -> socket.socket:
+    """Return a listening socket for ``host:port``."""
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > _MAX_PORT:
+        raise UsageError(
+            f"cannot listen on {address!r}", hint="write host:port, such as 127.0.0.1:8080"
+        )
+    try:
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, int(port)), family=family, backlog=512)
+    except OSError as error:
+        hint = {
+            errno.EADDRINUSE: "stop what uses it, or choose another port (0 for any free one)",
+            errno.EACCES: "choose a port above 1023",
+        }.get(error.errno or 0, "check the address")
+        raise UsageError(
+            f"cannot listen on {address}: {error.strerror or error}", hint=hint
+        ) from error
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

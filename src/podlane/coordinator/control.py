@@ -1,0 +1,128 @@
+"""The control API of a separate coordinator: what ``podlane run`` and ``podlane cancel`` use.
+
+All under ``/podlane/v1/``, with ``Authorization: Bearer <admin token>``:
+
+- ``POST pipelines`` with a :class:`~podlane.coordinator.submission.Submission` → 201 ``{"id": 7}``;
+- ``GET pipelines/7/events``: one JSON event per line until the pipeline rests;
+- ``GET pipelines/7/jobs``: how its jobs stand or ended;
+- ``POST pipelines/7/cancel[?force=true][&job=NAME]`` and ``POST pipelines/7/play?job=NAME`` → 204.
+
+An error is ``{"message": …, "hint": …}`` with status 400, 401, 404 or 500.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from podlane.coordinator import answers
+from podlane.coordinator.events import CoordinatorEvent, JobResult
+from podlane.coordinator.live import LivePipeline
+from podlane.coordinator.service import Service
+from podlane.coordinator.submission import Submission
+from podlane.coordinator.tokens import same
+from podlane.kit.errors import PodlaneError, UsageError
+
+PREFIX = "/podlane/v1"
+
+
+class CreatedPipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to ``POST pipelines``."""
+
+    id: int
+
+
+class JobResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to ``GET pipelines/:id/jobs``."""
+
+    jobs: list[JobResult]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What every error answer carries."""
+
+    message: str
+    hint: str | None = None
+
+
+class _Encoder(Protocol):
+    def encode(self, obj: CoordinatorEvent) -> bytes: ...
+
+
+class ControlApi:
+    """Handlers; one instance per coordinator."""
+
+    def __init__(self, service: Service, admin_token: str) -> None:
+        self._service = service
+        self._admin_token = admin_token
+        self._encoder: _Encoder = msgspec.json.Encoder()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to the application."""
+        one = f"{PREFIX}/pipelines/{{id:\\d+}}"
+        return [
+            web.post(f"{PREFIX}/pipelines", self.create),
+            web.get(f"{one}/events", self.events),
+            web.get(f"{one}/jobs", self.jobs),
+            web.post(f"{one}/cancel", self.cancel),
+            web.post(f"{one}/play", self.play),
+        ]
+
+    async def create(self, request: web.Request) -> web.Response:
+        """``POST pipelines``."""
+        self._authorize(request)
+        submission = await answers.read(request, Submission)
+        if not Path(submission.source).is_absolute():
+            raise UsageError(f"source must be an absolute path, got {submission.source!r}")
+        pipeline_id = await self._service.submit(submission)
+        return answers.json(CreatedPipeline(id=pipeline_id), status=201)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """``GET pipelines/:id/events``."""
+        live = self._pipeline(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        try:
+            async for event in self._service.watch(live):
+                await response.write(self._encoder.encode(event) + b"\n")
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the watcher has gone
+        return response
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        """``GET pipelines/:id/jobs``."""
+        results = await self._service.results(self._pipeline(request))
+        return answers.json(JobResults(jobs=results))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """``POST pipelines/:id/cancel``."""
+        live = self._pipeline(request)
+        force = request.query.get("force") == "true"
+        self._service.engine.cancel(live, force=force, only=request.query.get("job"))
+        return web.Response(status=204)
+
+    async def play(self, request: web.Request) -> web.Response:
+        """``POST pipelines/:id/play``."""
+        self._service.engine.play(self._pipeline(request), request.query.get("job", ""))
+        return web.Response(status=204)
+
+    def _authorize(self, request: web.Request) -> None:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or not same(self._admin_token, token):
+            raise web.HTTPUnauthorized(
+                headers={"WWW-Authenticate": "Bearer"}, text="the admin token is needed\n"
+            )
+
+    def _pipeline(self, request: web.Request) -> LivePipeline:
+        self._authorize(request)
+        return self._service.pipeline(int(request.match_info["id"]))
+
+
+def problem(error: PodlaneError) -> web.Response:
+    """Return the answer that carries an error's sentence."""
+    status = 400 if isinstance(error, UsageError) else 500
+    return answers.json(Problem(message=error.message, hint=error.hint), status=status)

@@ -1,0 +1,82 @@
+"""What a coordinator tells those who watch a pipeline, and the values it returns about jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from podlane.coordinator.submission import Submission
+from podlane.model.states import JobState
+
+
+class JobStateChanged(msgspec.Struct, frozen=True, kw_only=True, tag="job_state_changed"):
+    """A job stands elsewhere. ``at`` in seconds since the epoch. ``exit_code`` is the script's."""
+
+    pipeline_id: int
+    job_id: int
+    name: str
+    stage: str
+    state: JobState
+    at: float
+    failure_reason: str | None = None
+    exit_code: int | None = None
+
+
+class TraceAppended(msgspec.Struct, frozen=True, kw_only=True, tag="trace_appended"):
+    """New bytes of a job's trace, in order and complete."""
+
+    job_id: int
+    name: str
+    data: bytes
+
+
+class PipelineFinished(msgspec.Struct, frozen=True, kw_only=True, tag="pipeline_finished"):
+    """The last event. ``status``: success, failed, canceled, skipped, or manual (it waits for you)."""
+
+    pipeline_id: int
+    status: str
+    duration_seconds: float
+
+
+CoordinatorEvent: TypeAlias = JobStateChanged | TraceAppended | PipelineFinished
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job ended, for people and for ``--format json``."""
+
+    name: str
+    stage: str
+    status: str
+    failure_reason: str | None
+    exit_code: int | None
+    duration_seconds: float
+    image: str
+    trace: str
+    allow_failure: bool = False
+
+
+class Coordinator(Protocol):
+    """A coordinator in this process, or a separate one behind its control API."""
+
+    @property
+    def url(self) -> str:
+        """Where runners reach it."""
+        ...
+
+    async def create_pipeline(self, submission: Submission) -> int:
+        """Take a snapshot of the working tree, queue the jobs, and return the pipeline's id."""
+        ...
+
+    def events(self, pipeline_id: int) -> AsyncIterator[CoordinatorEvent]:
+        """Yield everything about a pipeline from its beginning, ending with PipelineFinished."""
+        ...
+
+    async def cancel(self, pipeline_id: int, *, force: bool = False) -> None:
+        """Cancel all its jobs; running ones may still run ``after_script`` unless ``force``."""
+        ...
+
+    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+        """Return all jobs in the order of the file."""
+        ...

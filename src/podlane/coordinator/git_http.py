@@ -1,0 +1,147 @@
+"""The repository over git's smart HTTP, read-only, for the jobs that are running.
+
+We speak the two requests of the protocol ourselves and start ``git upload-pack`` for each, instead of
+``git http-backend`` which would start it for us: one process less per request, and nothing but
+upload-pack can be reached. Source: gitprotocol-http(5), gitprotocol-v2(5).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import subprocess
+from pathlib import Path
+
+import anyio
+from aiohttp import web
+from anyio.abc import Process
+
+from podlane.coordinator import predefined
+from podlane.coordinator.engine import Engine
+from podlane.coordinator.live import BUSY, LivePipeline
+from podlane.coordinator.repository import Repositories, git_environment
+from podlane.coordinator.tokens import TokenMaker
+from podlane.kit.tasks import closing
+
+_USER = "gitlab-ci-token"
+_CHUNK = 64 * 1024
+_FRESH = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
+_ASK = {"WWW-Authenticate": 'Basic realm="GitLab"'}
+
+
+class GitHttp:
+    """Routes of the repositories."""
+
+    def __init__(self, engine: Engine, tokens: TokenMaker, repositories: Repositories) -> None:
+        self._engine = engine
+        self._tokens = tokens
+        self._repositories = repositories
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to the application."""
+        base = f"/{predefined.NAMESPACE}/{{project}}.git"
+        return [
+            web.get(f"{base}/info/refs", self.info_refs),
+            web.post(f"{base}/git-upload-pack", self.upload_pack),
+        ]
+
+    async def info_refs(self, request: web.Request) -> web.StreamResponse:
+        """Say what there is to fetch."""
+        repository = self._authorized(request)
+        if request.query.get("service") != "git-upload-pack":
+            raise web.HTTPForbidden(text="this repository can only be read\n")
+        version = request.headers.get("Git-Protocol", "")
+        head = b"" if "version=2" in version else b"001e# service=git-upload-pack\n0000"
+        response = await _begin(request, "application/x-git-upload-pack-advertisement", head)
+        arguments = ["--stateless-rpc", "--advertise-refs", str(repository)]
+        async with await _start(arguments, version) as process:
+            await _answer(process, response)
+        return response
+
+    async def upload_pack(self, request: web.Request) -> web.StreamResponse:
+        """Send the objects that are asked for."""
+        repository = self._authorized(request)
+        response = await _begin(request, "application/x-git-upload-pack-result", b"")
+        version = request.headers.get("Git-Protocol", "")
+        arguments = ["--stateless-rpc", str(repository)]
+        async with await _start(arguments, version) as process, anyio.create_task_group() as tasks:
+            tasks.start_soon(_feed, request, process)
+            await _answer(process, response)
+            tasks.cancel_scope.cancel()
+        return response
+
+    def _authorized(self, request: web.Request) -> Path:
+        """Return the repository that the request's credentials open.
+
+        Raises:
+            web.HTTPUnauthorized, web.HTTPNotFound: they open none.
+        """
+        password = _password(request.headers.get("Authorization", ""))
+        if password is None:
+            raise web.HTTPUnauthorized(headers=_ASK, text="HTTP Basic: Access denied\n")
+        live = self._pipeline_of(password)
+        if live is None:
+            raise web.HTTPUnauthorized(
+                headers=_ASK, text="HTTP Basic: Access denied: no running job has this token\n"
+            )
+        snapshot = live.row.snapshot
+        if request.match_info["project"] != snapshot.project_name:
+            raise web.HTTPNotFound(text="no such project\n")
+        return self._repositories.path(snapshot.repository)
+
+    def _pipeline_of(self, token: str) -> LivePipeline | None:
+        for live, job in self._engine.busy_jobs():
+            if job.state in BUSY and self._tokens.is_job_token(job.row.id, token):
+                job.last_contact = anyio.current_time()
+                return live
+        return None
+
+
+def _password(header: str) -> str | None:
+    kind, _, encoded = header.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        user, _, password = base64.b64decode(encoded.strip()).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return password if user == _USER else None
+
+
+async def _begin(request: web.Request, content_type: str, head: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": content_type, **_FRESH})
+    await response.prepare(request)
+    if head:
+        await response.write(head)
+    return response
+
+
+async def _start(arguments: list[str], version: str) -> Process:
+    environment = git_environment({"GIT_PROTOCOL": version} if version else None)
+    return await anyio.open_process(
+        ["git", "upload-pack", *arguments], env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+async def _feed(request: web.Request, process: Process) -> None:
+    """Pass the request's body on (aiohttp has already undone a ``Content-Encoding: gzip``)."""
+    assert process.stdin is not None
+    try:
+        async for chunk in request.content.iter_chunked(_CHUNK):
+            await process.stdin.send(chunk)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        return  # upload-pack has ended: it needs no more
+    await process.stdin.aclose()
+
+
+async def _answer(process: Process, response: web.StreamResponse) -> None:
+    assert process.stdout is not None
+    try:
+        async for chunk in process.stdout:
+            await response.write(chunk)
+        await response.write_eof()
+    except ConnectionError:
+        with closing(5.0):  # the client has gone; upload-pack must go too
+            process.kill()
+            await process.wait()

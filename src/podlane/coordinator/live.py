@@ -1,0 +1,182 @@
+"""Pipelines and jobs in memory: the rows of the database plus what only this process knows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import anyio
+import anyio.to_thread
+
+from podlane.coordinator.blobs import Blobs
+from podlane.coordinator.events import (
+    CoordinatorEvent,
+    JobResult,
+    JobStateChanged,
+    PipelineFinished,
+    TraceAppended,
+)
+from podlane.coordinator.lifecycle import Composite, JobStanding
+from podlane.coordinator.notice import Notice
+from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
+from podlane.gitlab.trace import TraceReceiver
+from podlane.model.pipeline import Pipeline, PipelineJob
+from podlane.model.states import JobEvent, JobState, advance
+
+_READ_BYTES = 256 * 1024
+BUSY = frozenset({JobState.OFFERED, JobState.RUNNING, JobState.CANCELING})
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LiveJob:
+    """One attempt of a job. ``last_contact`` is monotonic; ``mismatches`` counts refused results."""
+
+    row: JobRow
+    spec: PipelineJob
+    trace: TraceReceiver = field(default_factory=TraceReceiver)
+    writing: anyio.Lock = field(default_factory=anyio.Lock)
+    artifacts: dict[str, ArtifactRow] = field(default_factory=dict)
+    last_contact: float = 0.0
+    graceful: bool = False
+    can_resend: bool = False
+    mismatches: int = 0
+
+    @property
+    def state(self) -> JobState:
+        """Where the job stands."""
+        return self.row.state
+
+    @property
+    def standing(self) -> JobStanding:
+        """Where the job stands, for decisions."""
+        return JobStanding(state=self.row.state, exit_code=self.row.exit_code)
+
+    def duration_seconds(self, now: float) -> float:
+        """How long it has been running, or ran."""
+        if self.row.started_at is None:
+            return 0.0
+        return max((self.row.finished_at or now) - self.row.started_at, 0.0)
+
+
+class LivePipeline:
+    """A pipeline with its jobs, and the record of what happened to it."""
+
+    def __init__(self, row: PipelineRow) -> None:
+        self.row = row
+        self.attempts: list[LiveJob] = []
+        self.current: dict[str, LiveJob] = {}
+        self.changed = Notice()
+        self._history: list[JobStateChanged] = []
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The compiled pipeline."""
+        return self.row.submission.pipeline
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.row.status != ""
+
+    def add(self, job: LiveJob) -> None:
+        """Add a job, or a further attempt that takes the place of the one before."""
+        self.attempts.append(job)
+        self.current[job.row.name] = job
+        self._record(job, job.row.created_at)
+
+    def standings(self) -> dict[str, JobStanding]:
+        """Return where the current attempts stand."""
+        return {name: job.standing for name, job in self.current.items()}
+
+    def busy(self) -> int:
+        """How many of its jobs are with runners."""
+        return sum(job.state in BUSY for job in self.current.values())
+
+    def move(self, job: LiveJob, event: JobEvent, at: float) -> None:
+        """Apply an event to a job and tell those who watch.
+
+        Raises:
+            IllegalTransitionError: the job's state does not allow it.
+        """
+        job.row = replace(job.row, state=advance(job.state, event))
+        self._record(job, at)
+
+    def _record(self, job: LiveJob, at: float) -> None:
+        row = job.row
+        self._history.append(
+            JobStateChanged(
+                pipeline_id=row.pipeline_id, job_id=row.id, name=row.name, stage=job.spec.stage,
+                state=row.state, at=at, failure_reason=row.failure_reason, exit_code=row.exit_code,
+            )
+        )  # fmt: skip
+        self.changed.notify()
+
+    def finish(self, status: Composite, at: float) -> None:
+        """Note that the pipeline rests."""
+        self.row = replace(self.row, status=status.value, finished_at=at)
+        self.changed.notify()
+
+    def reopen(self) -> None:
+        """Note that it goes on."""
+        self.row = replace(self.row, status="", finished_at=None)
+
+    async def watch(self, blobs: Blobs) -> AsyncIterator[CoordinatorEvent]:
+        """Yield all that happened and happens, until the pipeline rests.
+
+        A slow reader costs no memory: traces are read from disk as far as the reader has come.
+        """
+        seen, offsets = 0, dict[int, int]()
+        while True:
+            count = self.changed.count
+            finished = self.row if self.finished else None
+            for event in self._history[seen:]:
+                seen += 1
+                if event.state not in {JobState.CREATED, JobState.PENDING}:
+                    async for piece in self._new_trace(blobs, offsets, event.job_id):
+                        yield piece
+                yield event
+            for job in self.attempts:
+                async for piece in self._new_trace(blobs, offsets, job.row.id):
+                    yield piece
+            if finished is not None and seen == len(self._history):
+                yield PipelineFinished(
+                    pipeline_id=finished.id,
+                    status=finished.status,
+                    duration_seconds=(finished.finished_at or 0.0) - finished.created_at,
+                )
+                return
+            await self.changed.wait_beyond(count)
+
+    async def _new_trace(
+        self, blobs: Blobs, offsets: dict[int, int], job_id: int
+    ) -> AsyncIterator[TraceAppended]:
+        job = next(job for job in self.attempts if job.row.id == job_id)
+        while job.trace.size > (offset := offsets.get(job_id, 0)):
+            limit = min(job.trace.size - offset, _READ_BYTES)
+            data = await anyio.to_thread.run_sync(blobs.read_trace, job_id, offset, limit)
+            if not data:
+                return
+            offsets[job_id] = offset + len(data)
+            yield TraceAppended(job_id=job_id, name=job.row.name, data=data)
+
+    async def results(self, blobs: Blobs, now: float) -> list[JobResult]:
+        """Return how the current attempts stand or ended, with their traces."""
+        found = []
+        for spec in self.pipeline.jobs:
+            job = self.current[spec.name]
+            size = job.trace.size
+            trace = await anyio.to_thread.run_sync(blobs.read_trace, job.row.id, 0, size)
+            found.append(
+                JobResult(
+                    name=spec.name,
+                    stage=spec.stage,
+                    status=job.state.value,
+                    failure_reason=job.row.failure_reason,
+                    exit_code=job.row.exit_code,
+                    duration_seconds=round(job.duration_seconds(now), 3),
+                    image=spec.image.name if spec.image else "",
+                    trace=trace.decode("utf-8", "replace"),
+                    allow_failure=spec.allow_failure.allows(job.row.exit_code),
+                )
+            )
+        return found

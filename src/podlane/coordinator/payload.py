@@ -1,0 +1,120 @@
+"""Turn a job of a pipeline into what a runner is handed: the body of a 201 to ``jobs/request``.
+
+Precedence of variables, later ones win: GitLab's own, then the file's (global and the job's), then those
+given when the pipeline was started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from podlane.coordinator import predefined
+from podlane.coordinator.predefined import JobFacts
+from podlane.model.failures import FailureReason
+from podlane.model.job import (
+    Dependency,
+    Features,
+    GitInfo,
+    Image,
+    Job,
+    JobInfo,
+    RunnerLimits,
+    Step,
+    Variable,
+)
+from podlane.model.pipeline import PipelineJob
+
+DEFAULT_TIMEOUT_SECONDS = 3600
+DEFAULT_DEPTH = 20
+AFTER_SCRIPT_TIMEOUT_SECONDS = 300
+TOKEN_MASK_PREFIXES = ("glpat-",)
+
+
+def job_payload(
+    facts: JobFacts,
+    *,
+    variables: Iterable[Variable],
+    dependencies: tuple[Dependency, ...],
+    queued_seconds: float = 0.0,
+) -> Job:
+    """Return the complete job. ``variables`` are those given when the pipeline was started."""
+    job, snapshot = facts.job, facts.snapshot
+    given = (*job.variables, *variables)
+    return Job(
+        id=facts.job_id,
+        token=facts.job_token,
+        allow_git_fetch=True,
+        job_info=JobInfo(
+            name=job.name,
+            stage=job.stage,
+            project_id=facts.project_id,
+            project_name=snapshot.project_name,
+            project_full_path=f"{predefined.NAMESPACE}/{snapshot.project_name}",
+            pipeline_id=facts.pipeline_id,
+            namespace_id=1,
+            root_namespace_id=1,
+            time_in_queue_seconds=round(queued_seconds, 3),
+        ),
+        git_info=_git_info(facts, _depth(given)),
+        runner_info=RunnerLimits(timeout=facts.timeout_seconds),
+        variables=(*predefined.predefined_variables(facts), *given),
+        steps=_steps(job, facts.timeout_seconds),
+        image=job.image or Image(),
+        services=job.services or None,
+        artifacts=job.artifacts or None,
+        cache=job.cache or None,
+        dependencies=dependencies or None,
+        features=Features(
+            trace_sections=True,
+            token_mask_prefixes=TOKEN_MASK_PREFIXES,
+            failure_reasons=tuple(reason.value for reason in FailureReason),
+        ),
+    )
+
+
+def timeout_seconds(job: PipelineJob) -> int:
+    """Return the job's timeout: its own, or the project's default of one hour."""
+    return job.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+
+
+def _git_info(facts: JobFacts, depth: int) -> GitInfo:
+    snapshot = facts.snapshot
+    pipeline_ref = f"refs/pipelines/{facts.pipeline_id}"
+    if snapshot.is_tag:
+        refspec = f"+refs/tags/{snapshot.ref}:refs/tags/{snapshot.ref}"
+    else:
+        refspec = f"+refs/heads/{snapshot.ref}:refs/remotes/origin/{snapshot.ref}"
+    return GitInfo(
+        repo_url=predefined.clone_url(facts.server_url, snapshot.project_name, facts.job_token),
+        repo_object_format=snapshot.object_format,
+        ref=snapshot.ref,
+        sha=snapshot.sha,
+        before_sha=snapshot.before_sha,
+        ref_type="tag" if snapshot.is_tag else "branch",
+        refspecs=(f"+{pipeline_ref}:{pipeline_ref}", refspec),
+        depth=depth,
+        protected=not snapshot.is_tag and snapshot.ref == snapshot.default_branch,
+    )
+
+
+def _depth(variables: Iterable[Variable]) -> int:
+    """Return ``GIT_DEPTH`` as GitLab's server reads it: the last one, whole history for 0."""
+    raw = ""
+    for variable in variables:
+        if variable.key == "GIT_DEPTH":
+            raw = variable.value.strip()
+    return int(raw) if raw.isascii() and raw.isdigit() else DEFAULT_DEPTH
+
+
+def _steps(job: PipelineJob, timeout: int) -> tuple[Step, ...]:
+    script = Step(name="script", script=(*job.before_script, *job.script), timeout=timeout)
+    if not job.after_script:
+        return (script,)
+    after = Step(
+        name="after_script",
+        script=job.after_script,
+        timeout=AFTER_SCRIPT_TIMEOUT_SECONDS,
+        when="always",
+        allow_failure=True,
+    )
+    return (script, after)

@@ -1,0 +1,269 @@
+"""A commit of the user's working tree, exactly as it is, made without touching anything of theirs.
+
+Uncommitted changes and untracked files that are not ignored are included. The commit lives in a bare
+repository of ours that borrows the user's objects (``objects/info/alternates``) and writes into its
+own; the index is a copy. So the user's index, stash, refs, files and object store stay as they are.
+A directory that is no git repository works too: its commit has no parent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from podlane.coordinator.predefined import slug
+from podlane.coordinator.submission import Snapshot
+from podlane.kit.errors import PermanentError, UsageError
+from podlane.kit.names import random_suffix
+
+_GIT_SECONDS = 120.0
+_NOT_IN_REFS = frozenset(" ~^:?*[\\")
+# Ours alone decides: no hooks, no background jobs, no questions; any owner of the working tree.
+_CONFIG = {
+    "safe.directory": "*",
+    "core.fsmonitor": "false",
+    "core.untrackedCache": "false",
+    "core.splitIndex": "false",
+    "core.hooksPath": "/dev/null",
+    "core.safecrlf": "false",
+    "advice.addEmbeddedRepo": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "commit.gpgSign": "false",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UserRepository:
+    """What a working tree says of itself; ``git_dir`` None: it is no repository."""
+
+    top: Path
+    git_dir: Path | None = None
+    objects: Path | None = None
+    index: Path | None = None
+    shallow: Path | None = None
+    object_format: str = "sha1"
+    head: str = ""
+    branch: str = ""
+
+
+class Repositories:
+    """The bare repositories of one coordinator, one for each working tree."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, name: str) -> Path:
+        """Where the repository ``name`` of a snapshot is."""
+        return self._directory / name
+
+    async def snapshot(self, source: Path, *, pipeline_id: int, ref: str | None) -> Snapshot:
+        """Commit the working tree at ``source`` and make it ``refs/pipelines/<id>``.
+
+        Raises:
+            UsageError: there is no such directory, or git is missing.
+            PermanentError: git cannot do it; the sentence has git's reason.
+        """
+        if not await anyio.Path(source).is_dir():
+            raise UsageError(f"there is no directory {source}", hint="run it in your project")
+        if ref is not None:
+            _check_ref(ref)
+        user = await _examine(source)
+        name = f"{hashlib.sha256(str(user.top).encode()).hexdigest()[:16]}.git"
+        bare = self._directory / name
+        await anyio.to_thread.run_sync(_prepare, bare, user)
+        index = bare / f"index.{random_suffix()}"
+        try:
+            sha = await self._commit(bare, user, index)
+        finally:
+            await anyio.to_thread.run_sync(_remove, index)
+        branch = ref or user.branch or "main"
+        await anyio.to_thread.run_sync(_write_refs, bare, sha, branch, pipeline_id)
+        return await _described(bare, user, Snapshot(
+            repository=name, project_name=slug(user.top.name) or "project", sha=sha,
+            before_sha=user.head or "0" * len(sha), ref=branch,
+            default_branch=branch, object_format=user.object_format,
+        ))  # fmt: skip
+
+    async def _commit(self, bare: Path, user: _UserRepository, index: Path) -> str:
+        if user.index is not None:
+            await anyio.to_thread.run_sync(_copy_index, user.index, index)
+        environment = {
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": str(bare / "objects"),
+            "GIT_WORK_TREE": str(user.top),
+            "GIT_DIR": str(user.git_dir or bare),
+        }
+        if user.objects is not None:
+            environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(user.objects)
+        await _git("add", "--all", "--", ".", *self._not_ours(user.top),
+                   cwd=user.top, environment=environment)  # fmt: skip
+        tree = await _git("write-tree", cwd=user.top, environment=environment)
+        if user.head:
+            head_tree = await _git(
+                "rev-parse", f"{user.head}^{{tree}}", cwd=user.top, environment=environment
+            )
+            if head_tree == tree:
+                return user.head  # nothing is uncommitted: the user's own commit will do
+        parents = ("-p", user.head) if user.head else ()
+        return await _git(
+            "commit-tree", tree, *parents, "-m", "The working tree as it is",
+            cwd=user.top, environment=environment | _identity(),
+        )  # fmt: skip
+
+    def _not_ours(self, top: Path) -> tuple[str, ...]:
+        """Leave our own data out, should it lie in the working tree."""
+        data_dir = self._directory.parent.resolve()
+        if not data_dir.is_relative_to(top) or data_dir == top:
+            return ()
+        return (f":(exclude,top,literal){data_dir.relative_to(top)}",)
+
+    def forget(self, snapshot: Snapshot, pipeline_id: int) -> None:
+        """Remove the pipeline's ref; its objects stay until the repository goes."""
+        (self.path(snapshot.repository) / "refs" / "pipelines" / str(pipeline_id)).unlink(
+            missing_ok=True
+        )
+
+
+async def _examine(source: Path) -> _UserRepository:
+    questions = ("--show-toplevel", "--absolute-git-dir", "--git-path", "objects",
+                 "--git-path", "index", "--git-path", "shallow", "--show-object-format")  # fmt: skip
+    try:
+        answer = await _git("rev-parse", "--path-format=absolute", *questions, cwd=source)
+    except PermanentError:
+        return _UserRepository(top=source.resolve())  # noqa: ASYNC240 - a few microseconds
+    top, git_dir, objects, index, shallow, object_format = answer.splitlines()
+    head = await _git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=source, ok=(0, 1))
+    branch = await _git("symbolic-ref", "--short", "--quiet", "HEAD", cwd=source, ok=(0, 1))
+    return _UserRepository(
+        top=Path(top), git_dir=Path(git_dir), objects=Path(objects), index=Path(index),
+        shallow=Path(shallow), object_format=object_format, head=head, branch=branch,
+    )  # fmt: skip
+
+
+def _prepare(bare: Path, user: _UserRepository) -> None:
+    """Make the bare repository: what ``git init --bare`` writes, and what serving needs."""
+    for directory in ("objects/info", "objects/pack", "refs/heads", "refs/pipelines"):
+        (bare / directory).mkdir(parents=True, exist_ok=True)
+    extension = ""
+    if user.object_format != "sha1":
+        extension = f"[extensions]\n\tobjectFormat = {user.object_format}\n"
+    version = 1 if extension else 0
+    (bare / "config").write_text(
+        f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}"
+        "[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n"
+        "[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n"
+    )
+    (bare / "HEAD").write_text("ref: refs/heads/main\n")
+    alternates = bare / "objects" / "info" / "alternates"
+    if user.objects is not None:
+        alternates.write_text(f"{user.objects}\n")
+    shallow = bare / "shallow"
+    if user.shallow is not None and user.shallow.exists():
+        shutil.copyfile(user.shallow, shallow)
+    else:
+        shallow.unlink(missing_ok=True)
+
+
+def _copy_index(source: Path, target: Path) -> None:
+    """Copy with the time stamp: by it git tells which entries may have changed unseen."""
+    if source.exists():
+        shutil.copy2(source, target)
+
+
+def _remove(index: Path) -> None:
+    index.unlink(missing_ok=True)
+    index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
+
+
+def _write_refs(bare: Path, sha: str, branch: str, pipeline_id: int) -> None:
+    for name in (f"refs/pipelines/{pipeline_id}", f"refs/heads/{branch}"):
+        path = bare / name
+        _make_room(bare, path)
+        temporary = path.with_name(f".{path.name}.{random_suffix()}.lock")
+        temporary.write_text(f"{sha}\n")
+        temporary.replace(path)
+
+
+def _make_room(bare: Path, path: Path) -> None:
+    """Make the ref's directory; an older ref ``a`` must not prevent ``a/b``, nor the reverse."""
+    for parent in path.relative_to(bare).parents:
+        if (bare / parent).is_file():
+            (bare / parent).unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _check_ref(ref: str) -> None:
+    parts = ref.split("/")
+    broken = any(not p or p.startswith(".") or p.endswith((".lock", ".")) for p in parts)
+    if broken or ".." in ref or "@{" in ref or set(ref) & _NOT_IN_REFS or not ref.isprintable():
+        raise UsageError(f"{ref!r} is not a name that git accepts for a branch")
+
+
+async def _described(bare: Path, user: _UserRepository, snapshot: Snapshot) -> Snapshot:
+    """Add message, author and time of the user's last commit, which is what CI variables mean."""
+    environment = {"GIT_DIR": str(bare)}
+    text = await _git(
+        "log", "-1", "--no-show-signature", "--format=%aN <%aE>%n%cI%n%B",
+        user.head or snapshot.sha, cwd=user.top, environment=environment,
+    )  # fmt: skip
+    author, timestamp, message = (*text.split("\n", 2), "", "")[:3]
+    return Snapshot(
+        repository=snapshot.repository, project_name=snapshot.project_name, sha=snapshot.sha,
+        before_sha=snapshot.before_sha, ref=snapshot.ref, default_branch=snapshot.default_branch,
+        object_format=snapshot.object_format, author=author, timestamp=timestamp,
+        message=message,
+    )  # fmt: skip
+
+
+def _identity() -> dict[str, str]:
+    return {
+        "GIT_AUTHOR_NAME": "Podlane", "GIT_AUTHOR_EMAIL": "podlane@localhost",
+        "GIT_COMMITTER_NAME": "Podlane", "GIT_COMMITTER_EMAIL": "podlane@localhost",
+    }  # fmt: skip
+
+
+def git_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for our git commands: nothing of the caller's ``GIT_*`` leaks in."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    kept |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    kept["GIT_CONFIG_COUNT"] = str(len(_CONFIG))
+    for number, (key, value) in enumerate(_CONFIG.items()):
+        kept[f"GIT_CONFIG_KEY_{number}"] = key
+        kept[f"GIT_CONFIG_VALUE_{number}"] = value
+    return kept | (extra or {})
+
+
+async def _git(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None,
+    ok: tuple[int, ...] = (0,),
+) -> str:  # fmt: skip
+    """Run git and return what it printed."""
+    try:
+        with anyio.fail_after(_GIT_SECONDS):
+            done = await anyio.run_process(
+                ["git", *arguments], cwd=cwd, check=False, env=git_environment(environment),
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+    except FileNotFoundError as error:
+        raise UsageError("git is not installed", hint="install git (apt install git)") from error
+    except TimeoutError as error:
+        raise PermanentError(
+            f"git {arguments[0]} did not end within {_GIT_SECONDS:.0f} s in {cwd}"
+        ) from error
+    if done.returncode not in ok:
+        said = done.stderr.decode(errors="replace").strip()
+        raise PermanentError(
+            f"git {arguments[0]} failed in {cwd}: {said or f'exit code {done.returncode}'}",
+            hint="a file may be unreadable, or the disk full",
+        )
+    return done.stdout.decode(errors="surrogateescape").strip()

@@ -1,0 +1,63 @@
+"""What is kept in the database: one value per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podlane.coordinator.submission import Snapshot, Submission
+from podlane.model.states import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRow:
+    """A pipeline. Times in seconds since the epoch; ``status`` empty while it is not finished."""
+
+    id: int
+    submission: Submission
+    snapshot: Snapshot
+    created_at: float
+    finished_at: float | None = None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One attempt of a job. ``retried``: a later attempt took its place."""
+
+    id: int
+    pipeline_id: int
+    name: str
+    attempt: int = 1
+    retried: bool = False
+    state: JobState = JobState.CREATED
+    runner_id: int | None = None
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    failure_reason: str | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerRow:
+    """A runner that may ask for jobs. Only a hash of its token is kept."""
+
+    id: int
+    token_hash: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    run_untagged: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRow:
+    """An uploaded file; ``path`` is relative to the artifacts' directory. ``size`` in bytes."""
+
+    job_id: int
+    type: str
+    format: str
+    filename: str
+    path: str
+    size: int
+    created_at: float
+    expire_in: str = ""

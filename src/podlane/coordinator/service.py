@@ -1,0 +1,64 @@
+"""What can be asked of a coordinator, by the command in the same process or by the control API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio.to_thread
+
+from podlane.coordinator.blobs import Blobs
+from podlane.coordinator.engine import Engine
+from podlane.coordinator.events import CoordinatorEvent, JobResult
+from podlane.coordinator.live import LivePipeline
+from podlane.coordinator.repository import Repositories
+from podlane.coordinator.submission import Submission
+from podlane.kit.clock import Clock
+from podlane.kit.errors import UsageError
+
+
+class Service:
+    """Pipelines: create, watch, results."""
+
+    def __init__(
+        self, engine: Engine, blobs: Blobs, repositories: Repositories, clock: Clock
+    ) -> None:
+        self.engine = engine
+        self._blobs = blobs
+        self._repositories = repositories
+        self._clock = clock
+
+    async def submit(self, submission: Submission) -> int:
+        """Take a snapshot of the working tree and queue the pipeline; return its id.
+
+        Raises:
+            UsageError, PermanentError: as ``Repositories.snapshot`` and ``Engine.create``.
+        """
+        pipeline_id = self.engine.reserve_id()
+        snapshot = await self._repositories.snapshot(
+            Path(submission.source), pipeline_id=pipeline_id, ref=submission.ref
+        )
+        self.engine.create(submission, snapshot, pipeline_id)
+        return pipeline_id
+
+    def pipeline(self, pipeline_id: int) -> LivePipeline:
+        """Return a pipeline.
+
+        Raises:
+            UsageError: there is none with this id.
+        """
+        live = self.engine.pipelines.get(pipeline_id)
+        if live is None:
+            raise UsageError(f"this coordinator has no pipeline {pipeline_id}")
+        return live
+
+    async def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
+        """Yield all events from the pipeline's beginning until it rests."""
+        async for event in live.watch(self._blobs):
+            yield event
+        snapshot = live.row.snapshot
+        await anyio.to_thread.run_sync(self._repositories.forget, snapshot, live.row.id)
+
+    async def results(self, live: LivePipeline) -> list[JobResult]:
+        """Return how the pipeline's jobs stand or ended."""
+        return await live.results(self._blobs, self._clock.now())

@@ -1,0 +1,40 @@
+"""What somebody asks a coordinator to run, and the snapshot of the sources it is run on."""
+
+from __future__ import annotations
+
+from podlane.model.job import Frozen, Variable
+from podlane.model.pipeline import Pipeline
+
+
+class Submission(Frozen, frozen=True, kw_only=True):
+    """A compiled pipeline, the working tree to run it on, and the variables given at the start.
+
+    ``source`` is an absolute path on the coordinator's machine. ``ref`` None: the branch that is
+    checked out there.
+    """
+
+    pipeline: Pipeline
+    source: str
+    variables: tuple[Variable, ...] = ()
+    ref: str | None = None
+    config_file: str = ".gitlab-ci.yml"
+
+
+class Snapshot(Frozen, frozen=True, kw_only=True):
+    """A commit of the working tree in a repository of ours, and what CI variables say of it.
+
+    ``before_sha`` is 40 zeros without a parent. ``repository`` is the directory's name below the
+    coordinator's data directory.
+    """
+
+    repository: str
+    project_name: str
+    sha: str
+    before_sha: str
+    ref: str
+    is_tag: bool = False
+    default_branch: str = "main"
+    message: str = ""
+    author: str = ""
+    timestamp: str = ""
+    object_format: str = "sha1"
