@@ -1,0 +1,228 @@
+"""The whole manager against scripted executors and coordinators, in virtual time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+import trio.testing
+from tests.fakes.coordinator_api import FakeJobApi
+from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor, forever
+from tests.fakes.jobs import MANAGER, a_job, a_runner
+
+from podlane.executors.base import Emit
+from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
+from podlane.gitlab.errors import UnreadableJobError
+from podlane.kit.errors import UsageError
+from podlane.model.job import Job
+from podlane.model.outcome import SUCCESS, JobOutcome
+from podlane.runner.app import StopRequest, run_manager
+from podlane.runner.job_variables import Manager
+from podlane.runner.settings import GlobalSettings, RunnerSettings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+class FakeQueue:
+    """Hands out ``jobs``; holds a request that has seen everything for ``hold`` seconds."""
+
+    def __init__(self, *jobs: Job, hold: float = 0.0) -> None:
+        self.jobs = deque[RequestJobResult](JobOffered(job=job, last_update="1") for job in jobs)
+        self.asked: list[tuple[float, str]] = []
+        self.apis: dict[int, FakeJobApi] = {}
+        self.hold = hold
+        self.waiting = 0
+
+    async def request_job(self, last_update: str = "") -> RequestJobResult:
+        self.asked.append((anyio.current_time(), last_update))
+        await anyio.lowlevel.checkpoint()
+        if not self.jobs and last_update and self.hold:
+            with anyio.move_on_after(self.hold):
+                while not self.jobs:  # noqa: ASYNC110 - tests fill the queue from outside
+                    await anyio.sleep(0.01)
+        return self.jobs.popleft() if self.jobs else NoJob(last_update="1")
+
+    def of(self, job_id: int) -> FakeJobApi:
+        return self.apis.setdefault(job_id, FakeJobApi())
+
+    async def update_job(self, job_id: int, token: str, update: Any) -> Any:
+        return await self.of(job_id).update_job(job_id, token, update)
+
+    async def patch_trace(
+        self, job_id: int, token: str, start: int, data: bytes, *, debug_trace: bool = False
+    ) -> Any:
+        return await self.of(job_id).patch_trace(job_id, token, start, data)
+
+
+class Busy:
+    """Jobs that take ``seconds``; counts how many run at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = self.most = 0
+        self.numbers: list[int] = []
+
+    async def __call__(self, environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.numbers.append(environment.plan.concurrent_id)
+        await anyio.sleep(self.seconds)
+        self.now -= 1
+        return SUCCESS
+
+
+class Scene:
+    def __init__(self, *queues: FakeQueue, act: Any = None, **settings: Any) -> None:
+        self.executor = ScriptedExecutor(act or Busy(1))
+        self.stop = StopRequest()
+        names = [f"runner {n}" for n in range(len(queues))]
+        self._queues = dict(zip(names, queues, strict=True))
+        runner = settings.pop("runner", {})
+        runners = tuple(a_runner(name=name, **runner) for name in names)
+        self.settings = GlobalSettings(runners=runners, **settings)
+
+    @asynccontextmanager
+    async def open_executor(
+        self, runner: RunnerSettings, manager: Manager
+    ) -> AsyncIterator[ScriptedExecutor]:
+        yield self.executor
+
+    @asynccontextmanager
+    async def open_api(self, runner: RunnerSettings, manager: Manager) -> AsyncIterator[FakeQueue]:
+        yield self._queues[runner.name]
+
+    async def run(self, *, drain_after: float, interrupt: bool = False) -> float:
+        began = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._manage)
+            await anyio.sleep(drain_after)
+            self.stop.ask_interrupt() if interrupt else self.stop.ask_drain()
+        return anyio.current_time() - began
+
+    async def _manage(self) -> None:
+        await run_manager(
+            self.settings, manager=MANAGER, stop=self.stop,
+            open_executor=self.open_executor, open_api=self.open_api,
+        )  # fmt: skip
+
+
+def jobs(count: int, first: int = 1) -> list[Job]:
+    return [a_job(id=n) for n in range(first, first + count)]
+
+
+async def test_jobs_run_in_parallel_up_to_concurrent_and_are_all_reported() -> None:
+    queue, busy = FakeQueue(*jobs(6)), Busy(2)
+    scene = Scene(queue, act=busy, concurrent=3)
+    await scene.run(drain_after=20)
+    assert busy.most == 3
+    assert {n: api.states[-1] for n, api in queue.apis.items()} == dict.fromkeys(
+        range(1, 7), "success"
+    )
+    assert sorted(set(busy.numbers)) == [0, 1, 2]
+
+
+async def test_a_runner_keeps_its_own_limit() -> None:
+    busy = Busy(2)
+    await Scene(FakeQueue(*jobs(4)), act=busy, concurrent=9, runner={"limit": 2}).run(
+        drain_after=20
+    )
+    assert busy.most == 2
+
+
+async def test_a_queue_of_jobs_is_drained_faster_than_the_interval() -> None:
+    busy = Busy(0.1)
+    queue = FakeQueue(*jobs(10))
+    await Scene(queue, act=busy, concurrent=1, check_interval_seconds=100.0).run(drain_after=5)
+    assert len(queue.apis) == 10
+
+
+async def test_an_idle_runner_asks_once_an_interval() -> None:
+    queue = FakeQueue()
+    await Scene(queue, check_interval_seconds=3.0).run(drain_after=60)
+    assert 19 <= len(queue.asked) <= 22
+
+
+async def test_a_coordinator_that_holds_requests_gives_a_new_job_at_once() -> None:
+    queue = FakeQueue(hold=50)
+    scene = Scene(queue)
+
+    async def later() -> None:
+        await anyio.sleep(100.25)
+        queue.jobs.extend([JobOffered(job=a_job(id=7))])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=101)
+    assert len(queue.asked) <= 5
+    assert queue.of(7).puts[0][0] - queue.asked[0][0] < 100.5
+
+
+async def test_runners_that_share_one_slot_do_not_starve_each_other() -> None:
+    idle, other = FakeQueue(hold=50), FakeQueue(hold=50)
+    scene = Scene(idle, other, act=Busy(0.1), concurrent=1)
+
+    async def later() -> None:
+        await anyio.sleep(20)
+        other.jobs.extend(JobOffered(job=job) for job in jobs(5))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=25)
+    assert len(other.apis) == 5
+
+
+async def test_draining_waits_for_running_jobs() -> None:
+    queue = FakeQueue(*jobs(1))
+    took = await Scene(queue, act=Busy(1000)).run(drain_after=5)
+    assert took >= 1000
+    assert queue.of(1).states[-1] == "success"
+
+
+async def test_interrupting_ends_running_jobs_and_reports_them() -> None:
+    queue = FakeQueue(*jobs(2))
+    scene = Scene(queue, act=forever, concurrent=2)
+    assert await scene.run(drain_after=5, interrupt=True) < 35
+    assert scene.executor.left == 2
+    assert [queue.of(n).states[-1] for n in (1, 2)] == ["failed", "failed"]
+
+
+async def test_an_environment_that_does_not_let_go_is_given_up_after_the_shutdown_timeout() -> None:
+    async def stubborn(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(20)
+        raise AssertionError
+
+    took = await Scene(
+        FakeQueue(*jobs(1)), act=stubborn, shutdown_timeout_seconds=30.0
+    ).run(drain_after=1, interrupt=True)  # fmt: skip
+    assert took <= 32
+
+
+async def test_a_job_that_cannot_be_read_fails_with_a_reason() -> None:
+    queue = FakeQueue()
+    error = UnreadableJobError("cannot read this job: image is a number", job_id=5, token="t")
+    queue.jobs.append(JobUnreadable(error=error))
+    await Scene(queue).run(drain_after=1)
+    assert b"ERROR: Job failed (system failure): cannot read this job" in queue.of(5).trace
+    assert queue.of(5).final.state == "failed"
+
+
+async def test_a_runner_whose_token_is_refused_does_not_hammer_the_coordinator() -> None:
+    queue = FakeQueue()
+    queue.jobs.extend(Forbidden(message="bad token") for _ in range(1000))
+    await Scene(queue).run(drain_after=600)
+    assert len(queue.asked) == 3
+
+
+async def test_without_runners_there_is_nothing_to_do() -> None:
+    with pytest.raises(UsageError, match="runners"):
+        await Scene()._manage()
