@@ -82,10 +82,17 @@ class Cgroups:
         return len(killed)
 
     def remove(self, cgroup: str) -> bool:
-        """Remove a group and those below it; return whether all are gone."""
+        """Remove a group and those below it; return whether all are gone.
+
+        The parent goes as well if it is empty then and not the root.
+        """
         for directory in self._directories(cgroup):
             with suppress(OSError):
                 directory.rmdir()
+        parent = cgroup.strip("/").rpartition("/")[0]
+        for root in self.hierarchies if parent else ():
+            with suppress(OSError):
+                (root / parent).rmdir()
         return not any((root / cgroup.lstrip("/")).exists() for root in self.hierarchies)
 
     def _directories(self, cgroup: str) -> Iterator[Path]:

@@ -1,0 +1,178 @@
+"""The composition root of a node: store, API, kubelet, images, runtime, put together and taken apart.
+
+``running_node`` is the whole node, in the caller's event loop: a daemon and a command that needs a
+node for itself use the same function. When its context ends nothing of the node is left but the
+shared images and certificates.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from podlane.kit import log
+from podlane.kit.clock import SystemClock
+from podlane.kit.errors import PermanentError, UsageError
+from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.tasks import closing
+from podlane.node import machine, pki, state
+from podlane.node.apiserver.app import make_api, serving
+from podlane.node.apiserver.store import Store
+from podlane.node.images.config import StoredImage
+from podlane.node.images.store import ImageStore
+from podlane.node.kubelet.events import EventRecorder
+from podlane.node.kubelet.kubelet import Kubelet
+from podlane.node.kubelet.node import Delays, Node
+from podlane.node.kubelet.pulls import ImageSupply
+from podlane.node.kubelet.streams import KubeletStreams
+from podlane.node.runtime import cgroups, libc, oci
+from podlane.node.runtime.mounts import remove_tree
+from podlane.node.runtime.network import Network
+from podlane.node.settings import NodeSettings
+from podlane.node.sweep import Orphan, sweep
+
+_logger = logging.getLogger(__name__)
+_RELEASE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningNode:
+    """A node that answers. ``swept`` is what dead nodes had left."""
+
+    url: str
+    kubeconfig: Path
+    state_dir: Path
+    images: ImageStore
+    store: Store
+    swept: tuple[Orphan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What a node stands on: a claimed directory, certificates, a runtime, control groups."""
+
+    claim: state.Claim
+    pki: pki.Pki
+    runtime: str
+    groups: cgroups.Cgroups
+    swept: tuple[Orphan, ...]
+
+
+@asynccontextmanager
+async def running_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
+    """Run a node for the duration of the context.
+
+    Raises:
+        UsageError: another node lives in the state directory, or the port is taken.
+        PermanentError: the machine lacks something; the hint says how to get it.
+    """
+    ground = await to_thread.run_sync(_prepare, settings)
+    try:
+        with _unwrapped():
+            async with _serving_node(settings, ground) as node:
+                yield node
+    finally:
+        with closing(_RELEASE_SECONDS):
+            await to_thread.run_sync(_release, ground)
+
+
+@asynccontextmanager
+async def _serving_node(settings: NodeSettings, ground: _Ground) -> AsyncIterator[RunningNode]:
+    clock, token = SystemClock(), secrets.token_urlsafe(32)
+    store, images = Store(clock), ImageStore(settings.images_dir)
+    node = Node(
+        name=settings.name,
+        directory=ground.claim.directory,
+        store=store,
+        supply=ImageSupply(images, _no_registry),
+        runtime=oci.OciRuntime(ground.runtime, limits=bool(ground.claim.file.cgroup)),
+        cgroups=ground.groups,
+        cgroup=ground.claim.file.cgroup or None,
+        network=Network(),
+        events=EventRecorder(store, clock, settings.name),
+        clock=clock,
+        random=random.SystemRandom(),
+        delays=Delays(
+            pull=settings.pull_backoff,
+            restart=settings.restart_backoff,
+            configure_seconds=settings.configure_seconds,
+        ),
+        devices=machine.devices(),
+        memory_bytes=machine.memory_bytes(),
+        cpus=os.cpu_count() or 1,
+        max_uid=machine.highest_uid(),
+    )
+    kubelet = Kubelet(node)
+    api = make_api(
+        store, KubeletStreams(kubelet.worker, node.runtime, clock), token, clock, node.name
+    )
+    store.create("nodes", "", machine.node_manifest(node.name, clock.now(), node.runtime.name))
+    async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(kubelet.run)
+        tls = ground.pki.server_context()
+        try:
+            port = await stack.enter_async_context(serving(api, tls, port=settings.listen_port))
+        except OSError as error:
+            raise UsageError(
+                f"the node cannot listen on 127.0.0.1:{settings.listen_port}: {error.strerror}",
+                hint="choose another port, or 0 for any free one",
+            ) from error
+        url = f"https://127.0.0.1:{port}"
+        kubeconfig = ground.claim.directory / "kubeconfig"
+        await to_thread.run_sync(machine.write_kubeconfig, kubeconfig, url, ground.pki.ca, token)
+        yield RunningNode(
+            url=url,
+            kubeconfig=kubeconfig,
+            state_dir=ground.claim.directory,
+            images=images,
+            store=store,
+            swept=ground.swept,
+        )
+
+
+def _prepare(settings: NodeSettings) -> _Ground:
+    """Clean up after dead nodes, claim the state directory, find the tools. Blocks."""
+    runtime = oci.find_program(settings.runtime)
+    swept = tuple(sweep(settings.data_dir, settings.state_dir))
+    for orphan in swept:
+        log.event(_logger, logging.WARNING, "orphan_swept", what=str(orphan))
+    certificates = pki.ensure_pki(settings.pki_dir)
+    groups, limits = machine.usable_cgroups(Path(runtime).name)
+    claim = state.claim(settings.state_dir, settings.data_dir, cgroup=limits)
+    libc.become_subreaper()
+    return _Ground(claim=claim, pki=certificates, runtime=runtime, groups=groups, swept=swept)
+
+
+def _release(ground: _Ground) -> None:
+    """Remove the state directory and everything that may still hang on it. Blocks."""
+    cgroup = ground.claim.file.cgroup
+    if cgroup:
+        ground.groups.kill(cgroup)
+        ground.groups.remove(cgroup)
+    remove_tree(ground.claim.directory)
+    ground.claim.release()
+
+
+async def _no_registry(reference: str, _secrets: tuple[JsonObject, ...]) -> StoredImage:
+    raise PermanentError(f"failed to pull image {reference}: this node has no access to registries")
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Let the caller see its own exception, not the task group's wrapping of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) != 1:
+            raise
+        raise group.exceptions[0] from group.exceptions[0].__cause__
