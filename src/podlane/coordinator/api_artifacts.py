@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 import anyio
 import anyio.to_thread
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 
 from podlane.coordinator import answers
 from podlane.coordinator.blobs import Blobs
@@ -69,6 +70,8 @@ class ArtifactsApi:
             return answers.message(400, "expected multipart/form-data with a part named file")
         try:
             filename, path, size = await self._receive(request, job, kind)
+        except (ValueError, AssertionError):  # aiohttp's ways to say "no closing boundary"
+            return answers.message(400, "the upload broke off")
         except _TooLargeError:
             return answers.message(413, f"an artifact may have {self._limits.max_bytes} bytes")
         except OSError as error:
@@ -89,17 +92,20 @@ class ArtifactsApi:
 
     async def _receive(self, request: web.Request, job: LiveJob, kind: str) -> tuple[str, str, int]:
         """Write the part ``file`` to disk; return its name, its place and its size."""
-        async for part in await request.multipart():
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
             if not isinstance(part, BodyPartReader) or part.name != "file":
                 continue
-            name = PurePosixPath(part.filename or "artifacts.zip").name or "artifacts.zip"
+            name = PurePosixPath(unquote(part.filename or "")).name or "artifacts.zip"
             # The name on disk is ours: what a job sends must not choose a path.
             place = f"{job.row.id}/{kind}"
-            size = await self._store_part(part, job, place)
+            size = await self._store_part(reader, part, job, place)
             return name, place, size
         return "", "", 0
 
-    async def _store_part(self, part: BodyPartReader, job: LiveJob, place: str) -> int:
+    async def _store_part(
+        self, reader: MultipartReader, part: BodyPartReader, job: LiveJob, place: str
+    ) -> int:
         file = await anyio.to_thread.run_sync(self._blobs.begin_upload)
         size, complete = 0, False
         try:
@@ -109,6 +115,8 @@ class ArtifactsApi:
                     raise _TooLargeError
                 await anyio.to_thread.run_sync(file.write, chunk)
                 job.last_contact = anyio.current_time()
+            # Only the closing boundary tells a complete upload from one that broke off.
+            await reader.next()
             await anyio.to_thread.run_sync(self._blobs.finish_upload, file, place)
             complete = True
         finally:

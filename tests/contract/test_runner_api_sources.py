@@ -1,0 +1,207 @@
+"""A real ``git`` fetches a dirty working tree; the user's repository stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from podlane.gitlab.wire import JobUpdate
+from podlane.kit.errors import UsageError
+from podlane.model.job import Job
+from tests.contract.runner_api import Bench, git, running_bench, working_tree
+
+pytestmark = pytest.mark.anyio
+
+
+def dirty_tree(directory: Path) -> Path:
+    """Make a repository with staged, unstaged, untracked, ignored, deleted, stashed content."""
+    working_tree(directory)
+    (directory / "stashed.txt").write_text("stashed\n")
+    git(directory, "add", "stashed.txt")
+    git(directory, "stash", "--quiet")
+    (directory / "gone.txt").write_text("x\n")
+    (directory / ".gitignore").write_text("ignored.txt\n")
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "-m", "Second")
+    (directory / "committed.txt").write_text("changed\n")
+    (directory / "staged.txt").write_text("staged\n")
+    git(directory, "add", "staged.txt")
+    (directory / "staged.txt").write_text("staged, then changed\n")
+    (directory / "untracked.txt").write_text("untracked\n")
+    (directory / "ignored.txt").write_text("ignored\n")
+    (directory / "run.sh").write_text("#!/bin/sh\n")
+    (directory / "run.sh").chmod(0o755)
+    (directory / "gone.txt").unlink()
+    return directory
+
+
+def fingerprint(directory: Path) -> dict[str, str]:
+    """Return path -> hash of every file below, ``.git`` included."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+async def fetch(job: Job, target: Path) -> float:
+    """Get the sources as the runner's script does: init, shallow fetch of the refspecs, checkout."""
+    target.mkdir()  # noqa: ASYNC240 - a test
+    git(target, "init", "--quiet")
+    git(target, "remote", "add", "origin", job.git_info.repo_url)
+    started = time.perf_counter()
+    refspecs = job.git_info.refspecs or ()
+    arguments = ("fetch", "--quiet", "--depth", str(job.git_info.depth), "origin", *refspecs)
+    await anyio.to_thread.run_sync(git, target, *arguments)
+    seconds = time.perf_counter() - started
+    git(target, "checkout", "--quiet", "--force", job.git_info.sha)
+    return seconds
+
+
+async def test_a_dirty_working_tree_is_fetched_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+    tree = dirty_tree(tmp_path / "project")
+    before = fingerprint(tree)
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert fingerprint(tree) == before
+    clone = tmp_path / "clone"
+    found = {path.name: path.read_text() for path in clone.iterdir() if path.is_file()}
+    assert found == {
+        ".gitignore": "ignored.txt\n",
+        "committed.txt": "changed\n",
+        "staged.txt": "staged, then changed\n",
+        "untracked.txt": "untracked\n",
+        "run.sh": "#!/bin/sh\n",
+    }
+    assert (clone / "run.sh").stat().st_mode & 0o111
+    variables = {v.key: v.value for v in job.variables}
+    assert variables["CI_COMMIT_TITLE"] == "Second"
+    assert variables["CI_COMMIT_BRANCH"] == "main"
+    assert variables["CI_COMMIT_SHA"] == git(clone, "rev-parse", "HEAD")
+
+
+async def test_a_clean_working_tree_is_the_users_own_commit(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        assert job.git_info.sha == git(bench.tree, "rev-parse", "HEAD")
+        await fetch(job, tmp_path / "clone")
+        assert (tmp_path / "clone" / "committed.txt").read_text() == "committed\n"
+
+
+async def test_a_file_changed_right_after_it_was_committed_is_seen(tmp_path: Path) -> None:
+    """Same size, same second: git notices only because the index keeps its time stamp."""
+    tree = working_tree(tmp_path / "project")
+    (tree / "committed.txt").write_text("COMMITTED\n")
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert (tmp_path / "clone" / "committed.txt").read_text() == "COMMITTED\n"
+
+
+async def test_a_directory_that_is_no_repository_is_served_too(tmp_path: Path) -> None:
+    tree = tmp_path / "project"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "file.txt").write_text("content\n")
+    before = fingerprint(tree)
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert (tmp_path / "clone" / "sub" / "file.txt").read_text() == "content\n"
+    assert fingerprint(tree) == before
+    assert not (tree / ".git").exists()
+    assert job.git_info.before_sha == "0" * 40
+
+
+async def test_a_repository_without_a_commit_is_served_too(tmp_path: Path) -> None:
+    tree = tmp_path / "project"
+    tree.mkdir()
+    git(tree, "init", "--quiet")
+    (tree / "first.txt").write_text("first\n")
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert (tmp_path / "clone" / "first.txt").read_text() == "first\n"
+
+
+async def test_a_linked_worktree_and_a_subdirectory_serve_the_whole_tree(tmp_path: Path) -> None:
+    main = working_tree(tmp_path / "main")
+    git(main, "worktree", "add", "--quiet", "-b", "side/branch", str(tmp_path / "project"))
+    (tmp_path / "project" / "sub").mkdir()
+    (tmp_path / "project" / "sub" / "new.txt").write_text("new\n")
+    async with running_bench(tmp_path) as bench:
+        await Bench(bench.coordinator, bench.client, bench.tree / "sub").start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert job.git_info.ref == "side/branch"
+    assert (tmp_path / "clone" / "sub" / "new.txt").exists()
+    assert (tmp_path / "clone" / "committed.txt").exists()
+
+
+async def test_a_shallow_clone_of_the_user_is_served(tmp_path: Path) -> None:
+    origin = working_tree(tmp_path / "origin")
+    for number in range(3):
+        git(origin, "commit", "--quiet", "--allow-empty", "-m", f"number {number}")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{origin}", "project")
+    (tmp_path / "project" / "new.txt").write_text("new\n")
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert (tmp_path / "clone" / "new.txt").exists()
+
+
+async def test_a_git_clone_without_depth_works(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        url = job.git_info.repo_url
+        arguments = ("clone", "--quiet", "--branch", "main", url, "clone")
+        await anyio.to_thread.run_sync(git, tmp_path, *arguments)
+        old = ("-c", "protocol.version=0", "clone", "--quiet", "--branch", "main", url, "old")
+        await anyio.to_thread.run_sync(git, tmp_path, *old)
+    assert (tmp_path / "clone" / "committed.txt").exists()
+    assert (tmp_path / "old" / "committed.txt").exists()
+
+
+async def test_the_repository_is_closed_when_the_job_has_ended(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await bench.client.update_job(job.id, job.token, JobUpdate(state="success"))
+        with pytest.raises(Exception, match="128"):
+            await fetch(job, tmp_path / "clone")
+
+
+async def test_nobody_pushes(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+        with pytest.raises(Exception, match="128"):
+            await anyio.to_thread.run_sync(
+                git, tmp_path / "clone", "push", job.git_info.repo_url, "HEAD:refs/heads/x"
+            )
+
+
+async def test_a_missing_directory_is_told(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        lost = Bench(bench.coordinator, bench.client, tmp_path / "nowhere")
+        with pytest.raises(UsageError, match="there is no directory"):
+            await lost.start()
+
+
+async def test_a_shallow_fetch_is_fast(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        seconds = sorted([await fetch(job, tmp_path / f"clone{n}") for n in range(5)])
+    print("shallow fetch:", [round(s * 1000, 1) for s in seconds], "ms")
+    assert seconds[0] < 0.5  # the bar is 60 ms on a quiet machine; this one is shared
