@@ -22,13 +22,14 @@ role=$1
 idle=
 if [ "$role" = idle ]; then idle=1; role=$2; fi
 here=${0%/*}
-logs=; tools=; grace=10
+logs=; tools=; grace=10; first_pause=5
 
 while read -r word value; do
   case $word in
     logs) logs=$value ;;
     tools) tools=$value ;;
     grace) grace=$value ;;
+    pause) first_pause=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -86,6 +87,15 @@ rest() { # rest <seconds>: wait for the bell, a signal, or this long
     sleep "$1" || sleep 1
   fi
 } 2> /dev/null
+
+linger() { # wait for the end of the pod; a signal ends it at once in every shell
+  if [ "$bell" = read ] && [ ! "$BASH_VERSION" ]; then
+    rest 1
+  else
+    sleep 5 &
+    wait $!
+  fi
+}
 
 beat() {
   [ "$NOW" -lt "$next_beat" ] && return
@@ -177,7 +187,7 @@ if [ -p "$logs/.bell-$other" ]; then exec 6<> "$logs/.bell-$other"; else exec 6>
 if [ -p "$logs/.bell-follow" ]; then exec 5<> "$logs/.bell-follow"; else exec 5> /dev/null; fi
 
 if [ "$idle" ]; then
-  until [ "$ending" ]; do rest 1; done
+  until [ "$ending" ]; do linger; done
   exit 0
 fi
 
@@ -238,7 +248,7 @@ until_reaped() { # a signal interrupts wait; ask again as long as the child is t
 
 try_stage() { # try_stage <name> <attempts> <timeout> <stoppable>
   try=1
-  pause=5
+  pause=$first_pause
   while :; do
     run_script "$1" "$3" "$4"
     [ "$STATE" = finished ] && [ "$CODE" -ne 0 ] && [ "$try" -lt "$2" ] || return
@@ -386,7 +396,7 @@ if [ "$role" = helper ]; then
   put finished "$status"
   ring
   until [ "$ending" ]; do # the log stays readable until the pod is deleted
-    rest 1
+    linger
     uptime_now
     beat
   done
