@@ -155,6 +155,15 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         )
 
 
+async def serve(
+    settings: CoordinatorSettings, *, started: Callable[[RunningCoordinator], None]
+) -> None:
+    """Serve until cancelled; ``started`` is told once runners can connect."""
+    async with running_coordinator(settings) as coordinator:
+        started(coordinator)
+        await anyio.sleep_forever()
+
+
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Let an error of the caller's block out as it is, not wrapped by our task group."""

@@ -1,0 +1,120 @@
+"""A coordinator that is a separate process, behind its control API (see ``control``)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from podlane.coordinator.control import PREFIX, CreatedPipeline, JobResults, Problem
+from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineFinished
+from podlane.coordinator.submission import Submission
+from podlane.kit.errors import PermanentError, PodlaneError, TemporaryError, UsageError
+
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_LINE_BYTES = 4 * 1024 * 1024
+
+
+class RemoteCoordinator:
+    """Speaks the control API. Construct with :func:`open_coordinator`."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, url: str, admin_token: str) -> None:
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {admin_token}"}
+        self.url = url.rstrip("/")
+
+    async def create_pipeline(self, submission: Submission) -> int:
+        """Have the coordinator take a snapshot of ``submission.source`` and queue the jobs.
+
+        Raises:
+            UsageError: the coordinator refuses; the sentence is its own.
+            TemporaryError: it does not answer.
+        """
+        body = await self._ask("POST", "/pipelines", body=msgspec.json.encode(submission))
+        return msgspec.json.decode(body, type=CreatedPipeline).id
+
+    async def events(self, pipeline_id: int) -> AsyncIterator[CoordinatorEvent]:
+        """Yield everything about a pipeline from its beginning, ending with PipelineFinished.
+
+        Raises:
+            TemporaryError: the coordinator went away before the end.
+        """
+        decoder = msgspec.json.Decoder(CoordinatorEvent)
+        url = f"{self.url}{PREFIX}/pipelines/{pipeline_id}/events"
+        try:
+            async with self._session.get(url, headers=self._headers) as response:
+                await self._check(response)
+                async for line in response.content:
+                    event = decoder.decode(line)
+                    yield event
+                    if isinstance(event, PipelineFinished):
+                        return
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise self._gone(error) from error
+        raise self._gone(None)
+
+    async def cancel(
+        self, pipeline_id: int, *, force: bool = False, job: str | None = None
+    ) -> None:
+        """Cancel all its jobs, or one; running ones may run ``after_script`` unless ``force``."""
+        query = {"force": "true"} if force else {}
+        if job is not None:
+            query["job"] = job
+        await self._ask("POST", f"/pipelines/{pipeline_id}/cancel", query=query)
+
+    async def play(self, pipeline_id: int, job: str) -> None:
+        """Start a manual job."""
+        await self._ask("POST", f"/pipelines/{pipeline_id}/play", query={"job": job})
+
+    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+        """Return how its jobs stand or ended, in the order of the file."""
+        body = await self._ask("GET", f"/pipelines/{pipeline_id}/jobs")
+        return msgspec.json.decode(body, type=JobResults).jobs
+
+    async def _ask(
+        self, method: str, path: str, *, body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:  # fmt: skip
+        url = f"{self.url}{PREFIX}{path}"
+        try:
+            async with self._session.request(
+                method, url, data=body, params=query, headers=self._headers
+            ) as response:
+                await self._check(response)
+                return await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._gone(error) from error
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.ok:
+            return
+        if response.status == 401:  # noqa: PLR2004 - HTTP
+            raise UsageError(
+                f"the coordinator {self.url} does not accept the admin token",
+                hint="it is in the file admin-token of the coordinator's data directory",
+            )
+        body = await response.read()
+        try:
+            problem = msgspec.json.decode(body, type=Problem)
+        except msgspec.DecodeError:
+            raise PermanentError(
+                f"{self.url} answered {response.status}; is it a Podlane coordinator?"
+            ) from None
+        kind = UsageError if response.status == 400 else PermanentError  # noqa: PLR2004 - HTTP
+        raise kind(problem.message, hint=problem.hint)
+
+    def _gone(self, error: Exception | None) -> PodlaneError:
+        why = f": {str(error) or type(error).__name__}" if error is not None else ""
+        return TemporaryError(
+            f"the coordinator {self.url} does not answer{why}",
+            hint="check the URL, and that the coordinator runs",
+        )
+
+
+@asynccontextmanager
+async def open_coordinator(url: str, admin_token: str) -> AsyncIterator[RemoteCoordinator]:
+    """Open a connection to a separate coordinator."""
+    async with aiohttp.ClientSession(timeout=_NO_LIMIT, read_bufsize=_LINE_BYTES) as session:
+        yield RemoteCoordinator(session, url=url, admin_token=admin_token)
