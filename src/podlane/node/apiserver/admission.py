@@ -8,6 +8,7 @@ from podlane.kit.jsonvalue import JsonObject, obj, objects, text
 from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
+from podlane.kube.types import StatusCause
 from podlane.node.apiserver import validation
 
 _DEFAULT_MODE = 0o644
@@ -51,24 +52,22 @@ def admit_update(resource: str, old: JsonObject, new: JsonObject) -> None:
     if resource == "pods":
         _default_containers(new)
         if _fixed(old) != _fixed(new):
-            raise errors.failure(
-                422,
-                "Invalid",
-                f'Pod "{text(old, "metadata", "name")}" is invalid: spec: Forbidden: pod updates '
-                "may not change fields other than `spec.containers[*].image`,"
+            raise _forbidden(
+                old,
+                "spec",
+                "pod updates may not change fields other than `spec.containers[*].image`,"
                 "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
                 "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
                 "(allow it to be set to 1 if it was previously negative)",
             )
     if old.get("immutable") is True and _payload(old) != _payload(new):
-        kind, name = RESOURCES[resource].kind, text(old, "metadata", "name")
-        raise errors.failure(
-            422,
-            "Invalid",
-            f'{kind} "{name}" is invalid: data: Forbidden: field is immutable when `immutable` '
-            "is set",
-        )
+        raise _forbidden(old, "data", "field is immutable when `immutable` is set")
     validation.check(resource, new)
+
+
+def _forbidden(entry: JsonObject, field: str, why: str) -> errors.ApiError:
+    cause = StatusCause(reason="FieldValueForbidden", field=field, message=f"Forbidden: {why}")
+    return errors.invalid(text(entry, "kind"), text(entry, "metadata", "name"), (cause,))
 
 
 def _identify(resource: str, entry: JsonObject) -> None:

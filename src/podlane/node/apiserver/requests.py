@@ -10,6 +10,7 @@ import yaml
 
 from podlane.kit.jsonvalue import Json, JsonObject, number, obj, text
 from podlane.kube import errors
+from podlane.node.apiserver import protobuf
 from podlane.node.apiserver.selectors import Selector, selector
 
 _TRUE = ("true", "1", "True")
@@ -114,21 +115,28 @@ def decode(body: bytes, content_type: str) -> JsonObject:
 
 def decode_any(body: bytes, content_type: str) -> Json:
     """Return the value in a body (errors as ``decode``)."""
-    if "protobuf" in content_type:
-        raise errors.failure(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml",
-        )
     try:
+        if "protobuf" in content_type:
+            return _from_protobuf(body)
         if "yaml" in content_type:
             loaded: Json = yaml.load(body, Loader=yaml.CSafeLoader)
             return loaded
         decoded: Json = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (msgspec.DecodeError, ValueError, yaml.YAMLError) as error:
         raise errors.bad_request(f"the object provided is unrecognized: {error}") from error
     return decoded
+
+
+def _from_protobuf(body: bytes) -> JsonObject:
+    entry = protobuf.decode(body)
+    if entry is None:
+        raise errors.failure(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json, application/yaml (protobuf for a few kinds only)",
+        )
+    return entry
 
 
 def check_kind(entry: JsonObject, kind: str) -> None:

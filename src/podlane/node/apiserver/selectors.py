@@ -140,10 +140,7 @@ def parse_fields(raw: str, resource: str) -> tuple[tuple[str, bool, str], ...]:
             raise errors.bad_request(f"invalid selector: {raw!r}; can't understand {term!r}")
         path = match[1].strip()
         if path not in _EVERYWHERE and path not in _FIELDS.get(resource, ()):
-            raise errors.bad_request(
-                f'Unable to find "/v1, Resource={resource}" that match label selector "", '
-                f'field selector "{raw}": field label not supported: {path}'
-            )
+            raise errors.bad_request(f"field label not supported: {path}")
         value = re.sub(r"\\([\\,=])", r"\1", match[3])
         terms.append((path, match[2] != "!=", value))
     return tuple(terms)

@@ -130,7 +130,7 @@ class Store:
             errors.ConflictError: it is not the one with this uid.
         """
         old = self.get(resource, namespace, name)
-        self._check_uid(resource, old, uid)
+        _check_uid(resource, old, uid)
         draft = copied(old)
         new = change(draft) or draft
         metadata = new["metadata"] = obj(new, "metadata")
@@ -180,7 +180,7 @@ class Store:
             errors.ConflictError: it is not the one with this uid.
         """
         old = self.get(resource, namespace, name)
-        self._check_uid(resource, old, uid)
+        _check_uid(resource, old, uid)
         if resource == "pods" and text(old, "spec", "nodeName"):
             return self._mark(old, grace_seconds)
         if resource == "namespaces":
@@ -195,7 +195,7 @@ class Store:
             errors.ConflictError: it is not the one with this uid.
         """
         old = self.get(resource, namespace, name)
-        self._check_uid(resource, old, uid)
+        _check_uid(resource, old, uid)
         last = copied(old)
         self._publish(resource, WatchType.DELETED, last, old)
         for owned in sorted(self._owned.pop(text(old, "metadata", "uid"), ())):
@@ -282,12 +282,6 @@ class Store:
             for owner in owners
         )
 
-    def _check_uid(self, resource: str, entry: JsonObject, uid: str) -> None:
-        have = text(entry, "metadata", "uid")
-        if uid and uid != have:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"
-            raise errors.conflict(resource, text(entry, "metadata", "name"), why)
-
     def _mark(self, pod: JsonObject, grace_seconds: int | None) -> JsonObject:
         if grace_seconds is None:
             grace_seconds = number(pod, "spec", "terminationGracePeriodSeconds")
@@ -301,6 +295,13 @@ class Store:
         metadata["deletionGracePeriodSeconds"] = grace
         self._publish("pods", WatchType.MODIFIED, new, pod)
         return new
+
+
+def _check_uid(resource: str, entry: JsonObject, uid: str) -> None:
+    have = text(entry, "metadata", "uid")
+    if uid and uid != have:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"
+        raise errors.conflict(resource, text(entry, "metadata", "name"), why)
 
 
 _OURS = (
