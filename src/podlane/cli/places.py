@@ -6,30 +6,26 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from podlane.node import settings
+
 
 def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the directory of everything that outlives a command.
-
-    ``PODLANE_DATA_DIR``, else ``/var/lib/podlane`` for root and the user's XDG data directory.
-    """
+    """Return the directory of everything that outlives a command: ``PODLANE_DATA_DIR``, or usual."""
     if chosen := environ.get("PODLANE_DATA_DIR"):
         return Path(chosen).absolute()
-    if os.geteuid() == 0:
-        return Path("/var/lib/podlane")
-    base = environ.get("XDG_DATA_HOME") or f"{environ.get('HOME', '~')}/.local/share"
-    return Path(base).expanduser() / "podlane"
+    return settings.default_data_dir(environ)
 
 
-def node_dir(environ: Mapping[str, str] = os.environ) -> Path:
+def node_dir() -> Path:
     """Return the state directory of the node that runs as a daemon."""
-    return data_dir(environ) / "node"
+    return settings.daemon_state_dir(data_dir())
 
 
-def images_dir(environ: Mapping[str, str] = os.environ) -> Path:
+def images_dir() -> Path:
     """Return the image store, shared by the daemon and by the nodes of single runs."""
-    return data_dir(environ) / "images"
+    return data_dir() / "images"
 
 
-def runs_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the parent of the directories of single runs; each is removed at its run's end."""
-    return data_dir(environ) / "run"
+def coordinator_dir() -> Path:
+    """Return where a coordinator that is a process of its own keeps its pipelines."""
+    return data_dir() / "coordinator"

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from podlane.kit.jsonvalue import JsonObject, obj
+from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 HOST_PORTS = "podlane.dev/host-ports"
@@ -21,6 +21,7 @@ class Target:
     url: str
     token: str
     embedded: bool
+    namespace: str = "default"
     concurrent: int | None = None
 
 
@@ -40,12 +41,19 @@ def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
     return replace(base, runners=(runner,), concurrent=target.concurrent or base.concurrent)
 
 
+def namespace(settings: GlobalSettings) -> str:
+    """Return the namespace of the pods that these settings make."""
+    return text(settings.runners[0].executor_table, "namespace")
+
+
 def _executor_table(table: JsonObject, target: Target) -> JsonObject:
     made = dict(table)
     address = urlsplit(target.url)
     if address.hostname in _LOOPBACK:
         # Pods of our node reach this machine through this port; elsewhere it has no effect.
         made["pod_annotations"] = {**obj(made, "pod_annotations"), HOST_PORTS: str(address.port)}
+    if not text(made, "namespace"):
+        made["namespace"] = target.namespace
     if target.embedded:
         made.setdefault("pull_policy", "if-not-present")
     return made

@@ -59,10 +59,13 @@ def test_a_command_is_in_the_module_of_its_name_and_has_examples(name: str) -> N
     command = importlib.import_module(f"podlane.cli.commands.{name}").command
     assert isinstance(command, click.Command)
     assert command.name == name
-    shown = [command.epilog or ""]
+    assert all("Examples:" in epilog for epilog in _epilogs(command))
+
+
+def _epilogs(command: click.Command) -> list[str]:
     if isinstance(command, click.Group):
-        shown = [sub.epilog or "" for sub in command.commands.values()]
-    assert all("Examples:" in epilog for epilog in shown)
+        return [epilog for sub in command.commands.values() for epilog in _epilogs(sub)]
+    return [command.epilog or ""]
 
 
 @pytest.mark.parametrize(

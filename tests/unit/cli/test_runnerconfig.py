@@ -5,7 +5,9 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 HERE = Target(url="http://127.0.0.1:8080", token="glrt-x", embedded=True)
-THERE = Target(url="http://10.0.0.5:8080", token="glrt-x", embedded=False, concurrent=7)
+THERE = Target(
+    url="http://10.0.0.5:8080", token="glrt-x", embedded=False, namespace="ci", concurrent=7
+)
 
 
 def test_without_a_file_a_plain_runner_serves_our_coordinator() -> None:
@@ -14,13 +16,18 @@ def test_without_a_file_a_plain_runner_serves_our_coordinator() -> None:
     [runner] = made.runners
     assert (runner.url, runner.token) == ("http://127.0.0.1:8080", "glrt-x")
     assert runner.executor_table == {
+        "namespace": "default",
         "pod_annotations": {HOST_PORTS: "8080"},
         "pull_policy": "if-not-present",
     }
 
 
 def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
-    table: JsonObject = {"pull_policy": "always", "pod_annotations": {"a": "b"}}
+    table: JsonObject = {
+        "namespace": "builds",
+        "pull_policy": "always",
+        "pod_annotations": {"a": "b"},
+    }
     first = RunnerSettings(url="https://gitlab.example", token="t", name="mine", limit=1,
                            executor_table=table)  # fmt: skip
     loaded = GlobalSettings(runners=(first, RunnerSettings(url="u", token="t")), concurrent=3)
@@ -29,6 +36,7 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
     [runner] = made.runners
     assert (runner.name, runner.url, runner.limit) == ("mine", "http://127.0.0.1:8080", 0)
     assert runner.executor_table == {
+        "namespace": "builds",
         "pull_policy": "always",
         "pod_annotations": {"a": "b", HOST_PORTS: "8080"},
     }
@@ -37,4 +45,4 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
 def test_a_cluster_reaches_us_by_our_address_and_keeps_its_pull_policy() -> None:
     made = point(None, THERE)
     assert made.concurrent == 7
-    assert made.runners[0].executor_table == {}
+    assert made.runners[0].executor_table == {"namespace": "ci"}

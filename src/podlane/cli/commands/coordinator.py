@@ -1,0 +1,66 @@
+"""``podlane coordinator``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from podlane.cli import output, places
+from podlane.cli.options import examples
+
+
+@click.group(name="coordinator")
+def command() -> None:
+    """Run the coordinator: a small GitLab for runners, on one machine."""
+
+
+@command.command(
+    name="serve",
+    epilog=examples(
+        "podlane coordinator serve",
+        "podlane coordinator serve --listen 0.0.0.0:8080 --external-url http://10.0.0.5:8080",
+    ),
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Pipelines, traces, artifacts, tokens.  [default: coordinator in the data directory]",
+)
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True)
+@click.option(
+    "--external-url", metavar="URL", help="How runners and jobs reach it, if not by that."
+)
+@click.option(
+    "--trace-interval",
+    type=click.FloatRange(0.1, 60),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often runners shall send new output of their jobs.",
+)
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+def serve(
+    data_dir: Path | None,
+    listen: str,
+    external_url: str | None,
+    trace_interval: float,
+    log_format: str,
+) -> int:
+    """Serve until interrupted. Says on stdout where it listens and where its tokens are."""
+    from podlane.cli import coordinatorserver, eventloop
+    from podlane.coordinator.app import CoordinatorSettings
+    from podlane.kit import log
+
+    log.configure(log_format=log_format)
+    settings = CoordinatorSettings(
+        data_dir=(data_dir or places.coordinator_dir()).absolute(),
+        listen=listen,
+        external_url=external_url,
+        trace_update_interval_seconds=trace_interval,
+    )
+    eventloop.run(coordinatorserver.serve, settings, output.standard())
+    return 0

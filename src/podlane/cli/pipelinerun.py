@@ -1,0 +1,52 @@
+"""What ``podlane run`` does once the pipeline is compiled: run it, show it, judge it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from podlane.cli import eventloop, local, session, summary
+from podlane.cli.live import LiveView
+from podlane.cli.output import Output
+from podlane.coordinator.events import Coordinator
+from podlane.coordinator.submission import Submission
+
+SUCCESS = 0
+FAILED = 1
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command's arguments, as far as they are not about compiling."""
+
+    as_json: bool
+    coordinator_url: str | None
+    here: local.LocalSettings
+
+
+def run(submission: Submission, options: Options, out: Output) -> int:
+    """Run a pipeline and return the exit code."""
+    stream = out.err if options.as_json else out.out
+    jobs = [(job.name, job.stage) for job in submission.pipeline.jobs]
+    view = LiveView(stream, jobs, time.monotonic)
+    try:
+        ended = eventloop.run(session.run_pipeline, submission, _coordinator(options, view), view)
+    finally:
+        view.close()
+    for line in summary.lines(stream, ended.status, ended.duration_seconds, ended.jobs):
+        stream.line(line)
+    if options.as_json:
+        out.document(summary.document(ended.status, ended.duration_seconds, ended.jobs))
+    if ended.interrupted:
+        return INTERRUPTED
+    return SUCCESS if ended.status == "success" else FAILED
+
+
+def _coordinator(options: Options, view: LiveView) -> AbstractAsyncContextManager[Coordinator]:
+    if options.coordinator_url is None:
+        return local.running_here(options.here, view.note)
+    from podlane.cli import remote
+
+    return remote.connect(options.coordinator_url)

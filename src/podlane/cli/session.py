@@ -1,0 +1,125 @@
+"""``podlane run`` in one process: coordinator, cluster and runner, wired. Read ``run_pipeline`` first.
+
+The three talk through the GitLab Runner API and the Kubernetes API, as they would from three
+machines; this module only starts them, watches the pipeline and sees to it that all of it ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.abc
+
+from podlane.cli.live import LiveView
+from podlane.coordinator.events import (
+    Coordinator,
+    JobResult,
+    JobStateChanged,
+    PipelineFinished,
+    TraceAppended,
+)
+from podlane.coordinator.submission import Submission
+from podlane.kit.errors import PermanentError
+
+TICK_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the pipeline ended. ``interrupted``: the user stopped it."""
+
+    status: str
+    duration_seconds: float
+    jobs: list[JobResult]
+    interrupted: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Interrupts:
+    """Ctrl-C once asks for a clean stop, twice (or before the pipeline exists) stops at once."""
+
+    view: LiveView
+    asked: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    pipeline_exists: bool = False
+
+    async def watch(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Receive signals until cancelled; must outlive the scope that it cancels."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self.pipeline_exists and not self.asked.is_set():
+                    self.view.note("stopping the jobs; once more stops at once")
+                else:
+                    self.view.note("stopping at once")
+                    self.scope.cancel()
+                self.asked.set()
+
+
+async def run_pipeline(
+    submission: Submission,
+    coordinator: AbstractAsyncContextManager[Coordinator],
+    view: LiveView,
+) -> Ended:
+    """Run a pipeline to its end and remove everything that was made for it."""
+    interrupts = Interrupts(view=view)
+    started = time.monotonic()
+    ended: Ended | None = None
+    async with anyio.create_task_group() as outer:
+        await outer.start(interrupts.watch)
+        with interrupts.scope:
+            async with coordinator as running:
+                ended = await _drive(submission, running, view, interrupts)
+        outer.cancel_scope.cancel()
+    if ended is None:
+        spent = time.monotonic() - started
+        return Ended(status="canceled", duration_seconds=spent, jobs=[], interrupted=True)
+    return ended
+
+
+async def _drive(
+    submission: Submission, coordinator: Coordinator, view: LiveView, interrupts: Interrupts
+) -> Ended:
+    pipeline_id = await coordinator.create_pipeline(submission)
+    interrupts.pipeline_exists = True
+    finished: PipelineFinished | None = None
+    async with anyio.create_task_group() as helpers:
+        helpers.start_soon(_cancel_when_asked, coordinator, pipeline_id, interrupts)
+        helpers.start_soon(_tick, view)
+        async for event in coordinator.events(pipeline_id):
+            match event:
+                case JobStateChanged():
+                    view.state(event.name, event.state)
+                case TraceAppended():
+                    view.trace(event.name, event.data)
+                case PipelineFinished():
+                    finished = event
+                    break
+        helpers.cancel_scope.cancel()
+    if finished is None:
+        raise PermanentError("the coordinator stopped before the pipeline had ended")
+    return Ended(
+        status=finished.status,
+        duration_seconds=finished.duration_seconds,
+        jobs=await coordinator.job_results(pipeline_id),
+        interrupted=interrupts.asked.is_set(),
+    )
+
+
+async def _cancel_when_asked(
+    coordinator: Coordinator, pipeline_id: int, interrupts: Interrupts
+) -> None:
+    await interrupts.asked.wait()
+    await coordinator.cancel(pipeline_id)
+
+
+async def _tick(view: LiveView) -> None:
+    while True:
+        await anyio.sleep(TICK_SECONDS)
+        view.tick()
