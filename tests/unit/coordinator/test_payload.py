@@ -1,0 +1,161 @@
+"""What a runner is handed."""
+
+from __future__ import annotations
+
+import pytest
+
+from podlane.coordinator import payload
+from podlane.coordinator.predefined import JobFacts, predefined_variables, slug
+from podlane.coordinator.submission import Snapshot
+from podlane.gitlab import wire
+from podlane.model.job import Artifact, Dependency, Image, Job, Variable
+from podlane.model.pipeline import PipelineJob
+
+SNAPSHOT = Snapshot(
+    repository="x.git",
+    project_name="app",
+    sha="a" * 40,
+    before_sha="b" * 40,
+    ref="feature/One_two",
+    default_branch="main",
+    message="Title\n\nMore\nlines",
+    author="A <a@b.c>",
+    timestamp="2026-01-01T00:00:00+00:00",
+)
+
+
+def facts(spec: PipelineJob, **fields: object) -> JobFacts:
+    defaults: dict[str, object] = {
+        "server_url": "http://127.0.0.1:8080",
+        "job_id": 12,
+        "job_token": "glcbt-secret",
+        "job": spec,
+        "pipeline_id": 3,
+        "pipeline_created_at": 0.0,
+        "started_at": 1.0,
+        "project_id": 1,
+        "snapshot": SNAPSHOT,
+        "timeout_seconds": payload.timeout_seconds(spec),
+        "config_file": ".gitlab-ci.yml",
+        "runner_id": 5,
+        "runner_tags": ("a", "b"),
+    }
+    return JobFacts(**(defaults | fields))  # type: ignore[arg-type] # a test's shorthand
+
+
+def build(spec: PipelineJob, *variables: Variable, **fields: object) -> Job:
+    return payload.job_payload(facts(spec, **fields), variables=variables, dependencies=())
+
+
+SPEC = PipelineJob(name="unit test", stage="test", script=("make",), before_script=("id",))
+
+
+def test_before_script_and_script_are_one_step() -> None:
+    (step,) = build(SPEC).steps
+    assert (step.name, step.script) == ("script", ("id", "make"))
+
+
+def test_after_script_is_a_step_of_its_own_that_always_runs() -> None:
+    spec = PipelineJob(name="a", stage="test", script=("make",), after_script=("bye",))
+    _, after = build(spec).steps
+    assert (after.name, after.script, after.when) == ("after_script", ("bye",), "always")
+    assert after.allow_failure
+
+
+def test_later_variables_win_predefined_file_given() -> None:
+    spec = PipelineJob(
+        name="a", stage="test", script=("x",), variables=(Variable(key="CI", value="file"),)
+    )
+    values = [v.value for v in build(spec, Variable(key="CI", value="given")).variables
+              if v.key == "CI"]  # fmt: skip
+    assert values == ["true", "file", "given"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("CI_API_V4_URL", "http://127.0.0.1:8080/api/v4"),
+        ("CI_SERVER_HOST", "127.0.0.1"),
+        ("CI_SERVER_PORT", "8080"),
+        ("CI_JOB_ID", "12"),
+        ("CI_JOB_NAME", "unit test"),
+        ("CI_JOB_NAME_SLUG", "unit-test"),
+        ("CI_JOB_STAGE", "test"),
+        ("CI_JOB_TIMEOUT", "3600"),
+        ("CI_PIPELINE_ID", "3"),
+        ("CI_PROJECT_PATH", "local/app"),
+        ("CI_COMMIT_REF_NAME", "feature/One_two"),
+        ("CI_COMMIT_REF_SLUG", "feature-one-two"),
+        ("CI_COMMIT_BRANCH", "feature/One_two"),
+        ("CI_COMMIT_REF_PROTECTED", "false"),
+        ("CI_COMMIT_SHORT_SHA", "a" * 8),
+        ("CI_COMMIT_TITLE", "Title"),
+        ("CI_COMMIT_DESCRIPTION", "More\nlines"),
+        ("CI_RUNNER_TAGS", '["a", "b"]'),
+        ("CI_REPOSITORY_URL", "http://gitlab-ci-token:glcbt-secret@127.0.0.1:8080/local/app.git"),
+    ],
+)
+def test_predefined_variables_say(key: str, value: str) -> None:
+    assert {v.key: v.value for v in predefined_variables(facts(SPEC))}[key] == value
+
+
+def test_the_token_is_masked_and_not_public_wherever_it_stands() -> None:
+    for variable in predefined_variables(facts(SPEC)):
+        if "glcbt-secret" in variable.value:
+            assert not variable.public, variable.key
+            assert variable.masked or variable.key == "CI_REPOSITORY_URL"
+
+
+def test_a_tag_is_no_branch() -> None:
+    tagged = Snapshot(**{f: getattr(SNAPSHOT, f) for f in SNAPSHOT.__struct_fields__
+                         if f not in {"ref", "is_tag"}}, ref="v1", is_tag=True)  # fmt: skip
+    made = build(SPEC, snapshot=tagged)
+    values = {v.key: v.value for v in made.variables}
+    assert values["CI_COMMIT_TAG"] == "v1"
+    assert "CI_COMMIT_BRANCH" not in values
+    assert made.git_info.ref_type == "tag"
+    assert "+refs/tags/v1:refs/tags/v1" in (made.git_info.refspecs or ())
+
+
+@pytest.mark.parametrize(
+    ("given", "depth"), [(None, 20), ("0", 0), ("5", 5), ("deep", 20), ("-1", 20)]
+)
+def test_git_depth_is_the_servers_to_compute(given: str | None, depth: int) -> None:
+    variables = () if given is None else (Variable(key="GIT_DEPTH", value=given),)
+    assert build(SPEC, *variables).git_info.depth == depth
+
+
+def test_the_payload_is_readable_by_our_own_runner() -> None:
+    spec = PipelineJob(
+        name="a",
+        stage="test",
+        script=("x",),
+        image=Image(name="alpine", entrypoint=("",)),
+        services=(Image(name="postgres", alias="db"),),
+        artifacts=(Artifact(paths=("out/",), when="always"),),
+        timeout_seconds=60,
+    )
+    made = payload.job_payload(
+        facts(spec, timeout_seconds=60),
+        variables=(),
+        dependencies=(Dependency(id=1, token="t", name="dep"),),
+    )
+    assert wire.decode_job(wire.encode(made)) == made
+    assert made.timeout_seconds == 60
+    assert made.features.failure_reasons is not None
+    assert "image_pull_failure" in made.features.failure_reasons
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("Feature/ABC", "feature-abc"),
+        ("-a-", "a"),
+        ("x" * 70, "x" * 63),
+        ("x" * 62 + "-y", "x" * 62),
+        ("größe", "gr--e"),
+        ("", ""),
+    ],
+)
+def test_a_slug_is_gitlabs(raw: str, expected: str) -> None:
+    assert slug(raw) == expected

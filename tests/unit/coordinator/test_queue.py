@@ -1,0 +1,41 @@
+"""Which waiting job a runner gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from podlane.coordinator.queue import Offerer, Waiting, fits, pick, unservable
+
+
+@pytest.mark.parametrize(
+    ("tags", "runner", "fit"),
+    [
+        ((), Offerer(), True),
+        ((), Offerer(run_untagged=False), False),
+        ((), Offerer(tags=frozenset({"a"}), run_untagged=False), False),
+        (("a",), Offerer(), False),
+        (("a",), Offerer(tags=frozenset({"a", "b"})), True),
+        (("a", "c"), Offerer(tags=frozenset({"a", "b"})), False),
+        (("a", "c"), Offerer(tags=frozenset({"*"})), True),
+        ((), Offerer(tags=frozenset({"*"}), run_untagged=False), False),
+    ],
+)
+def test_a_job_fits_a_runner_that_has_all_its_tags(
+    tags: tuple[str, ...], runner: Offerer, fit: bool
+) -> None:
+    assert fits(Waiting(job_id=1, pipeline_id=1, tags=frozenset(tags)), runner) is fit
+
+
+def test_the_pipeline_that_runs_least_comes_first_then_the_oldest_job() -> None:
+    busy = Waiting(job_id=1, pipeline_id=1, busy=3)
+    young = Waiting(job_id=9, pipeline_id=2, busy=0)
+    old = Waiting(job_id=5, pipeline_id=2, busy=0)
+    assert pick([busy, young, old], Offerer()) == old
+    assert pick([busy], Offerer()) == busy
+    assert pick([], Offerer()) is None
+
+
+def test_jobs_that_nobody_will_take_are_found() -> None:
+    lonely = Waiting(job_id=1, pipeline_id=1, tags=frozenset({"gpu"}))
+    fine = Waiting(job_id=2, pipeline_id=1)
+    assert unservable([lonely, fine], [Offerer()]) == (lonely,)
