@@ -1,0 +1,258 @@
+"""Read ``config.toml`` (runner-protocol section 8): the official file, every key accounted for.
+
+An unknown key is an error with a suggestion, a key that we do not do yet is said to have no effect,
+everything else lands in ``settings``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from podlane.executors.kubernetes.settings import decode_settings
+from podlane.kit.diagnostics import Diagnostic, Place
+from podlane.kit.errors import UsageError
+from podlane.kit.jsonvalue import Json, JsonObject, obj
+from podlane.model.job import Variable
+from podlane.model.variables import Variables
+from podlane.runner import feature_flags
+from podlane.runner.settings import (
+    DEFAULT_BUILDS_DIR,
+    DEFAULT_CHECK_INTERVAL_SECONDS,
+    DEFAULT_OUTPUT_LIMIT_KIB,
+    GlobalSettings,
+    RunnerScripts,
+    RunnerSettings,
+    TlsSettings,
+)
+from podlane.runner.toml_table import Findings, Table, full_name, lines_of
+
+_GLOBAL_NOT_YET = {
+    "listen_address": "there are no metrics to read yet",
+    "sentry_dsn": "errors are in the log only",
+    "user": "it matters for shell executors only",
+    "connection_max_age": "connections to GitLab live as long as they are used",
+    "session_server": "there is no web terminal",
+    "experimental": "there is no usage log",
+    "machine": "it matters for docker+machine only",
+}
+_RUNNER_NOT_YET = {
+    "cache": "jobs run without their caches, and say so",
+    "cache_dir": "jobs run without their caches, and say so",
+    "prepare_timeout": "poll_timeout of [runners.kubernetes] bounds the preparation",
+    "proxy_exec": "::add-mask:: has no effect",
+    "referees": "no metrics are collected for jobs",
+    "monitoring": "there are no metrics to read yet",
+    "experimental": "no job is run before polling",
+    "use_slot_cgroups": "it matters for docker only",
+    "slot_cgroup_template": "it matters for docker only",
+    "step_runner_image": "native steps are not supported",
+}
+_BOOKKEEPING = ("id", "token_obtained_at", "token_expires_at")
+_OTHER_EXECUTORS = ("docker", "machine", "autoscaler", "ssh", "parallels", "virtualbox", "custom")
+_SHELLS = frozenset({"", "bash", "sh"})
+
+
+def default_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file that the official runner reads when none is named."""
+    if named := environ.get("CONFIG_FILE"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/etc/gitlab-runner/config.toml")
+    home = environ.get("HOME", "")
+    return Path(home) / ".gitlab-runner" / "config.toml" if home else Path("config.toml")
+
+
+def load_config(path: Path) -> tuple[GlobalSettings, tuple[Diagnostic, ...]]:
+    """Read a file; with errors among the diagnostics nothing may run.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        hint = "name another with --config, or set CONFIG_FILE"
+        raise UsageError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+    return read_config(text, str(path), environ=os.environ)
+
+
+def read_config(
+    text: str, file: str, *, environ: Mapping[str, str]
+) -> tuple[GlobalSettings, tuple[Diagnostic, ...]]:
+    """Return the settings in ``text`` and everything that is wrong with it."""
+    try:
+        raw: Json = msgspec.json.decode(msgspec.json.encode(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as error:
+        finding = Diagnostic(code="toml-syntax", message=str(error), place=_place_of(error, file))
+        return GlobalSettings(runners=()), (finding,)
+    findings = Findings(file, lines_of(text))
+    settings = _global(Table(obj(raw), (), findings), findings, environ)
+    return settings, tuple(sorted(findings.diagnostics, key=lambda found: found.place.line))
+
+
+def _place_of(error: tomllib.TOMLDecodeError, file: str) -> Place:
+    words = str(error).rstrip(")").replace(",", "").split()
+    if "line" not in words or "column" not in words:
+        return Place(file=file)
+    line, column = words[words.index("line") + 1], words[words.index("column") + 1]
+    return Place(file=file, line=int(line), column=int(column))
+
+
+def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> GlobalSettings:
+    concurrent = table.number("concurrent", 1)
+    if concurrent < 1:
+        table.error("concurrent", "setting-value", "must be at least 1")
+        concurrent = 1
+    interval = float(table.number("check_interval", 0))
+    level = table.text("log_level", "info")
+    labels = tuple(_labels(table))
+    settings = GlobalSettings(
+        concurrent=concurrent,
+        check_interval_seconds=interval if interval > 0 else DEFAULT_CHECK_INTERVAL_SECONDS,
+        shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
+        log_level={"warn": "warning", "panic": "critical", "fatal": "critical"}.get(level, level),
+        log_format="json" if table.text("log_format", "runner") == "json" else "text",
+        labels=labels,
+        runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
+    )
+    table.no_effect(_GLOBAL_NOT_YET)
+    table.finish()
+    merged = [
+        replace(runner, labels=tuple({**dict(labels), **dict(runner.labels)}.items()))
+        for runner in settings.runners
+    ]
+    return replace(settings, runners=tuple(merged))
+
+
+def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> RunnerSettings:
+    known = Variables(Variable(key=k, value=v, raw=True) for k, v in environ.items())
+    executor = table.text("executor")
+    settings = RunnerSettings(
+        name=table.text("name"),
+        url=known.expand(table.text("url")),
+        token=known.expand(table.text("token")),
+        executor=executor,
+        shell=table.text("shell"),
+        limit=table.number("limit", 0),
+        request_concurrency=table.number("request_concurrency", 1),
+        strict_check_interval=table.flag("strict_check_interval", default=False),
+        unhealthy_requests_limit=table.number("unhealthy_requests_limit", 3),
+        unhealthy_interval_seconds=table.seconds("unhealthy_interval", 3600.0),
+        output_limit_kib=table.number("output_limit", DEFAULT_OUTPUT_LIMIT_KIB)
+        or DEFAULT_OUTPUT_LIMIT_KIB,
+        final_update_tries=table.number("job_status_final_update_retry_limit", 10),
+        builds_dir=table.text("builds_dir") or DEFAULT_BUILDS_DIR,
+        clone_url=table.text("clone_url"),
+        environment=_environment(table),
+        scripts=_scripts(table),
+        tls=TlsSettings(
+            ca_file=table.text("tls-ca-file"),
+            cert_file=table.text("tls-cert-file"),
+            key_file=table.text("tls-key-file"),
+        ),
+        get_sources_timeout_seconds=table.seconds("get_sources_timeout", 0.0),
+        debug_trace_disabled=table.flag("debug_trace_disabled", default=False),
+        safe_directory_checkout=table.flag("safe_directory_checkout", default=True),
+        clean_git_config=table.flag("clean_git_config", default=True),
+        feature_flags=tuple(_feature_flags(table)),
+        labels=tuple(_labels(table)),
+        executor_table=_kubernetes(table, findings),
+    )
+    settings = _sub_tables(table, settings)
+    _check(table, settings)
+    table.ignore(_BOOKKEEPING)
+    if executor == "kubernetes":
+        table.ignore(_OTHER_EXECUTORS)
+    table.no_effect(_RUNNER_NOT_YET)
+    table.finish()
+    return settings
+
+
+def _check(table: Table, settings: RunnerSettings) -> None:
+    for key in ("url", "token"):
+        if not getattr(settings, key):
+            table.error(key, "setting-missing", "must be given")
+    if settings.executor != "kubernetes":
+        message = (
+            f'"{settings.executor}" is not supported' if settings.executor else "must be given"
+        )
+        table.error(
+            "executor", "setting-value", message, 'Podlane has one: executor = "kubernetes"'
+        )
+    if settings.shell not in _SHELLS:
+        hint = "remove it: bash is used where the image has it, else sh"
+        table.error("shell", "setting-value", f'"{settings.shell}" is not supported', hint)
+    if not settings.builds_dir.startswith("/"):
+        table.error("builds_dir", "setting-value", "must be an absolute path in the pod")
+
+
+def _sub_tables(table: Table, settings: RunnerSettings) -> RunnerSettings:
+    artifact, builds = table.table("artifact"), table.table("custom_build_dir")
+    result = replace(
+        settings,
+        artifact_upload_timeout=artifact.text("upload_timeout", settings.artifact_upload_timeout),
+        artifact_response_header_timeout=artifact.text(
+            "response_header_timeout", settings.artifact_response_header_timeout
+        ),
+        custom_build_dir_enabled=builds.flag("enabled", default=True),
+    )
+    artifact.finish()
+    builds.finish()
+    return result
+
+
+def _scripts(table: Table) -> RunnerScripts:
+    return RunnerScripts(
+        pre_get_sources=table.text("pre_get_sources_script") or table.text("pre_clone_script"),
+        post_get_sources=table.text("post_get_sources_script") or table.text("post_clone_script"),
+        pre_build=table.text("pre_build_script"),
+        post_build=table.text("post_build_script"),
+    )
+
+
+def _environment(table: Table) -> tuple[Variable, ...]:
+    result = []
+    for entry in table.texts("environment"):
+        key, equals, value = entry.partition("=")
+        if not key or not equals:
+            table.error("environment", "setting-value", f"{entry!r} is not KEY=value")
+            continue
+        result.append(Variable(key=key, value=value, public=True))
+    return tuple(result)
+
+
+def _feature_flags(table: Table) -> list[tuple[str, bool]]:
+    flags = table.table("feature_flags")
+    given = table.raw("feature_flags")
+    result = [
+        (name, flags.flag(name, default=default))
+        for name, default in feature_flags.DEFAULTS.items()
+        if name in given
+    ]
+    flags.ignore(feature_flags.DEFAULTS)
+    flags.finish()
+    return result
+
+
+def _labels(table: Table) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in table.raw("labels").items() if isinstance(value, str)]
+
+
+def _kubernetes(table: Table, findings: Findings) -> JsonObject:
+    data = table.raw("kubernetes")
+    path = (*table.path, "kubernetes")
+    prefix = full_name(path) + "."
+    _, problems = decode_settings(data, findings.place(path))
+    for problem in problems:
+        key = problem.message.removeprefix(prefix).split(" ")[0].split(":")[0]
+        place = findings.place((*path, key))
+        findings.diagnostics.append(replace(problem, place=place))
+    return data

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from podlane.kit.diagnostics import Diagnostic, Severity
+from podlane.kit.errors import UsageError
+from podlane.runner.config_file import load_config, read_config
+from podlane.runner.settings import GlobalSettings, RunnerSettings
+
+OFFICIAL = """\
+concurrent = 7
+check_interval = 0
+log_level = "warn"
+shutdown_timeout = 0
+
+[session_server]
+  session_timeout = 1800
+
+[[runners]]
+  name = "k8s runner"
+  url = "https://gitlab.example.com/"
+  id = 3
+  token = "glrt-abc"
+  token_obtained_at = 2024-01-01T00:00:00Z
+  token_expires_at = 0001-01-01T00:00:00Z
+  executor = "kubernetes"
+  limit = 5
+  output_limit = 8192
+  unhealthy_interval = "5m"
+  environment = ["A=1", "B=x=y"]
+  pre_build_script = \"\"\"
+  echo one
+  unknown_looking = "but inside a string"
+  \"\"\"
+  [runners.custom_build_dir]
+    enabled = false
+  [runners.feature_flags]
+    FF_SCRIPT_SECTIONS = true
+  [runners.artifact]
+    upload_timeout = "2h"
+  [runners.kubernetes]
+    namespace = "ci"
+    image = "alpine"
+    [runners.kubernetes.node_selector]
+      disk = "ssd"
+
+[[runners]]
+  name = "second"
+  url = "$GITLAB/x"
+  token = "${TOKEN}"
+  executor = "kubernetes"
+"""
+
+
+def read(text: str) -> tuple[GlobalSettings, tuple[Diagnostic, ...]]:
+    environ = {"GITLAB": "https://other.example.com", "TOKEN": "glrt-two"}
+    return read_config(text, "config.toml", environ=environ)
+
+
+def a_runner_with(lines: str) -> tuple[RunnerSettings, list[str]]:
+    text = f'[[runners]]\nurl = "u"\ntoken = "t"\nexecutor = "kubernetes"\n{lines}\n'
+    settings, found = read(text)
+    return settings.runners[0], [f"{d.place.line}: {d.message}" for d in found]
+
+
+def test_an_official_file_is_read_as_it_is() -> None:
+    settings, found = read(OFFICIAL)
+    assert [(d.severity, d.message.split()[0]) for d in found] == [
+        (Severity.WARNING, "session_server")
+    ]
+    assert settings.concurrent == 7
+    assert settings.check_interval_seconds == 3.0
+    assert settings.log_level == "warning"
+    first, second = settings.runners
+    assert first.limit == 5
+    assert first.output_limit_kib == 8192
+    assert first.unhealthy_interval_seconds == 300
+    assert [(v.key, v.value) for v in first.environment] == [("A", "1"), ("B", "x=y")]
+    assert not first.custom_build_dir_enabled
+    assert first.feature_flags == (("FF_SCRIPT_SECTIONS", True),)
+    assert first.artifact_upload_timeout == "2h"
+    assert first.executor_table["namespace"] == "ci"
+    assert (second.url, second.token) == ("https://other.example.com/x", "glrt-two")
+
+
+@pytest.mark.parametrize(
+    ("lines", "finding"),
+    [
+        ("limits = 3", "5: runners.limits is not a known setting"),
+        ('limit = "3"', "5: runners.limit: expected a whole number, got '3'"),
+        ("limit = true", "5: runners.limit: expected a whole number, got True"),
+        (
+            'unhealthy_interval = "soon"',
+            "5: runners.unhealthy_interval: expected a duration such as 1h30m, got 'soon'",
+        ),
+        ('shell = "pwsh"', '5: runners.shell: "pwsh" is not supported'),
+        ('builds_dir = "builds"', "5: runners.builds_dir: must be an absolute path in the pod"),
+        ('environment = ["A"]', "5: runners.environment: 'A' is not KEY=value"),
+        (
+            "[runners.cache]\nType = 's3'",
+            "5: runners.cache is a setting of GitLab Runner that Podlane does not support yet",
+        ),
+        (
+            "[runners.feature_flags]\nFF_SCRIPT_SECTION = true",
+            "6: runners.feature_flags.FF_SCRIPT_SECTION is not a known setting",
+        ),
+        (
+            "[runners.kubernetes]\nnamespace = 'x'\nimages = 'y'",
+            "7: runners.kubernetes.images is not a known setting",
+        ),
+        (
+            "[runners.kubernetes]\n\ncpu_limit = 'lots'",
+            '7: runners.kubernetes.cpu_limit: "lots" is not a quantity',
+        ),
+    ],
+)
+def test_each_finding_has_its_line(lines: str, finding: str) -> None:
+    assert a_runner_with(lines)[1] == [finding]
+
+
+def test_a_near_miss_is_suggested() -> None:
+    _, found = read("concurent = 3")
+    assert found[0].hint == "did you mean concurrent?"
+
+
+def test_what_a_runner_cannot_do_without_is_asked_for() -> None:
+    _, found = read('[[runners]]\nname = "x"')
+    assert [d.message for d in found] == [
+        "runners.url: must be given",
+        "runners.token: must be given",
+        "runners.executor: must be given",
+    ]
+    assert {d.place.line for d in found} == {1}
+
+
+def test_concurrent_zero_is_an_error() -> None:
+    assert read("concurrent = 0")[1][0].message == "concurrent: must be at least 1"
+
+
+def test_broken_toml_has_its_place() -> None:
+    _, found = read("concurrent = 1\n[[runners]\n")
+    assert (found[0].place.line, found[0].place.column) == (2, 10)
+
+
+def test_the_second_runner_has_lines_of_its_own() -> None:
+    text = OFFICIAL + "  limitt = 4\n"
+    _, found = read(text)
+    assert found[-1].place.line == text.count("\n")
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*config\.toml: No such file"):
+        load_config(tmp_path / "config.toml")
