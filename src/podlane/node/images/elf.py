@@ -44,7 +44,7 @@ def read_needs(data: bytes) -> Needs | None:
             interpreter=_text(data, interp.offset) if interp else None,
             libraries=_libraries(data, order, segments, dynamic) if dynamic else (),
         )
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):
         return None
 
 
