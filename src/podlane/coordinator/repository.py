@@ -51,6 +51,7 @@ class _UserRepository:
     shallow: Path | None = None
     object_format: str = "sha1"
     head: str = ""
+    tree: str = ""
     branch: str = ""
 
 
@@ -88,8 +89,9 @@ class Repositories:
         await anyio.to_thread.run_sync(_write_refs, bare, sha, branch, pipeline_id)
         return await _described(bare, user, Snapshot(
             repository=name, project_name=slug(user.top.name) or "project", sha=sha,
-            before_sha=user.head or "0" * len(sha), ref=branch,
-            default_branch=branch, object_format=user.object_format,
+            before_sha="0" * len(sha) if sha == user.head or not user.head else user.head,
+            ref=branch, default_branch=await anyio.to_thread.run_sync(_default_branch, user, branch),
+            object_format=user.object_format,
         ))  # fmt: skip
 
     async def _commit(self, bare: Path, user: _UserRepository, index: Path) -> str:
@@ -106,12 +108,8 @@ class Repositories:
         await _git("add", "--all", "--", ".", *self._not_ours(user.top),
                    cwd=user.top, environment=environment)  # fmt: skip
         tree = await _git("write-tree", cwd=user.top, environment=environment)
-        if user.head:
-            head_tree = await _git(
-                "rev-parse", f"{user.head}^{{tree}}", cwd=user.top, environment=environment
-            )
-            if head_tree == tree:
-                return user.head  # nothing is uncommitted: the user's own commit will do
+        if user.head and tree == user.tree:
+            return user.head  # nothing is uncommitted: the user's own commit will do
         parents = ("-p", user.head) if user.head else ()
         return await _git(
             "commit-tree", tree, *parents, "-m", "The working tree as it is",
@@ -133,19 +131,38 @@ class Repositories:
 
 
 async def _examine(source: Path) -> _UserRepository:
-    questions = ("--show-toplevel", "--absolute-git-dir", "--git-path", "objects",
-                 "--git-path", "index", "--git-path", "shallow", "--show-object-format")  # fmt: skip
+    """Ask git where things are: one process in the usual case, three without a commit."""
+    places = ("--show-toplevel", "--absolute-git-dir", "--git-path", "objects",
+              "--git-path", "index", "--git-path", "shallow", "--show-object-format")  # fmt: skip
+    commits = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+    ask = ("rev-parse", "--path-format=absolute", *places)
     try:
-        answer = await _git("rev-parse", "--path-format=absolute", *questions, cwd=source)
+        *found, head, tree, branch = (await _git(*ask, *commits, cwd=source)).splitlines()
     except PermanentError:
-        return _UserRepository(top=source.resolve())  # noqa: ASYNC240 - a few microseconds
-    top, git_dir, objects, index, shallow, object_format = answer.splitlines()
-    head = await _git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=source, ok=(0, 1))
-    branch = await _git("symbolic-ref", "--short", "--quiet", "HEAD", cwd=source, ok=(0, 1))
+        try:
+            found = (await _git(*ask, cwd=source)).splitlines()
+        except PermanentError:
+            return _UserRepository(top=source.resolve())  # noqa: ASYNC240 - a few microseconds
+        head = tree = ""
+        branch = await _git("symbolic-ref", "--quiet", "HEAD", cwd=source, ok=(0, 1))
+    top, git_dir, objects, index, shallow, object_format = found
     return _UserRepository(
         top=Path(top), git_dir=Path(git_dir), objects=Path(objects), index=Path(index),
-        shallow=Path(shallow), object_format=object_format, head=head, branch=branch,
+        shallow=Path(shallow), object_format=object_format, head=head, tree=tree,
+        branch=branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else "",
     )  # fmt: skip
+
+
+def _default_branch(user: _UserRepository, branch: str) -> str:
+    """Return what the user's ``origin`` calls its default branch, else the branch itself."""
+    if user.objects is None:
+        return branch
+    prefix = "ref: refs/remotes/origin/"
+    try:
+        text = (user.objects.parent / "refs" / "remotes" / "origin" / "HEAD").read_text()
+    except (OSError, UnicodeDecodeError):
+        return branch
+    return text.strip().removeprefix(prefix) if text.startswith(prefix) else branch
 
 
 def _prepare(bare: Path, user: _UserRepository) -> None:
