@@ -1,6 +1,7 @@
 """``.gitlab-ci.yml`` to a pipeline: the passes, in GitLab's order. Read this first.
 
-read → extends → references → check and apply defaults → stages and needs → model.
+read and include → extends → references → check and apply defaults → parallel → stages and needs →
+workflow, rules → model.
 
 Every pass reports into one ``Findings`` and hands on what is sound, so that the user sees all
 mistakes at once; GitLab stops at the first of some kinds.
@@ -10,93 +11,191 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from podlane.compiler import reader
+from podlane.compiler import support
+from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
+from podlane.compiler.decide import Decider, Decision, check_presence, has_real_jobs
+from podlane.compiler.expansion import CircularVariablesError, circle, expand
+from podlane.compiler.files import FileLoader
 from podlane.compiler.findings import Findings
-from podlane.compiler.graph import check_graph
+from podlane.compiler.graph import GraphCheck, stage_of
+from podlane.compiler.includes import Included, Includer
 from podlane.compiler.inheritance import Extender
-from podlane.compiler.keywords.variables import lower_variables
+from podlane.compiler.layers import Layers
 from podlane.compiler.lower import lower_job
+from podlane.compiler.matrix import expand_parallel
 from podlane.compiler.references import Resolver
-from podlane.compiler.source import Map
+from podlane.compiler.rules import Evaluator, Match
+from podlane.compiler.source import Map, Mark
 from podlane.kit.diagnostics import Diagnostic, has_errors
 from podlane.model.pipeline import Pipeline
 
 DEFAULT_FILE = ".gitlab-ci.yml"
+NO_PIPELINE = "The pipeline did not run. Review the workflow:rules configuration for the pipeline."
+EMPTY_PIPELINE = (
+    "The resulting pipeline would have been empty. "
+    "Review the rules configuration for the relevant jobs."
+)
+
+
+class Outcome(StrEnum):
+    """Whether the context gives a pipeline at all."""
+
+    CREATED = "created"
+    FILTERED = "filtered"  # by workflow:rules
+    EMPTY = "empty"  # no job left
+    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compilation:
     """What became of a configuration.
 
-    ``pipeline`` is None when there are errors. ``run_refusals`` are valid keywords that a run cannot
+    ``pipeline`` is None when there are errors or when no pipeline comes about (``outcome``, with
+    GitLab's sentence among the diagnostics). ``run_refusals`` are valid keywords that a run cannot
     honour: ``podlane run`` refuses them unless the user allows it. ``sources`` are the texts of all
-    files read, for excerpts.
+    files read, for excerpts. ``decisions`` tell for each job why it is in or out.
     """
 
     pipeline: Pipeline | None
     diagnostics: tuple[Diagnostic, ...]
+    outcome: Outcome = Outcome.INVALID
     run_refusals: tuple[Diagnostic, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     config: Config | None = None
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    workflow: Match | None = None
+    included: tuple[Included, ...] = ()
 
 
 def compile_pipeline(root: str, fetcher: Fetcher, context: Context) -> Compilation:
     """Compile the configuration whose main file is ``root`` (a path in the project)."""
-    del context
-    findings = Findings(root)
-    sources: dict[str, str] = {}
-    tree = _read(root, fetcher, findings, sources)
-    config = None
-    pipeline = None
-    if tree is not None:
-        config = _configure(tree, findings)
-    diagnostics = findings.sorted()
-    if config is not None and not has_errors(diagnostics):
+    return _Passes(root, fetcher, context).run()
+
+
+class _Passes:
+    """One compilation."""
+
+    def __init__(self, root: str, fetcher: Fetcher, context: Context) -> None:
+        self._root = root
+        self._fetcher = fetcher
+        self._context = context
+        self._findings = Findings(root)
+        self._sources: dict[str, str] = {}
+        self._evaluator = Evaluator(fetcher)
+        variables = Layers(context, None).include()
+        masked = frozenset(v.key for v in (*context.project, *context.given) if v.masked)
+        self._loader = FileLoader(self._findings, variables, self._sources, masked)
+        self._includer = Includer(
+            fetcher, context, self._findings, variables, self._evaluator, self._loader
+        )
+
+    def run(self) -> Compilation:
+        """Return the result of all passes."""
+        tree = self._includer.read_root(self._root)
+        if tree is None:
+            return self._result()
+        extended = Extender(tree, self._findings).extended()
+        if self._loader.has_references:
+            extended = Resolver(extended, self._findings).resolved()
+        config = configure(extended, self._findings)
+        jobs = expand_parallel(config.jobs, self._findings)
+        GraphCheck(jobs, config.stages, self._findings).check()
+        if has_errors(self._findings.found):
+            return self._result(config)
+        layers = Layers(self._context, config.variables)
+        decider = Decider(config, self._context, layers, self._evaluator)
+        workflow = decider.workflow()
+        if workflow is not None and (workflow.rule is None or workflow.rule.get("when") == "never"):
+            self._findings.error("workflow", NO_PIPELINE, _workflow_mark(config))
+            return self._result(config, workflow=workflow, outcome=Outcome.FILTERED)
+        decisions = {name: decider.decide(job) for name, job in jobs.items()}
+        return self._seed(config, decisions, workflow, layers)
+
+    def _seed(
+        self,
+        config: Config,
+        decisions: Mapping[str, Decision],
+        workflow: Match | None,
+        layers: Layers,
+    ) -> Compilation:
+        included = [decision for decision in decisions.values() if decision.included]
+        check_presence(decisions, self._findings)
+        self._check_circles(included)
+        for problem in dict.fromkeys(self._evaluator.problems):
+            self._findings.error("rules", f"Failed to parse rule: {problem}", None)
+        if has_errors(self._findings.found):
+            return self._result(config, decisions, workflow)
+        if not has_real_jobs(stage_of(decision.job.written) for decision in included):
+            self._findings.error("empty", EMPTY_PIPELINE, config.root.at)
+            return self._result(config, decisions, workflow, Outcome.EMPTY)
+        keys = CacheKeys(self._fetcher)
         pipeline = Pipeline(
             stages=config.stages,
-            jobs=tuple(lower_job(name, job, config.variables) for name, job in config.jobs.items()),
-            variables=lower_variables(config.variables),
+            jobs=tuple(lower_job(decision, keys) for decision in included),
+            variables=layers.root,
+            name=_name(config, layers),
+            on_new_commit=_auto_cancel(config, workflow, "on_new_commit") or "conservative",
+            on_job_failure=_auto_cancel(config, workflow, "on_job_failure") or "none",
         )
-    return Compilation(pipeline=pipeline, diagnostics=diagnostics, sources=sources, config=config)
+        return self._result(config, decisions, workflow, Outcome.CREATED, pipeline)
+
+    def _check_circles(self, included: list[Decision]) -> None:
+        for decision in included:
+            if not any("$" in v.value or "%" in v.value for v in decision.variables):
+                continue
+            names = circle({v.key: v for v in decision.variables})
+            if names:
+                self._findings.error(
+                    "variables",
+                    f"{decision.job.name}: {CircularVariablesError(names)}",
+                    decision.job.written.key_at("variables"),
+                )
+
+    def _result(
+        self,
+        config: Config | None = None,
+        decisions: Mapping[str, Decision] | None = None,
+        workflow: Match | None = None,
+        outcome: Outcome = Outcome.INVALID,
+        pipeline: Pipeline | None = None,
+    ) -> Compilation:
+        found = decisions or {}
+        refusals = support.run_refusals(
+            [d.job for d in found.values() if d.included], self._findings
+        )
+        return Compilation(
+            pipeline=pipeline,
+            diagnostics=self._findings.sorted(),
+            outcome=outcome,
+            run_refusals=refusals,
+            sources=self._sources,
+            config=config,
+            decisions=found,
+            workflow=workflow,
+            included=tuple(self._includer.included),
+        )
 
 
-def _read(path: str, fetcher: Fetcher, findings: Findings, sources: dict[str, str]) -> Map | None:
-    content = fetcher.read_local(path)
-    if content is None:
-        findings.error(
-            "file", "Missing CI config file", None,
-            f"there is no {path} in the project; name another with --file",
-        )  # fmt: skip
-        return None
-    try:
-        text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        sources[path] = text
-        documents = reader.read_documents(text, path)
-    except UnicodeDecodeError as error:
-        findings.error("yaml", f"{path} is not UTF-8 text (byte {error.start})", None)
-        return None
-    except reader.YamlError as error:
-        findings.error("yaml", error.message, error.mark, error.hint)
-        return None
-    if not documents:
-        findings.error("file", "Please provide content of .gitlab-ci.yml", None)
-        return None
-    root = documents[0].root
-    if not isinstance(root, Map):
-        findings.error("yaml", "Invalid configuration format", None, "the file must be a mapping")
-        return None
-    if documents[0].size > reader.MAX_BYTES:
-        findings.error("yaml", "The parsed YAML is too big", root.at, "an anchor contains itself")
-        return None
-    return root
+def _workflow_mark(config: Config) -> Mark | None:
+    return config.workflow.value_at("rules") if config.workflow is not None else None
 
 
-def _configure(tree: Map, findings: Findings) -> Config:
-    extended = Extender(tree, findings).extended()
-    resolved = Resolver(extended, findings).resolved()
-    config = configure(resolved, findings)
-    check_graph(config.jobs, config.stages, findings)
-    return config
+def _name(config: Config, layers: Layers) -> str | None:
+    name = config.workflow.get("name") if config.workflow is not None else None
+    if not isinstance(name, str):
+        return None
+    return expand(name, layers.pipeline().expanded()).strip() or None
+
+
+def _auto_cancel(config: Config, workflow: Match | None, key: str) -> str | None:
+    found: str | None = None
+    rule = workflow.rule if workflow is not None else None
+    for holder in (config.workflow, rule):
+        value = holder.get("auto_cancel") if holder is not None else None
+        word = value.get(key) if isinstance(value, Map) else None
+        found = word if isinstance(word, str) else found
+    return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from podlane.compiler.findings import Entry, Findings
-from podlane.compiler.keywords import image, script, stages, table, variables
+from podlane.compiler.findings import Entry, Findings, did_you_mean
+from podlane.compiler.keywords import cache, image, inherit, script, stages, variables, workflow
 from podlane.compiler.keywords import job as job_keywords
 from podlane.compiler.source import Map, Node, Scalar, place, text_of
 
@@ -13,7 +13,7 @@ RESERVED = (
     "image", "services", "stages", "before_script", "after_script", "variables", "cache", "include",
 )  # fmt: skip
 _GLOBAL_DEFAULTS = ("image", "services", "before_script", "after_script", "cache")
-_JOB_SIGNS = ("script", "run", "trigger", "needs")
+_UNLIKELY_JOBS = (*RESERVED, "default", "workflow", "stages", "variables", "include")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,20 @@ class Config:
     root: Map
     stages: tuple[str, ...]
     variables: Node
+    workflow: Map | None
     jobs: dict[str, Map]
+
+    @property
+    def has_workflow_rules(self) -> bool:
+        """Whether ``workflow:rules`` is there; it switches off the implicit ``only``."""
+        return self.workflow is not None and "rules" in self.workflow
 
 
 def configure(root: Map, findings: Findings) -> Config:
     """Check every keyword of the merged configuration and apply the defaults to the jobs."""
     _check_globals(root, findings)
+    flow = root.get("workflow")
+    found_workflow = flow if isinstance(flow, Map) and not job_keywords.is_job(flow) else None
     visible = _visible(root)
     if not visible:
         findings.error(
@@ -42,38 +50,62 @@ def configure(root: Map, findings: Findings) -> Config:
         entry = Entry(findings, ("jobs", name), value, root.key_at(key))
         if not isinstance(key, str):
             entry.error("should be a symbol", attribute="name", hint="quote the name")
+        before = len(findings.found)
         job_keywords.check_job(entry)
-        if isinstance(value, Map):
+        if isinstance(value, Map) and job_keywords.is_job(value):
             jobs[name] = _with_defaults(value, defaults)
-    return Config(root, stages.lower_stages(_sound_stages(root)), root.get("variables"), jobs)
+        elif len(findings.found) > before and isinstance(key, str):
+            _hint_at_keyword(findings, key)
+        _warn(entry, has_workflow_rules=found_workflow is not None and "rules" in found_workflow)
+    listed = root.get("stages")
+    return Config(
+        root=root,
+        stages=stages.lower_stages(None if isinstance(listed, Map) else listed),
+        variables=root.get("variables"),
+        workflow=found_workflow,
+        jobs=jobs,
+    )
 
 
-def _sound_stages(root: Map) -> Node:
-    value = root.get("stages")
-    return None if isinstance(value, Map) else value
+def _hint_at_keyword(findings: Findings, key: str) -> None:
+    near = did_you_mean(key, _UNLIKELY_JOBS)
+    if near and key not in _UNLIKELY_JOBS:
+        findings.replace_last_hint(near)
+
+
+def _warn(entry: Entry, *, has_workflow_rules: bool) -> None:
+    job = entry.value
+    rules = job.get("rules") if isinstance(job, Map) else None
+    if has_workflow_rules or not isinstance(rules, list) or not rules:
+        return
+    last = rules[-1]
+    if isinstance(last, Map) and list(last) == ["when"] and last["when"] != "never":
+        name = entry.path[-1]
+        entry.findings.warning(
+            "rules",
+            f"jobs:{name} may allow multiple pipelines to run for a single action due to "
+            "`rules:when` clause with no `workflow:rules`",
+            last.at,
+            "read more: https://docs.gitlab.com/ci/jobs/job_rules/#avoid-duplicate-pipelines",
+        )
 
 
 def _check_globals(root: Map, findings: Findings) -> None:
     whole = Entry(findings, (), root, root.at)
-    for key, reason in table.refused("global").items():
-        if key in root and root[key] is not None and not _is_job(root[key]):
-            findings.refuse(key, reason, root.key_at(key))
     checks = {
         "image": image.check_image,
         "services": image.check_services,
         "before_script": script.check_commands,
         "after_script": script.check_commands,
+        "cache": cache.check_cache,
         "stages": stages.check_stages,
         "variables": variables.check_global_variables,
     }
     for key, check in checks.items():
         if root.get(key) is not None:
             check(whole.child(key))
-
-
-def _is_job(value: Node) -> bool:
-    # GitLab: ``default`` and ``workflow`` with a job's keys are jobs.
-    return isinstance(value, Map) and any(sign in value for sign in _JOB_SIGNS)
+    if root.get("workflow") is not None and not job_keywords.is_job(root["workflow"]):
+        workflow.check_workflow(whole.child("workflow"))
 
 
 def _visible(root: Map) -> list[Scalar]:
@@ -81,7 +113,8 @@ def _visible(root: Map) -> list[Scalar]:
     for key, value in root.items():
         if key in RESERVED or (isinstance(key, str) and key.startswith(".")):
             continue
-        if key in ("default", "workflow") and not _is_job(value):
+        # GitLab: ``default`` and ``workflow`` with a job's keys are jobs.
+        if key in ("default", "workflow") and not job_keywords.is_job(value):
             continue
         found.append(key)
     return found
@@ -90,10 +123,17 @@ def _visible(root: Map) -> list[Scalar]:
 def _defaults(root: Map, findings: Findings) -> Map:
     value = root.get("default")
     found = Map()
-    if isinstance(value, Map) and not _is_job(value):
+    if isinstance(value, Map) and not job_keywords.is_job(value):
         entry = Entry(findings, ("default",), value, root.key_at("default"))
         entry.known_keys(job_keywords.DEFAULT_KEYS)
-        job_keywords.check_keywords(entry, value, table.refused("job"))
+        job_keywords.check_keywords(entry, value)
+        if value.get("timeout") is not None:
+            findings.warning(
+                "default",
+                "default:timeout has no effect: GitLab reads the timeout of the job itself",
+                value.key_at("timeout"),
+                "set timeout in the jobs",
+            )
         found = value.copied()
     elif value is not None and not isinstance(value, Map):
         Entry(findings, ("default",), value, root.value_at("default")).error("should be a hash")
@@ -102,20 +142,26 @@ def _defaults(root: Map, findings: Findings) -> Map:
             continue
         if found.get(key) is not None:
             findings.error(
-                "config", f"{key} is defined in top-level and `default:` entry", root.key_at(key),
+                "config",
+                f"{key} is defined in top-level and `default:` entry",
+                root.key_at(key),
                 f"remove one of the two; the other is at {place(found.key_at(key))}",
-            )  # fmt: skip
+            )
         found.put(key, root[key], root.marks[key])
     return found
 
 
 def _with_defaults(job: Map, defaults: Map) -> Map:
-    if job_keywords.is_bridge(job):
-        return job
+    bridge = job_keywords.is_bridge(job)
     missing = [
-        key for key, value in defaults.items()
-        if value is not None and job.get(key) is None and key != "timeout"
-    ]  # fmt: skip
+        key
+        for key, value in defaults.items()
+        if value is not None
+        and job.get(key) is None
+        and key != "timeout"
+        and (not bridge or key == "interruptible")
+        and inherit.inherits(job, "default", str(key))
+    ]
     if not missing:
         return job
     new = job.copied()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from podlane.compiler.facts import DEFAULT_HOST, GitFacts, MergeRequest
+from podlane.kit.jsonvalue import Json
 from podlane.model.job import Variable
 
 
@@ -99,18 +101,23 @@ def offline_sentence(file: RemoteFile) -> str:
 class Context:
     """The facts a pipeline is compiled for.
 
-    ``predefined`` are GitLab's own variables (lowest precedence), ``project`` the project's, group's
-    and instance's, ``given`` the pipeline's own (``--variable``; highest precedence). ``source`` is
-    ``CI_PIPELINE_SOURCE``; ``ref`` a branch or tag name.
+    ``predefined`` replace variables that ``predefined.py`` computes (lowest precedence), ``project`` are
+    the project's, group's and instance's, ``given`` the pipeline's own (``--variable``; highest).
+    ``source`` is ``CI_PIPELINE_SOURCE``; ``ref`` a branch or tag name (of a merge request: its source
+    branch). ``inputs`` are values for the main file's ``spec:inputs``.
     """
 
     predefined: Mapping[str, str] = field(default_factory=dict)
     project: tuple[Variable, ...] = ()
     given: tuple[Variable, ...] = ()
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Json] = field(default_factory=dict)
     source: str = "push"
     ref: str = "main"
     tag: bool = False
     sha: str = ""
-    server_host: str = "gitlab.com"
+    git: GitFacts = field(default_factory=GitFacts)
+    merge_request: MergeRequest | None = None
+    schedule_description: str = ""
+    config_path: str = ".gitlab-ci.yml"
+    server_host: str = DEFAULT_HOST
     project_path: str = ""

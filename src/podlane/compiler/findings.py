@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from podlane.compiler.source import Map, Mark, Node, place
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
@@ -34,6 +34,10 @@ class Findings:
             )
         )
 
+    def replace_last_hint(self, hint: str) -> None:
+        """Give the newest finding a better hint."""
+        self.found[-1] = replace(self.found[-1], hint=hint)
+
     def refuse(self, keyword: str, reason: str, mark: Mark | None, hint: str | None = None) -> None:
         """Note a keyword that is valid but cannot be honoured; it is never ignored silently."""
         finding = Diagnostic(
@@ -49,7 +53,7 @@ class Findings:
         """Return everything in the order of the files."""
         return tuple(
             sorted(
-                (*self.found, *self.unsupported),
+                self.found,
                 key=lambda d: (
                     d.place.file != self.file,
                     d.place.file,
@@ -88,7 +92,8 @@ class Entry:
         hint: str | None = None,
     ) -> None:
         """Report ``<location> <attribute> <text>``, lower-cased as GitLab does."""
-        message = f"{':'.join(self.path)} {attribute} {text}".lower()
+        parts = (":".join(self.path), attribute, text)
+        message = " ".join(part for part in parts if part).lower()
         self.findings.error("config", message, mark or self.mark, hint)
 
     def refuse(self, reason: str, hint: str | None = None) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from podlane.compiler.findings import Findings, did_you_mean
-from podlane.compiler.keywords import needs, values
+from podlane.compiler.keywords.rules import listed_rules
+from podlane.compiler.matrix import ConfiguredJob, expand_needs, groups_of
 from podlane.compiler.source import Map, Mark
+from podlane.model.pipeline import Need
 
 DEFAULT_STAGE = "test"
+MAX_NEEDS = 50
 
 
 def stage_of(job: Map) -> str:
@@ -17,99 +20,142 @@ def stage_of(job: Map) -> str:
     return stage if isinstance(stage, str) else DEFAULT_STAGE
 
 
-def check_graph(jobs: Mapping[str, Map], stages: tuple[str, ...], findings: Findings) -> None:
-    """Check the places of all jobs and the links between them."""
-    order = {stage: index for index, stage in enumerate(stages)}
-    for name, job in jobs.items():
-        stage = stage_of(job)
-        if stage not in order:
-            findings.error(
+class GraphCheck:
+    """Checks the places of all jobs and the links between them."""
+
+    def __init__(
+        self, jobs: Mapping[str, ConfiguredJob], stages: tuple[str, ...], findings: Findings
+    ) -> None:
+        self._jobs = jobs
+        self._stages = stages
+        self._order = {stage: index for index, stage in enumerate(stages)}
+        self._findings = findings
+        self._groups = groups_of({job.group: job.written for job in jobs.values()})
+
+    def check(self) -> None:
+        """Report everything that is missing, late, twice or circular."""
+        seen: set[str] = set()
+        for name, job in self._jobs.items():
+            if job.group not in seen:
+                seen.add(job.group)
+                self._check_stage(job)
+                self._check_rule_needs(job)
+                self._check_stop(job)
+            self._check_dependencies(name, job)
+            mark = job.written.value_at("needs")
+            self._check_needs(name, job, job.needs or (), mark)
+        self._check_cycles()
+
+    def _check_stage(self, job: ConfiguredJob) -> None:
+        stage = stage_of(job.written)
+        if stage not in self._order:
+            self._findings.error(
                 "stage",
-                f"{name} job: chosen stage {stage} does not exist; "
-                f"available stages are {', '.join(stages)}",
-                job.value_at("stage"),
-                did_you_mean(stage, stages) or "add it to stages:",
+                f"{job.group} job: chosen stage {stage} does not exist; "
+                f"available stages are {', '.join(self._stages)}",
+                job.written.value_at("stage"),
+                did_you_mean(stage, self._stages) or "add it to stages:",
             )
-    for name, job in jobs.items():
-        _check_links(name, job, jobs, order, findings)
-    _check_cycles(jobs, findings)
 
+    def _check_dependencies(self, name: str, job: ConfiguredJob) -> None:
+        mark = job.written.value_at("dependencies")
+        for other in job.dependencies or ():
+            self._check_link(name, job, other, "dependency", mark)
 
-def _check_links(
-    name: str, job: Map, jobs: Mapping[str, Map], order: Mapping[str, int], findings: Findings
-) -> None:
-    mine = order.get(stage_of(job), len(order))
-    mark = job.value_at("dependencies")
-    for other in values.strings(job.get("dependencies")):
-        if other not in jobs:
-            _missing(findings, f"{name} job: undefined dependency: {other}", mark, other, jobs)
-        elif order.get(stage_of(jobs[other]), 0) > mine:
-            findings.error(
+    def _check_rule_needs(self, job: ConfiguredJob) -> None:
+        for rule in listed_rules(job.written.get("rules")):
+            needed = expand_needs(rule.get("needs"), self._groups)
+            if needed:
+                self._check_needs(job.name, job, needed, rule.value_at("needs"))
+
+    def _check_needs(
+        self, name: str, job: ConfiguredJob, needed: Iterable[Need], mark: Mark | None
+    ) -> None:
+        seen: dict[str, int] = {}
+        for need in needed:
+            seen[need.job] = seen.get(need.job, 0) + 1
+            if need.job in self._jobs or not need.optional:
+                self._check_link(name, job, need.job, "need", mark)
+        twice = [other for other, count in seen.items() if count > 1]
+        if twice:
+            self._findings.error(
+                "needs", f"{name} has the following needs duplicated: {', '.join(twice)}.", mark
+            )
+        if len(seen) > MAX_NEEDS:
+            self._findings.error(
                 "needs",
-                f"{name} job: dependency {other} is not defined in current or prior stages",
+                f"{name}: one job can only need {MAX_NEEDS} others, but you have listed {len(seen)}. "
+                "See needs keyword documentation for more details",
                 mark,
             )
-    mark = job.value_at("needs")
-    for need in needs.lower_needs(job.get("needs")) or ():
-        if need.job not in jobs:
-            if not need.optional:
-                _missing(findings, f"{name} job: undefined need: {need.job}", mark, need.job, jobs)
-        elif order.get(stage_of(jobs[need.job]), 0) > mine:
-            findings.error(
-                "needs", f"{name} job: need {need.job} is not defined in current or prior stages", mark,
-                f"{need.job} is in the later stage {stage_of(jobs[need.job])}",
-            )  # fmt: skip
-    _check_duplicates(name, job, findings)
-    _check_dependencies_needed(name, job, findings)
 
+    def _check_link(
+        self, name: str, job: ConfiguredJob, other: str, kind: str, mark: Mark | None
+    ) -> None:
+        if other not in self._jobs:
+            self._findings.error(
+                "needs",
+                f"{name} job: undefined {kind}: {other}",
+                mark,
+                did_you_mean(other, self._jobs),
+            )
+            return
+        theirs = stage_of(self._jobs[other].written)
+        mine = stage_of(job.written)
+        if self._order.get(theirs, 0) > self._order.get(mine, len(self._order)):
+            self._findings.error(
+                "needs",
+                f"{name} job: {kind} {other} is not defined in current or prior stages",
+                mark,
+                f"{other} is in the later stage {theirs}",
+            )
 
-def _missing(
-    findings: Findings, message: str, mark: Mark | None, name: str, jobs: Mapping[str, Map]
-) -> None:
-    findings.error("needs", message, mark, did_you_mean(name, jobs))
+    def _check_stop(self, job: ConfiguredJob) -> None:
+        environment = job.written.get("environment")
+        stop = environment.get("on_stop") if isinstance(environment, Map) else None
+        if not isinstance(environment, Map) or not isinstance(stop, str):
+            return
+        mark = environment.value_at("on_stop")
+        problem = self._stop_problem(environment, stop)
+        if problem:
+            self._findings.error(
+                "environment", f"{job.group} job: on_stop job {stop} {problem}", mark
+            )
 
+    def _stop_problem(self, environment: Map, stop: str) -> str | None:
+        target = self._jobs.get(stop)
+        if target is None:
+            return "is not defined"
+        other = target.written.get("environment")
+        if other is None:
+            return "does not have environment defined"
+        name = other.get("name") if isinstance(other, Map) else other
+        if name != environment.get("name"):
+            return "have different environment name"
+        if not isinstance(other, Map) or other.get("action") != "stop":
+            return "needs to have action stop defined"
+        return None
 
-def _check_duplicates(name: str, job: Map, findings: Findings) -> None:
-    needed = needs.needed_names(job.get("needs"))
-    twice = sorted({other for other in needed if needed.count(other) > 1})
-    if twice:
-        findings.error(
-            "needs",
-            f"{name} has the following needs duplicated: {', '.join(twice)}.",
-            job.value_at("needs"),
-        )
-
-
-def _check_dependencies_needed(name: str, job: Map, findings: Findings) -> None:
-    if job.get("needs") is None:
-        return
-    needed = needs.needed_names(job.get("needs"))
-    missing = [d for d in values.strings(job.get("dependencies")) if d not in needed]
-    if missing:
-        findings.error(
-            "needs",
-            f"jobs:{name} dependencies the {', '.join(missing)} should be part of needs".lower(),
-            job.value_at("dependencies"),
-        )
-
-
-def _check_cycles(jobs: Mapping[str, Map], findings: Findings) -> None:
-    links = {name: needs.needed_names(job.get("needs")) for name, job in jobs.items()}
-    for name, others in links.items():
-        if name in others:
-            findings.error(
-                "needs", f"The pipeline has circular dependencies: self-dependency: {name}",
-                jobs[name].value_at("needs"),
-            )  # fmt: skip
-            links[name] = [other for other in others if other != name]
-    cycle = _cycle(links)
-    if cycle:
-        shown = "[" + ", ".join(f'"{name}"' for name in cycle) + "]"
-        findings.error(
-            "needs",
-            f"The pipeline has circular dependencies: topological sort failed: {shown}",
-            jobs[cycle[0]].value_at("needs"),
-        )
+    def _check_cycles(self) -> None:
+        links: dict[str, list[str]] = {}
+        for name, job in self._jobs.items():
+            others = [need.job for need in job.needs or ()]
+            if name in others:
+                self._findings.error(
+                    "needs",
+                    f"The pipeline has circular dependencies: self-dependency: {name}",
+                    job.written.value_at("needs"),
+                )
+                others = [other for other in others if other != name]
+            links[name] = others
+        cycle = _cycle(links)
+        if cycle:
+            shown = "[" + ", ".join(f'"{name}"' for name in cycle) + "]"
+            self._findings.error(
+                "needs",
+                f"The pipeline has circular dependencies: topological sort failed: {shown}",
+                self._jobs[cycle[0]].written.value_at("needs"),
+            )
 
 
 def _cycle(links: Mapping[str, list[str]]) -> list[str]:

@@ -1,45 +1,122 @@
-"""A configured job to the model's ``PipelineJob``."""
+"""A decided job to the model's ``PipelineJob``."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Mapping
+
+from podlane.compiler.cachekeys import CacheKeys
+from podlane.compiler.decide import Decision
+from podlane.compiler.expansion import expand
 from podlane.compiler.graph import stage_of
-from podlane.compiler.keywords import artifacts, control, image, needs, script, values
-from podlane.compiler.keywords.variables import lower_variables
-from podlane.compiler.source import Map, Node
-from podlane.model.job import Variable
-from podlane.model.pipeline import AllowFailure, PipelineJob, When
+from podlane.compiler.keywords import artifacts, control, environment, image, script, values
+from podlane.compiler.source import Map, Node, Seq
+from podlane.model.job import Artifact, Hook
+from podlane.model.pipeline import DeploymentEnvironment, PipelineJob
+
+_MAX_SLUG = 24
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def lower_job(name: str, job: Map, root_variables: Node) -> PipelineJob:
-    """Return a checked job as the model's."""
-    when = When(str(job.get("when") or When.ON_SUCCESS))
-    allowed = control.lower_allow_failure(job.get("allow_failure"))
-    if allowed is None:
-        allowed = AllowFailure(always=when is When.MANUAL and "rules" not in job)
-    dependencies = job.get("dependencies")
+def lower_job(decision: Decision, cache_keys: CacheKeys) -> PipelineJob:
+    """Return an included job as the model's."""
+    job = decision.job.written
+    expanded = decision.values.expanded()
+    retry = job.get("retry")
+    group = job.get("resource_group")
+    coverage, confirmation = job.get("coverage"), job.get("manual_confirmation")
     return PipelineJob(
-        name=name,
+        name=decision.job.name,
+        group=decision.job.group,
+        node_index=decision.job.index,
+        node_total=decision.job.total,
         stage=stage_of(job),
         script=script.commands(job.get("script")),
         before_script=script.commands(job.get("before_script")),
         after_script=script.commands(job.get("after_script")),
+        hooks=_hooks(job.get("hooks")),
         image=image.lower_image(job.get("image")),
         services=image.lower_services(job.get("services")),
-        variables=layered(lower_variables(root_variables), lower_variables(job.get("variables"))),
-        when=when,
-        allow_failure=allowed,
-        needs=needs.lower_needs(job.get("needs")),
-        dependencies=None if dependencies is None else tuple(values.strings(dependencies)),
-        artifacts=artifacts.lower_artifacts(job.get("artifacts")),
-        tags=tuple(values.strings(job.get("tags"))),
+        variables=decision.variables,
+        when=decision.when,
+        start_in_seconds=decision.start_in_seconds,
+        manual_confirmation=confirmation if isinstance(confirmation, str) else "",
+        allow_failure=decision.allow_failure,
+        needs=decision.needs,
+        dependencies=decision.job.dependencies,
+        artifacts=_artifacts(decision.job.group, job),
+        cache=cache_keys.lower(job.get("cache")),
+        tags=tuple(
+            expand(tag, decision.values, keep_undefined=True)
+            for tag in values.strings(job.get("tags"))
+        ),
         timeout_seconds=control.seconds(job.get("timeout")),
+        retry_max=control.retry_max(retry),
+        retry_when=control.retry_when(retry),
+        retry_exit_codes=control.integers(retry.get("exit_codes"))
+        if isinstance(retry, Map)
+        else (),
+        interruptible=decision.interruptible,
+        environment=_environment(job.get("environment"), expanded),
+        resource_group=expand(group, expanded) if isinstance(group, str) else "",
+        coverage=coverage if isinstance(coverage, str) else "",
     )
 
 
-def layered(*layers: tuple[Variable, ...]) -> tuple[Variable, ...]:
-    """Return variables of several layers, later ones replacing earlier ones of the same name."""
-    merged: dict[str, Variable] = {}
-    for layer in layers:
-        for variable in layer:
-            merged[variable.key] = variable
-    return tuple(merged.values())
+def _hooks(value: Node) -> tuple[Hook, ...]:
+    before = value.get("pre_get_sources_script") if isinstance(value, Map) else None
+    commands = script.commands(before)
+    return (Hook(name="pre_get_sources_script", script=commands),) if commands else ()
+
+
+def _artifacts(name: str, job: Map) -> tuple[Artifact, ...]:
+    value = job.get("artifacts")
+    if environment.is_pages(name, job):
+        written = value.copied() if isinstance(value, Map) else Map()
+        paths, path = values.strings(written.get("paths")), environment.publish_path(job)
+        written["paths"] = Seq(None, paths if path in paths else [*paths, path])
+        value = written
+    return artifacts.lower_artifacts(value)
+
+
+def _environment(value: Node, variables: Mapping[str, str]) -> DeploymentEnvironment | None:
+    found = environment.environment_of(value)
+    if found is None:
+        return None
+
+    def text(key: str) -> str:
+        item = found.get(key)
+        return expand(item, variables) if isinstance(item, str) else ""
+
+    name = text("name")
+    return DeploymentEnvironment(
+        name=name,
+        slug=environment_slug(name),
+        url=text("url"),
+        action=text("action") or "start",
+        tier=text("deployment_tier"),
+        on_stop=text("on_stop"),
+        auto_stop_in=text("auto_stop_in"),
+    )
+
+
+def environment_slug(name: str) -> str:
+    """Return ``CI_ENVIRONMENT_SLUG``: at most 24 characters, unique by a suffix where it was changed."""
+    slug = re.sub(r"[^a-z0-9]", "-", name.lower())
+    if not slug[:1].isalpha():
+        slug = f"env-{slug}"
+    slug = re.sub(r"-+", "-", slug)
+    if len(slug) <= _MAX_SLUG and slug == name:
+        return slug
+    head = slug[:17]
+    return head + ("" if head.endswith("-") else "-") + _base36_sha256(name)[-6:]
+
+
+def _base36_sha256(text: str) -> str:
+    number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = _BASE36[rest] + digits
+    return digits

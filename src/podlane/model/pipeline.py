@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from podlane.model.job import Artifact, Cache, Frozen, Image, Variable
+from podlane.model.job import Artifact, Cache, Frozen, Hook, Image, Variable
 
 
 class When(StrEnum):
@@ -41,9 +41,24 @@ class Need(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     optional: bool = False
 
 
+class DeploymentEnvironment(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """``environment``, with the variables in it expanded; ``slug`` is ``CI_ENVIRONMENT_SLUG``."""
+
+    name: str
+    slug: str = ""
+    url: str = ""
+    action: str = "start"
+    tier: str = ""
+    on_stop: str = ""
+    auto_stop_in: str = ""
+
+
 class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One job of a compiled pipeline.
 
+    ``variables`` are the YAML's, global ones included; ``group`` is the name without the suffix of
+    ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it; ``coverage`` is the regular
+    expression with its slashes.
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
     stages (or of ``needs``). ``timeout_seconds`` None: the project's default of one hour.
     """
@@ -67,6 +82,16 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     retry_max: int = 0
     retry_when: tuple[str, ...] = ()
     interruptible: bool = False
+    retry_exit_codes: tuple[int, ...] = ()
+    start_in_seconds: int | None = None
+    manual_confirmation: str = ""
+    group: str = ""
+    node_index: int | None = None
+    node_total: int = 1
+    environment: DeploymentEnvironment | None = None
+    resource_group: str = ""
+    coverage: str = ""
+    hooks: tuple[Hook, ...] = ()
 
 
 class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,3 +101,5 @@ class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     jobs: tuple[PipelineJob, ...]
     variables: tuple[Variable, ...] = ()
     name: str | None = None
+    on_new_commit: str = "conservative"
+    on_job_failure: str = "none"

@@ -15,9 +15,12 @@ _PROJECT_KEYS = ("project", "job", "ref", "artifacts")
 MAX_CROSS_NEEDS = 5
 
 
-def check_needs(entry: Entry) -> None:
-    """Check ``needs``."""
+def check_needs(entry: Entry, *, rules: bool = False) -> None:
+    """Check ``needs`` of a job, or of a rule (jobs of this pipeline only)."""
     value = entry.value
+    if rules and not isinstance(value, Seq):
+        entry.error("should be an array")
+        return
     if isinstance(value, Map):
         _check_need(entry, value, entry.mark)
         return

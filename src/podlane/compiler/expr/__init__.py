@@ -1,0 +1,4 @@
+"""The language of ``rules:if``: tokens, parser, nodes, evaluation. Never ``eval``.
+
+Used by ``rules``, ``workflow:rules``, ``include:rules``, ``only:variables`` and ``spec:inputs:rules``.
+"""

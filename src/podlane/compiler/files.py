@@ -1,0 +1,127 @@
+"""One file of a configuration: text to a tree, its header checked, its inputs filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from podlane.compiler import inputs, reader
+from podlane.compiler.findings import Findings
+from podlane.compiler.interpolation import MAX_ERRORS, Interpolator
+from podlane.compiler.source import Map, Mark, Seq
+from podlane.kit.jsonvalue import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a file is given: inputs, its component's facts; and how its errors begin, and where."""
+
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    component: Mapping[str, str] = field(default_factory=dict)
+    mark: Mark | None = None
+    prefix: str = ""
+
+
+@dataclass(slots=True)
+class FileLoader:
+    """Loads files; ``sources`` keeps their texts, ``masked`` are variables not to be written out."""
+
+    findings: Findings
+    variables: Mapping[str, str]
+    sources: dict[str, str]
+    masked: frozenset[str] = frozenset()
+    has_references: bool = False
+    total_bytes: int = 0
+
+    def load(self, content: bytes | str, name: str, given: Arguments) -> tuple[Map, bool] | None:
+        """Return the interpolated content of a file and whether it is empty; None when it is broken."""
+        documents = self._documents(content, name, given)
+        if documents is None:
+            return None
+        if not documents:
+            return Map(), True
+        if any(document.size > reader.MAX_BYTES for document in documents):
+            self.findings.error(
+                "yaml",
+                f"{given.prefix}The parsed YAML is too big",
+                given.mark,
+                "an anchor contains itself",
+            )
+            return None
+        self.has_references |= any(document.has_references for document in documents)
+        roots = [document.root for document in documents]
+        header = None
+        if len(roots) > 1 and isinstance(roots[0], Map) and "spec" in roots[0]:
+            header, roots = roots[0], roots[1:]
+        root = roots[0]
+        if not isinstance(root, Map):
+            at = root.at if isinstance(root, Seq) else given.mark
+            self.findings.error(
+                "yaml",
+                f"{given.prefix}Invalid configuration format",
+                at,
+                "the file must be a mapping",
+            )
+            return None
+        self._warn_duplicates(root)
+        return self._interpolate(root, header, given), not root
+
+    def _documents(
+        self, content: bytes | str, name: str, given: Arguments
+    ) -> list[reader.Document] | None:
+        try:
+            text = content if isinstance(content, str) else content.decode("utf-8-sig")
+            self.sources[name] = text
+            self.total_bytes += len(text)
+            return reader.read_documents(text, name)
+        except UnicodeDecodeError as error:
+            self.findings.error(
+                "yaml", f"{given.prefix}{name} is not UTF-8 text (byte {error.start})", given.mark
+            )
+        except reader.YamlError as error:
+            self.findings.error(
+                "yaml", given.prefix + error.message, error.mark or given.mark, error.hint
+            )
+        return None
+
+    def _warn_duplicates(self, root: Map) -> None:
+        for holder in (root, *root.values()):
+            for key, mark in holder.duplicates if isinstance(holder, Map) else ():
+                self.findings.warning(
+                    "duplicate-key",
+                    f"`{key}` is written twice; the last one counts",
+                    mark,
+                    "GitLab takes the last one silently",
+                )
+
+    def _interpolate(self, root: Map, header: Map | None, given: Arguments) -> Map:
+        if header is None:
+            if given.inputs:
+                self.findings.error(
+                    "inputs",
+                    given.prefix + "Given inputs not defined in the `spec` section of the included "
+                    "configuration file",
+                    given.mark,
+                    "add a header: `spec: {inputs: …}`, then a line with ---",
+                )
+            return root
+        before = len(self.findings.found)
+        spec = inputs.check_header(header, self.findings)
+        if spec.include is not None:
+            self.findings.error(
+                "unsupported",
+                "`spec:include` is not supported: inputs from other files are not read yet",
+                header.at,
+                "copy the inputs into the header",
+            )
+        found, problems = inputs.resolve_inputs(spec, given.inputs)
+        for problem, where in problems:
+            self.findings.error("inputs", given.prefix + problem, given.mark or where)
+        if len(self.findings.found) > before:
+            return root
+        allowed = {key: value for key, value in given.component.items() if key in spec.component}
+        interpolator = Interpolator(found, allowed, self.variables, self.masked)
+        new = interpolator.apply(root)
+        for message, where in interpolator.errors[:MAX_ERRORS]:
+            self.findings.error("inputs", given.prefix + message, where)
+        return new if isinstance(new, Map) else root

@@ -1,0 +1,151 @@
+"""Ruby's ``File.fnmatch`` with PATHNAME, DOTMATCH and EXTGLOB, for ``rules:changes`` and ``exists``.
+
+``*``, ``?`` and ``[]`` stay inside one directory; ``**/`` as a whole segment crosses them; a trailing
+``**`` is only ``*``; leading dots match; ``{a,b}`` alternates.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+MAX_ALTERNATIVES = 1000
+_MAX_WILDCARDS = 6  # above this, the engine that cannot backtrack
+GLOB_CHARACTERS = frozenset("*?[{")
+
+
+@lru_cache(maxsize=4096)
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return the test of a path against a pattern."""
+    sources = [_translate(alternative) for alternative in _alternatives(pattern)]
+    source = "|".join(f"(?:{source})" for source in sources if source is not None)
+    if not source:
+        return _never
+    if pattern.count("*") > _MAX_WILDCARDS:
+        import re2
+
+        slow = re2.compile(f"(?s)(?:{source})")
+        return lambda path: slow.fullmatch(path) is not None
+    fast = re.compile(source, re.DOTALL)
+    return lambda path: fast.fullmatch(path) is not None
+
+
+def any_match(patterns: Iterable[str], paths: Iterable[str]) -> bool:
+    """Whether any path matches any pattern."""
+    tests = [matcher(pattern) for pattern in patterns]
+    return any(test(path) for path in paths for test in tests)
+
+
+def _never(_path: str) -> bool:
+    return False
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Return the pattern with its braces written out."""
+    done: list[str] = []
+    waiting = [pattern]
+    while waiting and len(done) + len(waiting) <= MAX_ALTERNATIVES:
+        text = waiting.pop(0)
+        braces = _braces(text)
+        if braces is None:
+            done.append(text)
+            continue
+        start, end, parts = braces
+        waiting[:0] = [text[:start] + part + text[end:] for part in parts]
+    return done + waiting
+
+
+def _braces(text: str) -> tuple[int, int, list[str]] | None:
+    depth, start, cuts = 0, -1, [0]
+    index = 0
+    while index < len(text):
+        character = text[index]
+        if character == "\\":
+            index += 1
+        elif character == "{":
+            if depth == 0:
+                start, cuts = index, [index]
+            depth += 1
+        elif character == "," and depth == 1:
+            cuts.append(index)
+        elif character == "}" and depth > 0:
+            depth -= 1
+            if depth == 0:
+                cuts.append(index)
+                parts = [text[a + 1 : b] for a, b in itertools.pairwise(cuts)]
+                return start, index + 1, parts
+        index += 1
+    return None
+
+
+def _translate(pattern: str) -> str | None:
+    """Return a pattern without braces as a regular expression; None when nothing can match."""
+    out: list[str] = []
+    index, segment_start = 0, True
+    while index < len(pattern):
+        if segment_start and pattern.startswith("**/", index):
+            out.append("(?:[^/]+/)*")
+            index += 3
+            continue
+        segment_start = pattern[index] == "/"
+        piece, index = _piece(pattern, index)
+        if piece is None:
+            return None
+        out.append(piece)
+    return "".join(out)
+
+
+def _piece(pattern: str, index: int) -> tuple[str | None, int]:
+    """Return the expression for what stands at ``index``, and where it ends."""
+    character = pattern[index]
+    if character == "*":
+        while pattern[index : index + 1] == "*":
+            index += 1
+        return "[^/]*", index
+    if character == "?":
+        return "[^/]", index + 1
+    if character == "[":
+        end = _bracket_end(pattern, index)
+        return (None, index) if end is None else (_bracket(pattern[index + 1 : end]), end + 1)
+    if character == "\\" and index + 1 < len(pattern):
+        index += 1
+    return re.escape(pattern[index]), index + 1
+
+
+def _bracket_end(pattern: str, start: int) -> int | None:
+    index = start + 1
+    if index < len(pattern) and pattern[index] in "!^":
+        index += 1
+    first = index
+    while index < len(pattern):
+        if pattern[index] == "\\":
+            index += 2
+            continue
+        if pattern[index] == "]" and index > first:
+            return index
+        index += 1
+    return None
+
+
+def _bracket(body: str) -> str:
+    negated = body[:1] in ("!", "^")
+    inner = body[1:] if negated else body
+    ranges: list[str] = []
+    characters = list(re.findall(r"\\.|.", inner, re.DOTALL))
+    index = 0
+    while index < len(characters):
+        low = characters[index][-1]
+        if index + 2 < len(characters) and characters[index + 1] == "-":
+            high = characters[index + 2][-1]
+            if low <= high:
+                ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+            index += 3
+        else:
+            if low != "/":
+                ranges.append(re.escape(low))
+            index += 1
+    if not ranges:
+        return "[^\\x00-\\U0010ffff]" if not negated else "[^/]"
+    return f"[^/{''.join(ranges)}]" if negated else f"[{''.join(ranges)}]"

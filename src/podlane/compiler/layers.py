@@ -1,0 +1,106 @@
+"""The variables of a job, layer by layer, and the views that rules, globs and names need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from podlane.compiler.context import Context
+from podlane.compiler.expansion import ExpandedVariables
+from podlane.compiler.keywords import inherit
+from podlane.compiler.keywords.variables import lower_variables
+from podlane.compiler.matrix import ConfiguredJob
+from podlane.compiler.predefined import pipeline_variables, slug
+from podlane.compiler.source import Map, Node
+from podlane.model.job import Variable
+
+
+class Values(Mapping[str, str]):
+    """Variables by their raw values: what expressions compare."""
+
+    def __init__(self, variables: Mapping[str, Variable]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def expanded(self) -> ExpandedVariables:
+        """Return the variables expanded through one another."""
+        return ExpandedVariables(self._variables)
+
+
+class Layers:
+    """Builds the variables of each job. Later layers win (GitLab's order of precedence)."""
+
+    def __init__(self, context: Context, root: Node) -> None:
+        self._predefined = {
+            key: Variable(key=key, value=value, public=True)
+            for key, value in pipeline_variables(context).items()
+        }
+        self._given = {v.key: v for v in (*context.project, *context.given)}
+        self._root = {variable.key: variable for variable in lower_variables(root)}
+
+    @property
+    def root(self) -> tuple[Variable, ...]:
+        """The global variables, those of the workflow's rule included."""
+        return tuple(self._root.values())
+
+    def override_root(self, value: Node) -> None:
+        """Put the variables of a matched ``workflow:rules`` over the global ones."""
+        self._root |= {variable.key: variable for variable in lower_variables(value)}
+
+    def pipeline(self) -> Values:
+        """Return what ``workflow:rules`` see."""
+        return Values({**self._predefined, **self._root, **self._given})
+
+    def include(self) -> Values:
+        """Return what ``include`` sees: no variable of the file."""
+        return Values({**self._predefined, **self._given})
+
+    def of_job(self, job: ConfiguredJob) -> dict[str, Variable]:
+        """Return the YAML variables of a job: global, its own, its permutation."""
+        written = job.written
+        if written.get("inherit") is None:
+            found = dict(self._root)
+        else:
+            found = {
+                k: v for k, v in self._root.items() if inherit.inherits(written, "variables", k)
+            }
+        found |= {v.key: v for v in lower_variables(written.get("variables"))}
+        if job.matrix:
+            found |= {k: Variable(key=k, value=v, public=True) for k, v in job.matrix.items()}
+        return found
+
+    def seen_by(self, job: ConfiguredJob, yaml: Mapping[str, Variable]) -> Values:
+        """Return what the rules of a job see."""
+        own = {k: Variable(key=k, value=v, public=True) for k, v in _of(job)}
+        return Values({**self._predefined, **own, **yaml, **self._given})
+
+
+def _of(job: ConfiguredJob) -> Iterator[tuple[str, str]]:
+    written = job.written
+    stage = written.get("stage")
+    yield "CI_JOB_NAME", job.name
+    yield "CI_JOB_NAME_SLUG", slug(job.name)
+    yield "CI_JOB_GROUP_NAME", job.group
+    yield "CI_JOB_STAGE", stage if isinstance(stage, str) else "test"
+    yield "CI_NODE_TOTAL", str(job.total)
+    if job.index is not None:
+        yield "CI_NODE_INDEX", str(job.index)
+    if written.get("when") in ("manual", "delayed"):
+        yield "CI_JOB_MANUAL", "true"
+    environment = written.get("environment")
+    name = environment.get("name") if isinstance(environment, Map) else environment
+    if isinstance(name, str):
+        yield "CI_ENVIRONMENT_NAME", name
+        action = environment.get("action") if isinstance(environment, Map) else None
+        yield "CI_ENVIRONMENT_ACTION", action if isinstance(action, str) else "start"
+        for key in ("deployment_tier", "url"):
+            value = environment.get(key) if isinstance(environment, Map) else None
+            if isinstance(value, str):
+                yield f"CI_ENVIRONMENT_{'TIER' if key == 'deployment_tier' else 'URL'}", value

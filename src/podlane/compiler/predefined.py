@@ -1,0 +1,176 @@
+"""GitLab's predefined variables that rules, includes and the workflow can see, computed from values.
+
+What only exists while a job runs (ids, tokens, paths) is the coordinator's and the runner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from podlane.compiler.context import Context
+from podlane.compiler.facts import GitFacts, MergeRequest, Server, server_of
+
+VERSION = "18.11.0"
+_ZEROS = "0" * 40
+_SLUG_LENGTH = 63
+_TITLE_LIMIT = 100
+_MESSAGE_LIMIT = 100_000
+_DESCRIPTION_LIMIT = 2700
+
+
+def slug(raw: str) -> str:
+    """Return GitLab's slug: lower case, ``[a-z0-9-]``, at most 63, no dash at the ends."""
+    lowered = "".join(c if c.isascii() and c.isalnum() else "-" for c in raw.lower())
+    return lowered[:_SLUG_LENGTH].strip("-")
+
+
+def pipeline_variables(context: Context) -> dict[str, str]:
+    """Return the predefined variables of a pipeline; the context's own replace computed ones."""
+    git = context.git
+    server = server_of(git.remote_url) or Server(
+        host=context.server_host, path=context.project_path or "local/project"
+    )
+    return {
+        **dict(_server(server)),
+        **dict(_project(context, server, git)),
+        **dict(_commit(context, git)),
+        **dict(_pipeline(context, server)),
+        **(dict(_merge_request(context.merge_request, server)) if context.merge_request else {}),
+        **context.predefined,
+    }
+
+
+def _server(server: Server) -> Iterator[tuple[str, str]]:
+    major, minor, patch = VERSION.split(".")
+    yield from {
+        "CI": "true",
+        "GITLAB_CI": "true",
+        "GITLAB_FEATURES": "",
+        "CI_SERVER_HOST": server.host,
+        "CI_SERVER_FQDN": server.fqdn,
+        "CI_SERVER_PORT": server.port,
+        "CI_SERVER_PROTOCOL": server.protocol,
+        "CI_SERVER_URL": server.url,
+        "CI_SERVER_SHELL_SSH_HOST": server.host,
+        "CI_SERVER_SHELL_SSH_PORT": "22",
+        "CI_SERVER_NAME": "GitLab",
+        "CI_SERVER_VERSION": VERSION,
+        "CI_SERVER_VERSION_MAJOR": major,
+        "CI_SERVER_VERSION_MINOR": minor,
+        "CI_SERVER_VERSION_PATCH": patch,
+        "CI_SERVER_REVISION": "podlane",
+        "CI_API_V4_URL": f"{server.url}/api/v4",
+        "CI_API_GRAPHQL_URL": f"{server.url}/api/graphql",
+        "CI_TEMPLATE_REGISTRY_HOST": "registry.gitlab.com",
+    }.items()
+
+
+def _project(context: Context, server: Server, git: GitFacts) -> Iterator[tuple[str, str]]:
+    namespace, _, name = server.path.rpartition("/")
+    yield from {
+        "CI_PROJECT_ID": "1",
+        "CI_PROJECT_PATH": server.path,
+        "CI_PROJECT_NAME": name,
+        "CI_PROJECT_TITLE": name,
+        "CI_PROJECT_DESCRIPTION": "",
+        "CI_PROJECT_NAMESPACE": namespace,
+        "CI_PROJECT_NAMESPACE_ID": "1",
+        "CI_PROJECT_NAMESPACE_SLUG": slug(namespace),
+        "CI_PROJECT_ROOT_NAMESPACE": namespace.partition("/")[0],
+        "CI_PROJECT_PATH_SLUG": slug(server.path),
+        "CI_PROJECT_URL": f"{server.url}/{server.path}",
+        "CI_PROJECT_VISIBILITY": "private",
+        "CI_PROJECT_REPOSITORY_LANGUAGES": "",
+        "CI_PROJECT_CLASSIFICATION_LABEL": "",
+        "CI_CONFIG_PATH": context.config_path,
+        "CI_DEFAULT_BRANCH": git.default_branch,
+        "CI_REGISTRY": f"registry.{server.host}",
+        "CI_REGISTRY_IMAGE": f"registry.{server.host}/{server.path.lower()}",
+        "CI_DEPENDENCY_PROXY_SERVER": f"{server.host}:{server.port}",
+        "CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX": (
+            f"{server.host}:{server.port}/{namespace.partition('/')[0]}/dependency_proxy/containers"
+        ),
+    }.items()
+
+
+def _commit(context: Context, git: GitFacts) -> Iterator[tuple[str, str]]:
+    title = git.message.splitlines()[0] if git.message.strip() else "No commit message"
+    rest = git.message.partition("\n")[2].strip("\n")
+    sha = git.sha or context.sha
+    protected = git.protected
+    if protected is None:
+        protected = context.ref == git.default_branch and not context.tag
+    yield "CI_COMMIT_SHA", sha
+    yield "CI_COMMIT_SHORT_SHA", sha[:8]
+    yield "CI_COMMIT_BEFORE_SHA", git.before_sha or _ZEROS
+    yield "CI_COMMIT_REF_NAME", context.ref
+    yield "CI_COMMIT_REF_SLUG", slug(context.ref)
+    yield "CI_COMMIT_REF_PROTECTED", "true" if protected else "false"
+    if context.tag:
+        yield "CI_COMMIT_TAG", context.ref
+        yield "CI_COMMIT_TAG_MESSAGE", git.tag_message
+    elif context.merge_request is None:
+        yield "CI_COMMIT_BRANCH", context.ref
+    yield "CI_COMMIT_MESSAGE", git.message[:_MESSAGE_LIMIT]
+    yield "CI_COMMIT_MESSAGE_IS_TRUNCATED", str(len(git.message) > _MESSAGE_LIMIT).lower()
+    yield "CI_COMMIT_TITLE", title
+    yield "CI_COMMIT_DESCRIPTION", rest if len(title) < _TITLE_LIMIT else git.message
+    yield "CI_COMMIT_TIMESTAMP", git.committed_at
+    yield "CI_COMMIT_AUTHOR", git.author
+
+
+def _pipeline(context: Context, server: Server) -> Iterator[tuple[str, str]]:
+    git = context.git
+    yield "CI_PIPELINE_SOURCE", context.source
+    yield "CI_PIPELINE_IID", "1"
+    yield (
+        "CI_CONFIG_REF_URI",
+        f"{server.fqdn}/{server.path}//{context.config_path}@{_ref_path(context)}",
+    )
+    if context.source == "trigger":
+        yield "CI_PIPELINE_TRIGGERED", "true"
+    if context.source == "schedule":
+        yield "CI_PIPELINE_SCHEDULE_DESCRIPTION", context.schedule_description
+    yield "GITLAB_USER_NAME", git.user_name
+    yield "GITLAB_USER_EMAIL", git.user_email
+    yield "GITLAB_USER_LOGIN", git.user_email.partition("@")[0]
+    yield "GITLAB_USER_ID", "1"
+
+
+def _ref_path(context: Context) -> str:
+    return f"refs/tags/{context.ref}" if context.tag else f"refs/heads/{context.ref}"
+
+
+def _merge_request(request: MergeRequest, server: Server) -> Iterator[tuple[str, str]]:
+    url = f"{server.url}/{server.path}"
+    yield from {
+        "CI_MERGE_REQUEST_ID": str(request.iid),
+        "CI_MERGE_REQUEST_IID": str(request.iid),
+        "CI_MERGE_REQUEST_REF_PATH": f"refs/merge-requests/{request.iid}/head",
+        "CI_MERGE_REQUEST_PROJECT_ID": "1",
+        "CI_MERGE_REQUEST_PROJECT_PATH": server.path,
+        "CI_MERGE_REQUEST_PROJECT_URL": url,
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": server.path,
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_URL": url,
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": request.source_branch,
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_PROTECTED": "false",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": request.target_branch,
+        "CI_MERGE_REQUEST_TARGET_BRANCH_PROTECTED": "true",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": "",
+        "CI_MERGE_REQUEST_DIFF_ID": "1",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": request.base_sha,
+        "CI_MERGE_REQUEST_TITLE": request.title,
+        "CI_MERGE_REQUEST_DESCRIPTION": request.description[:_DESCRIPTION_LIMIT],
+        "CI_MERGE_REQUEST_DESCRIPTION_IS_TRUNCATED": str(
+            len(request.description) > _DESCRIPTION_LIMIT
+        ).lower(),
+        "CI_MERGE_REQUEST_APPROVED": "false",
+        "CI_MERGE_REQUEST_DRAFT": str(request.draft).lower(),
+        "CI_MERGE_REQUEST_EVENT_TYPE": "detached",
+        "CI_MERGE_REQUEST_SQUASH_ON_MERGE": "false",
+        "CI_OPEN_MERGE_REQUESTS": f"{server.path}!{request.iid}",
+    }.items()
+    if request.labels:
+        yield "CI_MERGE_REQUEST_LABELS", ",".join(request.labels)
