@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import anyio
@@ -13,8 +13,9 @@ from podlane.kube.channels import Channel, ExecStatus
 from podlane.kube.transport import Call, Transport, translated
 
 _PING_SECONDS = 30.0
+_SILENCE_SECONDS = 80.0
 _OUTPUT = (Channel.STDOUT, Channel.STDERR)
-_LOST = ExecStatus(exit_code=None, message="the stream ended before the command's status")
+_LOST = "the stream ended before the command's status"
 
 
 class ExecSession:
@@ -24,23 +25,24 @@ class ExecSession:
     not known. Without v5 (``half_close`` False) stdin cannot end while output goes on.
     """
 
-    def __init__(self, websocket: aiohttp.ClientWebSocketResponse, where: str) -> None:
+    def __init__(
+        self, websocket: aiohttp.ClientWebSocketResponse, where: str, *, stdin: bool
+    ) -> None:
         self._websocket = websocket
         self._where = where
         self._status: ExecStatus | None = None
+        # A server that is stuck writing stdin to the process does not answer our pings either, so
+        # only without stdin does silence mean that nobody is there.
+        self._silence_seconds = None if stdin else _SILENCE_SECONDS
         self.half_close = websocket.protocol == channels.V5
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (channel, data): 1 stdout, 2 stderr; ends with the command or with the stream."""
         while self._status is None:
-            message = await self._websocket.receive()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                channel, data = channels.split(message.data)
-            elif message.type is aiohttp.WSMsgType.TEXT:
-                channel, data = channels.split(message.data.encode())
-            else:
-                self._status = self._broken()
+            message = await self._receive()
+            if message is None:
                 return
+            channel, data = message
             if channel == Channel.ERROR:
                 self._status = channels.decode_status(data)
             elif channel in _OUTPUT and data:
@@ -51,7 +53,7 @@ class ExecSession:
         if self._status is None:
             async for _ in self.output():
                 pass
-        return self._status or _LOST
+        return self._status or _lost("output was not read to its end")
 
     async def write_stdin(self, data: bytes) -> None:
         """Send bytes; waits while the other side does not take them.
@@ -83,9 +85,36 @@ class ExecSession:
         with translated(self._where):
             await self._websocket.send_bytes(message)
 
-    def _broken(self) -> ExecStatus:
-        why = self._websocket.exception() or f"close code {self._websocket.close_code}"
-        return ExecStatus(exit_code=None, message=f"{_LOST.message} ({why})")
+    async def _receive(self) -> tuple[int, bytes] | None:
+        """Return channel and data of the next message, or None (and set the status) at the end."""
+        while True:
+            try:
+                message = await self._websocket.receive(self._silence_seconds)
+            except TimeoutError:
+                self._status = _lost(f"no sign of life for {self._silence_seconds:.0f} s")
+                return None
+            match message.type:
+                case aiohttp.WSMsgType.BINARY:
+                    return channels.split(message.data)
+                case aiohttp.WSMsgType.TEXT:
+                    return channels.split(message.data.encode())
+                case aiohttp.WSMsgType.PING:
+                    await self._pong(message.data)
+                case aiohttp.WSMsgType.PONG:
+                    continue
+                case _:
+                    why = self._websocket.exception()
+                    code = self._websocket.close_code
+                    self._status = _lost(str(why) if why else f"close code {code}")
+                    return None
+
+    async def _pong(self, data: bytes) -> None:
+        with suppress(aiohttp.ClientError, OSError):
+            await self._websocket.pong(data)
+
+
+def _lost(why: str) -> ExecStatus:
+    return ExecStatus(exit_code=None, message=f"{_LOST} ({why})")
 
 
 @asynccontextmanager
@@ -94,7 +123,8 @@ async def open_exec(transport: Transport, call: Call) -> AsyncIterator[ExecSessi
     async with transport.websocket(call) as websocket, anyio.create_task_group() as tasks:
         tasks.start_soon(_ping, websocket)
         try:
-            yield ExecSession(websocket, f"cannot write to {call.resource}")
+            stdin = ("stdin", "true") in call.query
+            yield ExecSession(websocket, f"cannot write to {call.resource}", stdin=stdin)
         finally:
             tasks.cancel_scope.cancel()
 

@@ -124,6 +124,7 @@ class Transport:
                     server_hostname=self.access.tls_server_name,
                     proxy=self._proxy,
                     max_msg_size=0,
+                    autoping=False,  # pongs are signs of life: the session looks at them
                 )
             except aiohttp.WSServerHandshakeError as error:
                 raise _refused(error.status, self._refusals.take(error), where) from error

@@ -15,6 +15,7 @@ from podlane.kit.clock import SystemClock
 from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
 from podlane.node.apiserver.app import make_api, serving
+from podlane.node.apiserver.faults import Faults
 from podlane.node.apiserver.store import Store
 from tests.fakes.streams import FakeStreams, run_fake_kubelet
 
@@ -34,6 +35,7 @@ class Node:
     store: Store
     streams: FakeStreams
     access: Access
+    faults: Faults
 
 
 @pytest.fixture
@@ -72,8 +74,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 async def running_node(certificate: Certificate) -> AsyncIterator[Node]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate.path)
-    streams, store = FakeStreams(), Store(SystemClock())
-    app = make_api(store, streams, TOKEN, SystemClock(), "node-1")
+    streams, store, faults = FakeStreams(), Store(SystemClock()), Faults()
+    app = make_api(store, streams, TOKEN, SystemClock(), "node-1", faults)
     async with serving(app, context) as port, anyio.create_task_group() as tasks:
         tasks.start_soon(run_fake_kubelet, store)
         access = Access(
@@ -82,7 +84,7 @@ async def running_node(certificate: Certificate) -> AsyncIterator[Node]:
             token=TOKEN,
             source="test",
         )
-        yield Node(store=store, streams=streams, access=access)
+        yield Node(store=store, streams=streams, access=access, faults=faults)
         tasks.cancel_scope.cancel()
 
 

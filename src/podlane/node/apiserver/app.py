@@ -8,8 +8,8 @@ from __future__ import annotations
 import hmac
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ from podlane.kube.errors import ApiError
 from podlane.kube.paths import Target
 from podlane.node.apiserver import discovery, objects, streaming
 from podlane.node.apiserver.context import Api, answer, refusal
+from podlane.node.apiserver.faults import Faults
 from podlane.node.apiserver.store import Store
 from podlane.node.streams import PodStreams
 
@@ -34,7 +35,12 @@ _Handler = Callable[[Api, web.Request, Target], Awaitable[web.StreamResponse]]
 
 
 def make_api(
-    store: Store, streams: PodStreams, token: str, clock: Clock, node_name: str
+    store: Store,
+    streams: PodStreams,
+    token: str,
+    clock: Clock,
+    node_name: str,
+    faults: Faults | None = None,
 ) -> web.Application:
     """Return the API over a store (namespace and account ``default`` are made if missing)."""
     api = Api(store=store, streams=streams, clock=clock, node_name=node_name)
@@ -47,9 +53,13 @@ def make_api(
         if not allowed and request.path not in _PUBLIC:
             return refusal(errors.failure(401, "Unauthorized", "Unauthorized"))
         try:
-            return await _dispatch(api, request)
+            with _faulty(faults, request):
+                return await _dispatch(api, request)
         except ApiError as error:
             return refusal(error)
+        except web.HTTPRequestEntityTooLarge:
+            message = f"Request entity too large: limit is {_MAX_BODY_BYTES}"
+            return refusal(errors.failure(413, "RequestEntityTooLarge", message))
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary of a request
@@ -65,6 +75,18 @@ def make_api(
 
     app.on_shutdown.append(stop)
     return app
+
+
+@contextmanager
+def _faulty(faults: Faults | None, request: web.Request) -> Iterator[None]:
+    if faults is None:
+        yield
+        return
+    faults.enter(request)
+    try:
+        yield
+    finally:
+        faults.leave(request)
 
 
 def _make_defaults(store: Store) -> None:

@@ -1,0 +1,71 @@
+"""v4.channel.k8s.io, which Kubernetes before 1.30 and older clients speak."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+from aiohttp import web
+
+from podlane.kube import channels
+from podlane.kube.access import Access
+from podlane.kube.client import KubeClient
+from podlane.node.apiserver.app import serving
+from tests.contract.kube_api.conftest import TOKEN, Node
+
+pytestmark = pytest.mark.anyio
+
+POD: Any = {
+    "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "build", "image": "alpine"}]},
+}
+
+
+async def test_a_v4_client_gets_output_and_status(node: Node, client: KubeClient) -> None:
+    await client.create("pods", "default", POD)
+    with anyio.fail_after(5):
+        while (await client.get_pod("default", "p")).status.phase != "Running":
+            pass
+    ca = (node.access.ca_data or b"").decode()
+    url = f"{node.access.server}/api/v1/namespaces/default/pods/p/exec?command=exit&command=6&stdout=1"
+    async with aiohttp.ClientSession() as session, session.ws_connect(
+        url,
+        protocols=("v4.channel.k8s.io",),
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        ssl=ssl.create_default_context(cadata=ca),
+    ) as websocket:
+        assert websocket.protocol == "v4.channel.k8s.io"
+        message = await websocket.receive_bytes()
+        assert message[0] == channels.Channel.ERROR
+        assert channels.decode_status(message[1:]).exit_code == 6
+        assert (await websocket.receive()).type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_our_client_speaks_v4_to_an_older_server() -> None:
+    heard: list[bytes] = []
+
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
+        await websocket.prepare(request)
+        heard.append(await websocket.receive_bytes())
+        await websocket.send_bytes(b"\x01")  # servers open with an empty message on each channel
+        await websocket.send_bytes(b"\x01out")
+        await websocket.send_bytes(b"\x03" + channels.encode_exit(0))
+        await websocket.close()
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    async with serving(app, None) as port:
+        access = Access(server=f"http://127.0.0.1:{port}", source="test")
+        async with KubeClient.connect(access) as client:
+            async with client.exec("d", "p", "build", ["cat"], stdin=True) as session:
+                assert not session.half_close
+                await session.write_stdin(b"in")
+                await session.close_stdin()
+                assert [part async for part in session.output()] == [(1, b"out")]
+                assert (await session.status()).exit_code == 0
+    assert heard == [b"\x00in"]
