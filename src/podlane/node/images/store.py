@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +40,18 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageStore:
-    """Images on disk below ``root``. Cheap to make: it reads nothing until asked."""
+    """Images on disk below ``root``. Cheap to make: it reads nothing until asked.
 
-    def __init__(self, root: Path) -> None:
+    With ``keep`` the content of every image that was resolved stays on disk until :meth:`close`,
+    whatever other processes remove or build anew: for a node, whose containers stand on it.
+    """
+
+    def __init__(self, root: Path, *, keep: bool = False) -> None:
         self.root = root
         self.layers = LayerStore(root)
+        self._keep = keep
+        self._kept: dict[str, contextlib.ExitStack] = {}
+        self._keeping = threading.Lock()
 
     def resolve(self, reference: str) -> StoredImage | None:
         """Return the image called ``reference``, or None if it is not on this machine.
@@ -53,7 +61,15 @@ class ImageStore:
         """
         name = str(parse_reference(reference))
         digest = self._refs().get(name)
-        return self._image(name, digest) if digest else None
+        image = self._image(name, digest) if digest else None
+        return self._held(image) if image is not None and self._keep else image
+
+    def close(self) -> None:
+        """Let go of what was kept."""
+        with self._keeping:
+            for stack in self._kept.values():
+                stack.close()
+            self._kept.clear()
 
     def list(self) -> list[StoredImage]:
         """Return every image, by reference."""
@@ -126,6 +142,18 @@ class ImageStore:
             stems = [path.stem for path in (self.root / "images").glob("*.json")]
             records = [self.record(f"sha256:{stem}") for stem in stems]
             self.layers.keep_only({name for r in records if r is not None for name in r.layers})
+
+    def _held(self, image: StoredImage) -> StoredImage | None:
+        """Return ``image`` after making sure that it stays, None if it is just being removed."""
+        with self._keeping:
+            if image.digest not in self._kept:
+                with contextlib.ExitStack() as stack:
+                    try:
+                        stack.enter_context(self.hold(image))
+                    except PermanentError:
+                        return None
+                    self._kept[image.digest] = stack.pop_all()
+        return image
 
     def _image(self, name: str, digest: str) -> StoredImage | None:
         record = self.record(digest)

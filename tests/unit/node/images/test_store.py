@@ -30,7 +30,7 @@ def _layer(content: bytes) -> tuple[str, bytes]:
 
 def _add(store: ImageStore, name: str, content: bytes = b"x") -> str:
     diff_id, data = _layer(content)
-    digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+    digest = f"sha256:{hashlib.sha256(name.encode() + content).hexdigest()}"
     with store.layers.adding():
         store.layers.add(diff_id, io.BytesIO(data))
         store.save(
@@ -93,6 +93,22 @@ def test_what_a_container_uses_stays(store: ImageStore) -> None:
     assert not image.layers[0].exists()
     with pytest.raises(PermanentError, match="removed"), store.hold(image):
         pass
+
+
+def test_a_node_keeps_what_it_resolved_until_it_is_closed(store: ImageStore) -> None:
+    _add(store, "used")
+    node = ImageStore(store.root, keep=True)
+    image = node.resolve("used")
+    assert image is not None
+    store.remove("used")
+    _add(store, "used", b"built anew")
+    store.prune()
+    assert image.layers[0].is_dir()
+    node.close()
+    store.prune()
+    assert not image.layers[0].exists()
+    assert node.resolve("used") is not None
+    node.close()
 
 
 def test_nothing_is_deleted_while_somebody_adds(store: ImageStore) -> None:
