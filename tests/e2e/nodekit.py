@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from podlane.kit.backoff import Backoff
+from podlane.kit.jsonvalue import text
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
 from podlane.kube.types import ContainerStatus, Pod
@@ -54,7 +55,7 @@ class World:
     async def create(self, manifest: dict[str, Any]) -> str:
         """Create a pod and return its uid."""
         made = await self.client.create("pods", NAMESPACE, manifest)
-        return str(made["metadata"]["uid"])  # type: ignore[index,call-overload] # raw JSON
+        return text(made, "metadata", "uid")
 
     async def until(
         self, name: str, is_it: Callable[[Pod], object], seconds: float = DEADLINE_SECONDS
@@ -64,7 +65,7 @@ class World:
         with anyio.move_on_after(seconds):
             async with aclosing(self.client.watch_pods(NAMESPACE)) as events:
                 async for event in events:
-                    if event.pod is None or event.pod.metadata.name != name:
+                    if event.pod.metadata.name != name:
                         continue
                     last = event.pod
                     if is_it(last):
@@ -165,4 +166,4 @@ def pod(name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
 def status(found: Pod, name: str = "main") -> ContainerStatus:
     """Return the status of a container."""
     every = (*found.status.container_statuses, *found.status.init_container_statuses)
-    return next(entry for entry in every if entry.name == name)
+    return next((entry for entry in every if entry.name == name), ContainerStatus())

@@ -21,13 +21,12 @@ from anyio import to_thread
 
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
-from podlane.kit.errors import PermanentError, UsageError
-from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.errors import UsageError
 from podlane.kit.tasks import closing
 from podlane.node import machine, pki, state
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.store import Store
-from podlane.node.images.config import StoredImage
+from podlane.node.images.pull import Puller
 from podlane.node.images.store import ImageStore
 from podlane.node.kubelet.events import EventRecorder
 from podlane.node.kubelet.kubelet import Kubelet
@@ -88,37 +87,16 @@ async def running_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
 @asynccontextmanager
 async def _serving_node(settings: NodeSettings, ground: _Ground) -> AsyncIterator[RunningNode]:
     clock, token = SystemClock(), secrets.token_urlsafe(32)
-    store, images = Store(clock), ImageStore(settings.images_dir)
-    node = Node(
-        name=settings.name,
-        directory=ground.claim.directory,
-        store=store,
-        supply=ImageSupply(images, _no_registry),
-        runtime=oci.OciRuntime(ground.runtime, limits=bool(ground.claim.file.cgroup)),
-        cgroups=ground.groups,
-        cgroup=ground.claim.file.cgroup or None,
-        network=Network(),
-        events=EventRecorder(store, clock, settings.name),
-        clock=clock,
-        random=random.SystemRandom(),
-        delays=Delays(
-            pull=settings.pull_backoff,
-            restart=settings.restart_backoff,
-            configure_seconds=settings.configure_seconds,
-        ),
-        devices=machine.devices(),
-        memory_bytes=machine.memory_bytes(),
-        cpus=os.cpu_count() or 1,
-        max_uid=machine.highest_uid(),
-    )
+    store, images = Store(clock), ImageStore(settings.images_dir, keep=True)
+    node = _node(settings, ground, store, images)
     kubelet = Kubelet(node)
-    api = make_api(
-        store, KubeletStreams(kubelet.worker, node.runtime, clock), token, clock, node.name
-    )
     store.create("nodes", "", machine.node_manifest(node.name, clock.now(), node.runtime.name))
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
+        stack.callback(images.close)
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(kubelet.run)
+        streams = KubeletStreams(kubelet.worker, node.runtime, clock, tasks)
+        api = make_api(store, streams, token, clock, node.name)
         tls = ground.pki.server_context()
         try:
             port = await stack.enter_async_context(serving(api, tls, port=settings.listen_port))
@@ -138,6 +116,33 @@ async def _serving_node(settings: NodeSettings, ground: _Ground) -> AsyncIterato
             store=store,
             swept=ground.swept,
         )
+
+
+def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageStore) -> Node:
+    clock = SystemClock()
+    return Node(
+        name=settings.name,
+        directory=ground.claim.directory,
+        store=store,
+        supply=ImageSupply(images, Puller(images).pull),
+        runtime=oci.OciRuntime(ground.runtime, limits=bool(ground.claim.file.cgroup)),
+        cgroups=ground.groups,
+        cgroup=ground.claim.file.cgroup or None,
+        network=Network(),
+        events=EventRecorder(store, clock, settings.name),
+        clock=clock,
+        random=random.SystemRandom(),
+        delays=Delays(
+            pull=settings.pull_backoff,
+            restart=settings.restart_backoff,
+            configure_seconds=settings.configure_seconds,
+        ),
+        devices=machine.devices(),
+        memory_bytes=machine.memory_bytes(),
+        cpus=os.cpu_count() or 1,
+        max_uid=machine.highest_uid(),
+        capabilities=machine.capabilities(),
+    )
 
 
 def _prepare(settings: NodeSettings) -> _Ground:
@@ -161,10 +166,6 @@ def _release(ground: _Ground) -> None:
         ground.groups.remove(cgroup)
     remove_tree(ground.claim.directory)
     ground.claim.release()
-
-
-async def _no_registry(reference: str, _secrets: tuple[JsonObject, ...]) -> StoredImage:
-    raise PermanentError(f"failed to pull image {reference}: this node has no access to registries")
 
 
 @contextmanager

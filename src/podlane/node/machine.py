@@ -14,7 +14,7 @@ import msgspec
 from podlane.kit.clock import rfc3339
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.node.runtime import cgroups
-from podlane.node.runtime.bundle import Device
+from podlane.node.runtime.bundle import CAPABILITY_BITS, Device
 from podlane.node.runtime.cgroups import Cgroups
 
 _PSEUDO = {"pts", "shm", "mqueue", "fd", "console", "ptmx", "tty", "hugepages"}
@@ -39,6 +39,16 @@ def in_user_namespace() -> bool:
     """Whether root here is not root of the machine."""
     text = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
     return text[:3] != ["0", "0", str(_WHOLE_MAP)]
+
+
+def capabilities() -> frozenset[str]:
+    """Return the capabilities that we may give to containers: those that we could have ourselves."""
+    bounding = 0
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapBnd":
+            bounding = int(value, 16)
+    return frozenset(name for name, bit in CAPABILITY_BITS.items() if bounding >> bit & 1)
 
 
 def usable_cgroups(runtime: str) -> tuple[Cgroups, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,15 +90,18 @@ class ContainerWorker:
     async def _run_once(self, place: Place, secrets: tuple[JsonObject, ...]) -> Terminated | None:
         """Return how the run ended, None if a stop came before it began."""
         prepared: Prepared | None = None
-        with anyio.CancelScope() as self._patience:
-            found = await self._obtain(place, secrets)
-            prepared = await self._prepared(place, found)
-        if prepared is None or self._stopping:
-            return None
-        # From here on, to stop is to send a signal.
-        return await self._execute(place, prepared)
+        async with AsyncExitStack() as held:
+            with anyio.CancelScope() as self._patience:
+                found = await self._obtain(place, secrets, held)
+                prepared = await self._prepared(place, found)
+            if prepared is None or self._stopping:
+                return None
+            # From here on, to stop is to send a signal.
+            return await self._execute(place, prepared)
 
-    async def _obtain(self, place: Place, secrets: tuple[JsonObject, ...]) -> StoredImage:
+    async def _obtain(
+        self, place: Place, secrets: tuple[JsonObject, ...], held: AsyncExitStack
+    ) -> StoredImage:
         node, reference = place.node, self.container.image
         policy = pulls.effective_policy(self.container.image_pull_policy, reference)
         attempt = 0
@@ -110,6 +114,7 @@ class ContainerWorker:
                     secrets,
                     lambda: self._event(place, "Pulling", f'Pulling image "{reference}"'),
                 )
+                await held.enter_async_context(node.supply.hold(obtained.image))
             except pulls.InvalidNameError as error:
                 self._wait_with(place, "InvalidImageName", error.message)
                 await anyio.sleep_forever()

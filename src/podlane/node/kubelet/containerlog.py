@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class ContainerLog:
         self._news = anyio.Event()
         self._writing = anyio.Lock()
         self._fd = -1
+        self._users = 0
+        self._closed = False
 
     def open(self) -> None:
         """Make the file."""
@@ -51,14 +54,14 @@ class ContainerLog:
     def close(self) -> None:
         """Give the descriptor back; later reads find nothing."""
         self.end()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._closed = True
+        self._close_when_unused()
 
     async def write(self, stream: int, data: bytes, at: float) -> None:
         """Append what a stream printed at a time."""
         async with self._writing:
-            await to_thread.run_sync(self._append, data)
+            with self._using():
+                await to_thread.run_sync(self._append, data)
             last = len(self._offsets) - 1
             if (
                 last < 0
@@ -77,7 +80,7 @@ class ContainerLog:
         """Yield (stream, bytes) from an offset to the end; when following, until the run ends."""
         while True:
             news, ended = self._news, self.ended
-            while offset < self.size and self._fd >= 0:
+            while offset < self.size and not self._closed:
                 entry = bisect_right(self._offsets, offset) - 1
                 border = self._border(entry)
                 data = await self._read(offset, min(border - offset, _CHUNK_BYTES))
@@ -108,7 +111,8 @@ class ContainerLog:
 
     async def offset_of_tail(self, lines: int) -> int:
         """Return where the last ``lines`` lines begin."""
-        return await to_thread.run_sync(self._find_tail, lines)
+        with self._using():
+            return await to_thread.run_sync(self._find_tail, lines)
 
     async def last_words(self) -> str:
         """Return the end of the log as a termination message: 80 lines, 2048 bytes at most."""
@@ -118,12 +122,30 @@ class ContainerLog:
 
     def _append(self, data: bytes) -> None:
         rest = memoryview(data)
-        while rest:
+        while rest and self._fd >= 0:
             rest = rest[os.write(self._fd, rest) :]
 
     async def _read(self, offset: int, size: int) -> bytes:
-        fd = self._fd
-        return b"" if fd < 0 else await to_thread.run_sync(os.pread, fd, size, offset)
+        if self._fd < 0:
+            return b""
+        with self._using():
+            return await to_thread.run_sync(os.pread, self._fd, size, offset)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Keep the descriptor open while a thread works with it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._closed:
+                self._close_when_unused()
+
+    def _close_when_unused(self) -> None:
+        if self._users == 0 and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _border(self, entry: int) -> int:
         """Return where the stream of an entry is followed by the other one."""

@@ -13,7 +13,7 @@ from podlane.node.apiserver.store import Store
 from podlane.node.kubelet.events import EventRecorder
 from podlane.node.kubelet.pulls import ImageSupply
 from podlane.node.runtime.base import Runtime
-from podlane.node.runtime.bundle import Device
+from podlane.node.runtime.bundle import ALL_CAPABILITIES, Device
 from podlane.node.runtime.cgroups import Cgroups
 from podlane.node.runtime.network import Network
 
@@ -48,6 +48,7 @@ class Node:
     random: Random
     delays: Delays = field(default_factory=Delays)
     devices: tuple[Device, ...] = ()
+    capabilities: frozenset[str] = frozenset(ALL_CAPABILITIES)
     memory_bytes: int = 0
     cpus: int = 1
     max_uid: int = 2**31 - 1

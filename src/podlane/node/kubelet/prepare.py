@@ -107,7 +107,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         namespaces=sandbox.network.namespaces.paths,
         cgroup=cgroup,
         limits=sync.limits(container),
-        security=security.container_security(container, node.devices),
+        security=security.container_security(container, node.devices, node.capabilities),
         oom_score_adj=sync.oom_score_adj(container, sync.qos_class(pod.spec), node.memory_bytes),
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -59,6 +60,20 @@ class ImageSupply:
                 f'Failed to apply default image tag "{reference}": {error.message}'
             ) from error
         return await to_thread.run_sync(self._images.resolve, reference)
+
+    @asynccontextmanager
+    async def hold(self, image: StoredImage) -> AsyncIterator[None]:
+        """Keep an image's content on disk meanwhile.
+
+        Raises:
+            PullError: it was removed just now.
+        """
+        with ExitStack() as stack:
+            try:
+                await to_thread.run_sync(stack.enter_context, self._images.hold(image))
+            except PodlaneError as error:
+                raise PullError(error.message, hint=error.hint) from error
+            yield
 
     async def obtain(
         self,

@@ -53,18 +53,20 @@ class Sandbox:
         files = [Bind(source=str(etc / n), target=f"/etc/{n}") for n in ETC_FILES]
         return (Bind(source=str(self.directory / "shm"), target="/dev/shm"), *files)  # noqa: S108 - inside the container
 
-    def dismantle(self, node: Node) -> None:
-        """End what may still run, let go of namespaces, mounts and control groups."""
+    def dismantle(self, node: Node) -> Path:
+        """End what may still run, let go of namespaces, mounts and control groups.
+
+        Returns what is left to be removed: files in a place that no longer looks like a pod.
+        """
         if self.cgroup is not None:
             node.cgroups.kill(self.cgroup)
         self.network.close()
         unmount_below(self.directory)
         if self.cgroup is not None:
             node.cgroups.remove(self.cgroup)
-
-    def delete(self) -> None:
-        """Remove the files."""
-        remove_tree(self.directory)
+        trash = node.directory / "trash"
+        trash.mkdir(exist_ok=True, mode=0o700)
+        return self.directory.rename(trash / self.directory.name)
 
 
 ETC_FILES = ("hosts", "hostname", "resolv.conf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from podlane.node.images.users import ResolvedUser
 from podlane.node.kubelet.env import ConfigError
@@ -42,18 +42,23 @@ def container_user(
     return user, account
 
 
-def container_security(container: Container, devices: tuple[Device, ...]) -> Security:
-    """Return what the process may do; ``devices`` are the machine's, for a privileged one."""
+def container_security(
+    container: Container, devices: tuple[Device, ...], available: Collection[str]
+) -> Security:
+    """Return what the process may do; ``devices`` are the machine's, for a privileged one.
+
+    ``available``: the capabilities that exist for us; nobody can give what he does not have.
+    """
     context = container.security_context
     added = [_capability(name) for name in context.capabilities.add]
     dropped = {_capability(name) for name in context.capabilities.drop}
     base: tuple[str, ...] = () if "CAP_ALL" in dropped else DEFAULT_CAPABILITIES
-    if "CAP_ALL" in added:
+    if "CAP_ALL" in added or context.privileged:
         base = ALL_CAPABILITIES
-    kept = [name for name in base if name not in dropped]
+    kept = [name for name in base if name not in dropped or context.privileged]
     kept += [name for name in added if name not in kept and name in ALL_CAPABILITIES]
     return Security(
-        capabilities=tuple(kept),
+        capabilities=tuple(name for name in kept if name in available),
         privileged=context.privileged,
         no_new_privileges=context.allow_privilege_escalation is False,
         read_only_root=context.read_only_root_filesystem,

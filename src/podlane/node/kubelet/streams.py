@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup, TaskStatus
 
+from podlane.kit import log as journal
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PermanentError
+from podlane.kit.tasks import closing
 from podlane.node.kubelet.container import ContainerWorker
 from podlane.node.kubelet.containerlog import STDERR, STDOUT, ContainerLog
 from podlane.node.kubelet.run import ContainerRun
@@ -21,15 +24,22 @@ from podlane.node.runtime.pipes import Ended, Inlet, pump, reading_pipe, writing
 from podlane.node.runtime.process import Stdio
 from podlane.node.streams import ContainerStream, LogRequest, StreamRequest
 
+_logger = logging.getLogger(__name__)
 _FLUSH_BYTES = 256 * 1024
+_LEAVE_SECONDS = 15.0
 
 
 class KubeletStreams:
     """Implements ``node.streams.PodStreams``."""
 
     def __init__(
-        self, find: Callable[[str], PodWorker | None], runtime: Runtime, clock: Clock
+        self,
+        find: Callable[[str], PodWorker | None],
+        runtime: Runtime,
+        clock: Clock,
+        tasks: TaskGroup,
     ) -> None:
+        self._tasks = tasks
         self._find = find
         self._runtime = runtime
         self._clock = clock
@@ -39,7 +49,7 @@ class KubeletStreams:
         """Start a command in a running container; leaving the context ends it."""
         run = _running(self._container(request.pod_uid, request.container))
         session = exec_with_terminal if request.tty else exec_with_pipes
-        async with session(self._runtime, run, request) as stream:
+        async with elsewhere(self._tasks, session(self._runtime, run, request)) as stream:
             yield stream
 
     @asynccontextmanager
@@ -80,6 +90,40 @@ class KubeletStreams:
         if found is None:
             raise PermanentError(f"container {name} is not valid for the pod, or the pod is gone")
         return found
+
+
+@asynccontextmanager
+async def elsewhere(
+    tasks: TaskGroup, context: AbstractAsyncContextManager[ContainerStream]
+) -> AsyncIterator[ContainerStream]:
+    """Enter and leave a context in a task of ours.
+
+    A web server cancels a handler whose client is gone as hard as asyncio can, no matter what is
+    shielded there; what was started must be ended all the same.
+    """
+    leave, left = anyio.Event(), anyio.Event()
+
+    async def live(*, task_status: TaskStatus[ContainerStream]) -> None:
+        started = False
+        try:
+            async with context as stream:
+                started = True
+                task_status.started(stream)
+                await leave.wait()
+        except Exception as error:
+            if not started:
+                raise  # to who is waiting for the start
+            journal.event(_logger, logging.ERROR, "stream_failed", error=repr(error))
+        finally:
+            left.set()
+
+    stream = await tasks.start(live)
+    try:
+        yield stream
+    finally:
+        leave.set()
+        with closing(_LEAVE_SECONDS):
+            await left.wait()
 
 
 async def _log_bytes(log: ContainerLog, offset: int, request: LogRequest) -> AsyncIterator[bytes]:

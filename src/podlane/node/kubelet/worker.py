@@ -23,6 +23,7 @@ from podlane.node.kubelet.sandbox import Sandbox, make_sandbox
 from podlane.node.kubelet.states import PodRecord
 from podlane.node.kubelet.status import pod_status
 from podlane.node.kubelet.volumes import MountError, make_volumes
+from podlane.node.runtime.mounts import remove_tree
 
 _CLEANUP_SECONDS = 60.0
 _QUIET_SECONDS = 1.0
@@ -211,13 +212,14 @@ class PodWorker:
     async def _clean_up(self) -> None:
         for worker in (*self._containers, *self._init):
             worker.close()
+        rest: Path | None = None
         if self._sandbox is not None:
-            await to_thread.run_sync(self._sandbox.dismantle, self._node)
+            rest = await to_thread.run_sync(self._sandbox.dismantle, self._node)
         metadata = self.pod.metadata
         with suppress(errors.NotFoundError, errors.ConflictError):
             self._node.store.remove("pods", metadata.namespace, metadata.name, metadata.uid)
-        if self._sandbox is not None:
-            await to_thread.run_sync(self._sandbox.delete)
+        if rest is not None:
+            await to_thread.run_sync(remove_tree, rest)
 
 
 async def _changed(store: Store, namespace: str, version: int) -> None:
