@@ -31,12 +31,15 @@ async def test_a_v4_client_gets_output_and_status(node: Node, client: KubeClient
             pass
     ca = (node.access.ca_data or b"").decode()
     url = f"{node.access.server}/api/v1/namespaces/default/pods/p/exec?command=exit&command=6&stdout=1"
-    async with aiohttp.ClientSession() as session, session.ws_connect(
-        url,
-        protocols=("v4.channel.k8s.io",),
-        headers={"Authorization": f"Bearer {TOKEN}"},
-        ssl=ssl.create_default_context(cadata=ca),
-    ) as websocket:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(
+            url,
+            protocols=("v4.channel.k8s.io",),
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            ssl=ssl.create_default_context(cadata=ca),
+        ) as websocket,
+    ):
         assert websocket.protocol == "v4.channel.k8s.io"
         message = await websocket.receive_bytes()
         assert message[0] == channels.Channel.ERROR
@@ -61,11 +64,13 @@ async def test_our_client_speaks_v4_to_an_older_server() -> None:
     app.router.add_get("/{path:.*}", handle)
     async with serving(app, None) as port:
         access = Access(server=f"http://127.0.0.1:{port}", source="test")
-        async with KubeClient.connect(access) as client:
-            async with client.exec("d", "p", "build", ["cat"], stdin=True) as session:
-                assert not session.half_close
-                await session.write_stdin(b"in")
-                await session.close_stdin()
-                assert [part async for part in session.output()] == [(1, b"out")]
-                assert (await session.status()).exit_code == 0
+        async with (
+            KubeClient.connect(access) as client,
+            client.exec("d", "p", "build", ["cat"], stdin=True) as session,
+        ):
+            assert not session.half_close
+            await session.write_stdin(b"in")
+            await session.close_stdin()
+            assert [part async for part in session.output()] == [(1, b"out")]
+            assert (await session.status()).exit_code == 0
     assert heard == [b"\x00in"]

@@ -44,6 +44,13 @@ def list_options(query: Mapping[str, str], accept: str, resource: str) -> ListOp
     Raises:
         errors.InvalidError: one of them cannot be understood.
     """
+    if "sendInitialEvents" in query:  # clients list first when they hear this
+        raise errors.failure(
+            422,
+            "Invalid",
+            'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: '
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        )
     return ListOptions(
         selects=selector(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource),
         watch=is_true(query, "watch"),

@@ -24,6 +24,9 @@ from podlane.kube.types import WatchType
 from podlane.node.apiserver.history import Change, History, Watch
 
 _DEFAULT_GRACE_SECONDS = 30
+_DEFAULT_HISTORY = 200  # secrets may be large, and nobody watches them from long ago
+_HISTORY = {"pods": 5_000, "events": 2_000}
+_MAX_EVENTS = 5_000
 _KINDS = {resource.kind for resource in RESOURCES.values()}
 
 Key = tuple[str, str, str]
@@ -51,13 +54,16 @@ class Listing:
 
 
 class Store:
-    """The state of the node's API. ``history`` is how many changes of a resource are remembered."""
+    """The state of the node's API. ``history`` bounds how many changes are remembered."""
 
     def __init__(self, clock: Clock, *, history: int = 10_000) -> None:
         self._clock = clock
         self._version = 1
         self._objects: dict[str, dict[tuple[str, str], JsonObject]] = {r: {} for r in RESOURCES}
-        self._history = {resource: History(history) for resource in RESOURCES}
+        self._history = {
+            resource: History(min(history, _HISTORY.get(resource, _DEFAULT_HISTORY)))
+            for resource in RESOURCES
+        }
         self._owned: dict[str, set[Key]] = {}
         self._uids: dict[str, Key] = {}
 
@@ -87,6 +93,8 @@ class Store:
         for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             metadata.pop(key, None)
         self._publish(resource, WatchType.ADDED, new, None)
+        if len(self._objects["events"]) > _MAX_EVENTS:
+            self.remove("events", *next(iter(self._objects["events"])))
         if self._is_orphan(new):
             self.remove(resource, namespace, name)
         return new
@@ -286,6 +294,8 @@ class Store:
         if grace_seconds is None:
             grace_seconds = number(pod, "spec", "terminationGracePeriodSeconds")
         grace = _DEFAULT_GRACE_SECONDS if grace_seconds is None else max(grace_seconds, 0)
+        if text(pod, "status", "phase") in ("Succeeded", "Failed"):
+            grace = 0  # nothing is left to end
         before = number(pod, "metadata", "deletionGracePeriodSeconds")
         if before is not None and before <= grace:
             return pod

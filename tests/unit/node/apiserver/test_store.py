@@ -97,6 +97,20 @@ def test_an_assigned_pod_waits_for_its_kubelet_and_grace_only_shrinks(store: Sto
     assert store.list("pods").items == ()
 
 
+def test_a_finished_pod_needs_no_grace(store: Store) -> None:
+    store.create("pods", "default", pod(nodeName="n"))
+    store.update_status("pods", "default", "a", lambda _: {"phase": "Succeeded"})
+    marked = store.delete("pods", "default", "a", grace_seconds=30)
+    assert number(marked, "metadata", "deletionGracePeriodSeconds") == 0
+
+
+def test_events_do_not_pile_up(store: Store) -> None:
+    for index in range(5_010):
+        store.create("events", "default", {"metadata": {"name": f"e{index}"}})
+    names = [text(event, "metadata", "name") for event in store.list("events").items]
+    assert (len(names), names[0]) == (5_000, "e10")
+
+
 def test_removing_the_wrong_incarnation_is_a_conflict(store: Store) -> None:
     store.create("pods", "default", pod())
     with pytest.raises(errors.ConflictError, match="UID in precondition: x"):
