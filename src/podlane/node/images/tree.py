@@ -6,7 +6,7 @@ their shared libraries. Everything belongs to root, unless said otherwise.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -154,12 +154,21 @@ class Tree:
         return self.root.joinpath(*parts)
 
     def _own(self, path: Path, uid: int, mode: int) -> None:
-        if self._is_root:
-            with contextlib.suppress(PermissionError):
-                os.chown(path, uid, uid)
-        elif uid:  # we may not give it away: then it is for everybody
-            mode |= 0o777
-        path.chmod(mode)
+        if self._is_root and _give(path, uid):
+            path.chmod(mode)
+        else:  # not ours to give away: then what belongs to a user is for everybody
+            path.chmod(mode | 0o777 if uid else mode)
+
+
+def _give(path: Path, uid: int) -> bool:
+    """Change the owner; a user namespace may lack the id (EINVAL) or the right."""
+    try:
+        os.chown(path, uid, uid)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EPERM}:
+            raise
+        return False
+    return True
 
 
 def _is_merged(path: str) -> bool:
