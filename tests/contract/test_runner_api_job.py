@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from podlane.coordinator.events import JobStateChanged, PipelineFinished, TraceAppended
+from podlane.coordinator.submission import Submission
 from podlane.gitlab.answers import (
     Forbidden,
     JobOffered,
@@ -21,6 +22,8 @@ from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import ForbiddenError
 from podlane.gitlab.trace import checksum
 from podlane.gitlab.wire import JobUpdate, TraceOutput
+from podlane.model.job import Variable
+from podlane.model.pipeline import When
 from tests.contract.runner_api import client_settings, job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
@@ -270,3 +273,48 @@ async def test_runners_register_renew_and_leave(tmp_path: Path) -> None:
             await client.verify()
             await client.unregister()
             assert (await client.verify()).token == renewed.token
+
+
+async def test_jobs_of_one_resource_group_do_not_run_together(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, hold_seconds=10.0) as bench:
+        await bench.start(pipeline(job("a", resource_group="r"), job("b", resource_group="r")))
+        first = await bench.next_job()
+        nothing = await bench.client.request_job()
+        assert isinstance(nothing, NoJob)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                bench.client.update_job, first.id, first.token, JobUpdate(state="success")
+            )
+            second = await bench.client.request_job(nothing.last_update)
+    assert isinstance(second, JobOffered)
+    assert second.job.job_info.name == "b"
+
+
+async def test_a_delayed_job_starts_after_its_delay(tmp_path: Path) -> None:
+    content = pipeline(job("later", when=When.DELAYED, start_in_seconds=1))
+    async with running_bench(tmp_path, hold_seconds=10.0) as bench:
+        await bench.start(content)
+        nothing = await bench.client.request_job()
+        assert isinstance(nothing, NoJob)
+        assert isinstance(await bench.client.request_job(nothing.last_update), JobOffered)
+
+
+async def test_what_the_starter_knows_becomes_a_variable(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        submission = Submission(
+            pipeline=pipeline(),
+            source=str(bench.tree),
+            variables=(Variable(key="SLEEP", value="5"),),
+            predefined=(
+                Variable(key="CI_PIPELINE_SOURCE", value="merge_request_event"),
+                Variable(key="CI_MERGE_REQUEST_IID", value="9"),
+                Variable(key="CI_SERVER_URL", value="https://elsewhere"),
+            ),
+        )
+        await bench.coordinator.create_pipeline(submission)
+        taken = await bench.next_job()
+    values = {v.key: v.value for v in taken.variables}
+    assert values["CI_PIPELINE_SOURCE"] == "merge_request_event"
+    assert values["CI_MERGE_REQUEST_IID"] == "9"
+    assert values["CI_SERVER_URL"] == bench.coordinator.url
+    assert values["SLEEP"] == "5"

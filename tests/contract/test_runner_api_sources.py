@@ -205,3 +205,25 @@ async def test_a_shallow_fetch_is_fast(tmp_path: Path) -> None:
         seconds = sorted([await fetch(job, tmp_path / f"clone{n}") for n in range(5)])
     print("shallow fetch:", [round(s * 1000, 1) for s in seconds], "ms")
     assert seconds[0] < 0.5  # the bar is 60 ms on a quiet machine; this one is shared
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://gitlab.example.com/group/sub/app.git", "group/sub/app"),
+        ("git@gitlab.example.com:group/app.git", "group/app"),
+        ("ssh://git@host:22/group/app", "group/app"),
+        ("/srv/git/app.git", "local/project"),
+    ],
+)
+async def test_the_project_has_the_path_that_origin_has(
+    tmp_path: Path, url: str, path: str
+) -> None:
+    tree = working_tree(tmp_path / "project")
+    git(tree, "remote", "add", "origin", url)
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert {v.key: v.value for v in job.variables}["CI_PROJECT_PATH"] == path
+    assert (tmp_path / "clone" / "committed.txt").exists()

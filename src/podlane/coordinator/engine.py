@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import anyio
@@ -15,7 +16,7 @@ import anyio.to_thread
 
 from podlane.coordinator import handover, lifecycle, queue
 from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline
+from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, waiting_jobs
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.rows import JobRow, PipelineRow, RunnerRow
 from podlane.coordinator.store import Store
@@ -153,6 +154,8 @@ class Engine:
         if job.state in FINISHED:
             job.row = replace(job.row, finished_at=now)
         self._store.save(job.row)
+        if job.state is JobState.MANUAL:
+            job.held_since = now
         if job.state is JobState.PENDING:
             self.queued.notify()
 
@@ -169,7 +172,7 @@ class Engine:
     def take(self, runner: RunnerRow, info: RunnerInfo) -> Job | None:
         """Hand out the next job that fits the runner, if there is one."""
         offerer = queue.Offerer(tags=frozenset(runner.tags), run_untagged=runner.run_untagged)
-        chosen = queue.pick(self._waiting(), offerer)
+        chosen = queue.pick(waiting_jobs(self.pipelines.values()), offerer)
         if chosen is None:
             return None
         live, job = self._jobs[chosen.job_id]
@@ -182,18 +185,6 @@ class Engine:
             live, job, runner,
             server_url=self._settings.server_url, tokens=self._tokens, now=self._clock.now(),
         )  # fmt: skip
-
-    def _waiting(self) -> Iterator[queue.Waiting]:
-        for live in self.pipelines.values():
-            if live.finished:
-                continue
-            busy = live.busy()
-            for job in live.current.values():
-                if job.state is JobState.PENDING:
-                    yield queue.Waiting(
-                        job_id=job.row.id, pipeline_id=live.row.id,
-                        tags=frozenset(job.spec.tags), busy=busy,
-                    )  # fmt: skip
 
     def acknowledge(self, live: LivePipeline, job: LiveJob) -> None:
         """Note the first ``PUT state=running``: the second phase of the hand-over."""
@@ -212,15 +203,23 @@ class Engine:
             exit_code=exit_code if reason is None or exit_code else None,
         )
         self._apply(live, job, JobEvent.SUCCEED if reason is None else JobEvent.FAIL)
-        if not cancelled and lifecycle.is_retried(job.spec, attempt=job.row.attempt, reason=reason):
-            self._retry(live, job)
+        if job.spec.resource_group:
+            self.queued.notify()  # somebody may have waited for the resource
+        if not cancelled:
+            self._follow_up(live, job, reason)
         self._advance(live)
 
-    def _retry(self, live: LivePipeline, job: LiveJob) -> None:
-        job.row = replace(job.row, retried=True)
-        again = self._add_attempt(live, job.row.name, attempt=job.row.attempt + 1)
-        self._store.save(job.row, again.row)
-        self._apply(live, again, JobEvent.ENQUEUE)
+    def _follow_up(self, live: LivePipeline, job: LiveJob, reason: FailureReason | None) -> None:
+        """After a failure: try again, or cancel the rest, if the file says so."""
+        if lifecycle.is_retried(
+            job.spec, attempt=job.row.attempt, reason=reason, exit_code=job.row.exit_code
+        ):
+            job.row = replace(job.row, retried=True)
+            again = self._add_attempt(live, job.row.name, attempt=job.row.attempt + 1)
+            self._store.save(job.row, again.row)
+            self._apply(live, again, JobEvent.ENQUEUE)
+        elif lifecycle.cancels_the_rest(live.pipeline, job.spec, job.standing):
+            self.cancel(live)
 
     def cancel(self, live: LivePipeline, *, force: bool = False, only: str | None = None) -> None:
         """Cancel a pipeline's jobs, or one of them; ``force`` does not wait for running ones."""
@@ -261,11 +260,17 @@ class Engine:
             elif job.state in BUSY and silent > self._settings.lost_after_seconds:
                 log.event(_logger, logging.WARNING, "runner_lost", job=job.row.id)
                 await self._lose(live, job, f"its runner has been silent for {int(silent)} s")
-                if job.row.failure_reason and lifecycle.is_retried(
-                    job.spec, attempt=job.row.attempt, reason=FailureReason.RUNNER_SYSTEM_FAILURE
-                ):
-                    self._retry(live, job)
+                if job.state is JobState.FAILED:
+                    self._follow_up(live, job, FailureReason.RUNNER_SYSTEM_FAILURE)
                 self._advance(live)
+            elif self._is_due(job):
+                self._apply(live, job, JobEvent.ENQUEUE)
+
+    def _is_due(self, job: LiveJob) -> bool:
+        """Whether a delayed job has waited long enough."""
+        if job.state is not JobState.MANUAL or job.spec.when is not When.DELAYED:
+            return False
+        return self._clock.now() >= job.held_since + (job.spec.start_in_seconds or 0)
 
     async def _lose(self, live: LivePipeline, job: LiveJob, why: str) -> None:
         line = sections.error(f"Job failed (system failure): {why}").encode()
@@ -273,7 +278,8 @@ class Engine:
             if job.state not in BUSY:
                 return
             start = job.trace.size
-            await anyio.to_thread.run_sync(self._blobs.append_trace, job.row.id, start, line)
-            job.trace.append(line)
+            with suppress(OSError):  # on a full disk the job is lost without an explanation
+                await anyio.to_thread.run_sync(self._blobs.append_trace, job.row.id, start, line)
+                job.trace.append(line)
             job.row = replace(job.row, failure_reason=FailureReason.RUNNER_SYSTEM_FAILURE.value)
             self._apply(live, job, JobEvent.LOSE)

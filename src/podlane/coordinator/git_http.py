@@ -16,7 +16,6 @@ import anyio
 from aiohttp import web
 from anyio.abc import Process
 
-from podlane.coordinator import predefined
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.live import BUSY, LivePipeline
 from podlane.coordinator.repository import Repositories, git_environment
@@ -39,7 +38,7 @@ class GitHttp:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to add to the application."""
-        base = f"/{predefined.NAMESPACE}/{{project}}.git"
+        base = "/{project:.+}.git"
         return [
             web.get(f"{base}/info/refs", self.info_refs),
             web.post(f"{base}/git-upload-pack", self.upload_pack),
@@ -85,7 +84,7 @@ class GitHttp:
                 headers=_ASK, text="HTTP Basic: Access denied: no running job has this token\n"
             )
         snapshot = live.row.snapshot
-        if request.match_info["project"] != snapshot.project_name:
+        if request.match_info["project"] != snapshot.project_path:
             raise web.HTTPNotFound(text="no such project\n")
         return self._repositories.path(snapshot.repository)
 

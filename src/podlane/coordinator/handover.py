@@ -42,6 +42,7 @@ def job_for_runner(
     return payload.job_payload(
         facts,
         variables=live.row.submission.variables,
+        predefined_by_starter=live.row.submission.predefined,
         dependencies=_dependencies(live, job, tokens),
         queued_seconds=now - job.row.created_at,
     )

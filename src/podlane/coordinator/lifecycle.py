@@ -7,13 +7,13 @@ the events to apply.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from podlane.model.failures import FailureReason
 from podlane.model.pipeline import Pipeline, PipelineJob, When
-from podlane.model.states import FINISHED, JobEvent, JobState
+from podlane.model.states import JobEvent, JobState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Composite(StrEnum):
     CANCELED = "canceled"
     SKIPPED = "skipped"
     MANUAL = "manual"
+    SCHEDULED = "scheduled"
 
 
 COMPLETED = frozenset(
@@ -46,6 +47,7 @@ RESTING = COMPLETED | {Composite.MANUAL}
 
 _WARNING = "success_with_warnings"
 _IGNORED = "ignored"
+_SCHEDULED = "scheduled"
 _FINE = frozenset({"success", "skipped", _WARNING, _IGNORED})
 _DAG_COMPLETE = frozenset({"success", "failed", "canceled", "skipped", _WARNING})
 _STARTS_AFTER: dict[When, frozenset[Composite]] = {
@@ -125,6 +127,7 @@ def composite(jobs: Sequence[tuple[PipelineJob, JobStanding]], *, dag: bool) -> 
         ({"running", "pending"}, Composite.RUNNING),
         ({"canceling"}, Composite.CANCELING),
         ({"manual"}, Composite.MANUAL),
+        ({_SCHEDULED}, Composite.SCHEDULED),
         ({"created"}, Composite.RUNNING),
     ):
         if words & present:
@@ -138,6 +141,8 @@ def _word(job: PipelineJob, standing: JobStanding) -> str:
         return _WARNING
     if state is JobState.CANCELED and job.allow_failure.always:
         return _WARNING
+    if state is JobState.MANUAL and job.when is When.DELAYED:
+        return _SCHEDULED
     if state is JobState.MANUAL and job.allow_failure.always:
         return _IGNORED
     return state.value
@@ -156,13 +161,24 @@ def artifact_sources(pipeline: Pipeline, job: PipelineJob) -> tuple[str, ...]:
     return tuple(other.name for other in pipeline.jobs if other.name in wanted)
 
 
-def is_retried(job: PipelineJob, *, attempt: int, reason: FailureReason | None) -> bool:
-    """Whether a failure of attempt number ``attempt`` (from 1) is followed by another attempt."""
+def is_retried(
+    job: PipelineJob, *, attempt: int, reason: FailureReason | None, exit_code: int | None = None
+) -> bool:
+    """Whether a failure of attempt number ``attempt`` (from 1) is followed by another attempt.
+
+    ``retry:when`` and ``retry:exit_codes`` are alternatives; without either every failure counts.
+    """
     if reason is None or reason is FailureReason.JOB_CANCELED or attempt > job.retry_max:
         return False
-    return not job.retry_when or "always" in job.retry_when or reason in job.retry_when
+    if exit_code is not None and exit_code in job.retry_exit_codes:
+        return True
+    if not job.retry_when:
+        return not job.retry_exit_codes
+    return "always" in job.retry_when or reason in job.retry_when
 
 
-def all_finished(standings: Iterable[JobStanding]) -> bool:
-    """Whether no job can change any more."""
-    return all(standing.state in FINISHED for standing in standings)
+def cancels_the_rest(pipeline: Pipeline, job: PipelineJob, standing: JobStanding) -> bool:
+    """Whether this job's failure cancels the others (``workflow:auto_cancel:on_job_failure``)."""
+    failed = standing.state is JobState.FAILED
+    allowed = job.allow_failure.allows(standing.exit_code)
+    return pipeline.on_job_failure == "all" and failed and not allowed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -18,6 +18,7 @@ from podlane.coordinator.events import (
 )
 from podlane.coordinator.lifecycle import Composite, JobStanding
 from podlane.coordinator.notice import Notice
+from podlane.coordinator.queue import Waiting
 from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
 from podlane.gitlab.trace import TraceReceiver
 from podlane.model.pipeline import Pipeline, PipelineJob
@@ -29,7 +30,10 @@ BUSY = frozenset({JobState.OFFERED, JobState.RUNNING, JobState.CANCELING})
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class LiveJob:
-    """One attempt of a job. ``last_contact`` is monotonic; ``mismatches`` counts refused results."""
+    """One attempt of a job. ``last_contact`` is monotonic; ``mismatches`` counts refused results.
+
+    ``held_since``: when a delayed job was scheduled, in seconds since the epoch.
+    """
 
     row: JobRow
     spec: PipelineJob
@@ -37,6 +41,7 @@ class LiveJob:
     writing: anyio.Lock = field(default_factory=anyio.Lock)
     artifacts: dict[str, ArtifactRow] = field(default_factory=dict)
     last_contact: float = 0.0
+    held_since: float = 0.0
     graceful: bool = False
     can_resend: bool = False
     mismatches: int = 0
@@ -180,3 +185,26 @@ class LivePipeline:
                 )
             )
         return found
+
+
+def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
+    """Return the jobs that a runner may take now.
+
+    Of the jobs of one ``resource_group`` only one is with a runner at a time.
+    """
+    active = [live for live in pipelines if not live.finished]
+    taken = {
+        job.spec.resource_group
+        for live in active
+        for job in live.current.values()
+        if job.state in BUSY
+    }
+    for live in active:
+        busy = live.busy()
+        for job in live.current.values():
+            group = job.spec.resource_group
+            if job.state is JobState.PENDING and not (group and group in taken):
+                yield Waiting(
+                    job_id=job.row.id, pipeline_id=live.row.id,
+                    tags=frozenset(job.spec.tags), busy=busy,
+                )  # fmt: skip

@@ -27,6 +27,8 @@ from podlane.model.pipeline import PipelineJob
 DEFAULT_TIMEOUT_SECONDS = 3600
 DEFAULT_DEPTH = 20
 AFTER_SCRIPT_TIMEOUT_SECONDS = 300
+# Of these the one who starts the pipeline knows better.
+_STARTERS = frozenset({"CI_PIPELINE_SOURCE"})
 TOKEN_MASK_PREFIXES = ("glpat-",)
 
 
@@ -34,12 +36,16 @@ def job_payload(
     facts: JobFacts,
     *,
     variables: Iterable[Variable],
+    predefined_by_starter: Iterable[Variable] = (),
     dependencies: tuple[Dependency, ...],
     queued_seconds: float = 0.0,
 ) -> Job:
     """Return the complete job. ``variables`` are those given when the pipeline was started."""
     job, snapshot = facts.job, facts.snapshot
     given = (*job.variables, *variables)
+    ours = predefined.predefined_variables(facts)
+    known = {variable.key for variable in ours} - _STARTERS
+    added = tuple(v for v in predefined_by_starter if v.key not in known)
     return Job(
         id=facts.job_id,
         token=facts.job_token,
@@ -48,8 +54,8 @@ def job_payload(
             name=job.name,
             stage=job.stage,
             project_id=facts.project_id,
-            project_name=snapshot.project_name,
-            project_full_path=f"{predefined.NAMESPACE}/{snapshot.project_name}",
+            project_name=snapshot.project_path.rpartition("/")[2],
+            project_full_path=snapshot.project_path,
             pipeline_id=facts.pipeline_id,
             namespace_id=1,
             root_namespace_id=1,
@@ -57,13 +63,14 @@ def job_payload(
         ),
         git_info=_git_info(facts, _depth(given)),
         runner_info=RunnerLimits(timeout=facts.timeout_seconds),
-        variables=(*predefined.predefined_variables(facts), *given),
+        variables=(*ours, *added, *given),
         steps=_steps(job, facts.timeout_seconds),
         image=job.image or Image(),
         services=job.services or None,
         artifacts=job.artifacts or None,
         cache=job.cache or None,
         dependencies=dependencies or None,
+        hooks=job.hooks or None,
         features=Features(
             trace_sections=True,
             token_mask_prefixes=TOKEN_MASK_PREFIXES,
@@ -85,7 +92,7 @@ def _git_info(facts: JobFacts, depth: int) -> GitInfo:
     else:
         refspec = f"+refs/heads/{snapshot.ref}:refs/remotes/origin/{snapshot.ref}"
     return GitInfo(
-        repo_url=predefined.clone_url(facts.server_url, snapshot.project_name, facts.job_token),
+        repo_url=predefined.clone_url(facts.server_url, snapshot.project_path, facts.job_token),
         repo_object_format=snapshot.object_format,
         ref=snapshot.ref,
         sha=snapshot.sha,

@@ -17,7 +17,6 @@ from podlane.model.job import Variable
 from podlane.model.pipeline import PipelineJob, When
 
 _SLUG_LENGTH = 63
-NAMESPACE = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +47,12 @@ def slug(raw: str) -> str:
     return lowered[:_SLUG_LENGTH].strip("-")
 
 
-def clone_url(server_url: str, project_name: str, job_token: str) -> str:
+def clone_url(server_url: str, project_path: str, job_token: str) -> str:
     """Return the repository's URL with the job's credentials."""
     parts = urlsplit(server_url)
     return (
         f"{parts.scheme}://gitlab-ci-token:{job_token}@{parts.netloc}{parts.path}"
-        f"/{NAMESPACE}/{project_name}.git"
+        f"/{project_path}.git"
     )
 
 
@@ -66,6 +65,7 @@ def predefined_variables(facts: JobFacts) -> tuple[Variable, ...]:
         *(_public(_project(facts))),
         *(_public(_commit(facts))),
         *(_public(_pipeline(facts))),
+        *(_public(_environment(facts))),
         *(_public(_runner(facts))),
     )
 
@@ -80,7 +80,7 @@ def _stamp(seconds: float) -> str:
 
 def _secret(facts: JobFacts) -> tuple[Variable, ...]:
     token = facts.job_token
-    url = clone_url(facts.server_url, facts.snapshot.project_name, token)
+    url = clone_url(facts.server_url, facts.snapshot.project_path, token)
     return (
         Variable(key="CI_JOB_TOKEN", value=token, masked=True),
         Variable(key="CI_REPOSITORY_URL", value=url),
@@ -102,8 +102,11 @@ def _job(facts: JobFacts) -> tuple[Variable, ...]:
         "CI_JOB_STAGE": facts.job.stage,
         "CI_JOB_STARTED_AT": _stamp(facts.started_at),
         "CI_JOB_TIMEOUT": str(facts.timeout_seconds),
-        "CI_NODE_TOTAL": "1",
+        "CI_JOB_GROUP_NAME": facts.job.group or facts.job.name,
+        "CI_NODE_TOTAL": str(facts.job.node_total),
     }
+    if facts.job.node_index is not None:
+        pairs["CI_NODE_INDEX"] = str(facts.job.node_index)
     if facts.job.when is When.MANUAL:
         pairs["CI_JOB_MANUAL"] = "true"
     if facts.job.image is not None:
@@ -138,22 +141,23 @@ def _server(facts: JobFacts) -> Iterator[tuple[str, str]]:
 
 
 def _project_url(facts: JobFacts) -> str:
-    return f"{facts.server_url}/{NAMESPACE}/{facts.snapshot.project_name}"
+    return f"{facts.server_url}/{facts.snapshot.project_path}"
 
 
 def _project(facts: JobFacts) -> Iterator[tuple[str, str]]:
-    name = facts.snapshot.project_name
+    path = facts.snapshot.project_path
+    namespace, _, name = path.rpartition("/")
     yield from {
         "CI_PROJECT_ID": str(facts.project_id),
         "CI_PROJECT_NAME": name,
         "CI_PROJECT_TITLE": name,
         "CI_PROJECT_DESCRIPTION": "",
-        "CI_PROJECT_PATH": f"{NAMESPACE}/{name}",
-        "CI_PROJECT_PATH_SLUG": slug(f"{NAMESPACE}/{name}"),
-        "CI_PROJECT_NAMESPACE": NAMESPACE,
+        "CI_PROJECT_PATH": path,
+        "CI_PROJECT_PATH_SLUG": slug(path),
+        "CI_PROJECT_NAMESPACE": namespace,
         "CI_PROJECT_NAMESPACE_ID": "1",
-        "CI_PROJECT_NAMESPACE_SLUG": slug(NAMESPACE),
-        "CI_PROJECT_ROOT_NAMESPACE": NAMESPACE,
+        "CI_PROJECT_NAMESPACE_SLUG": slug(namespace),
+        "CI_PROJECT_ROOT_NAMESPACE": namespace.partition("/")[0],
         "CI_PROJECT_URL": _project_url(facts),
         "CI_PROJECT_VISIBILITY": "private",
         "CI_PROJECT_REPOSITORY_LANGUAGES": "",
@@ -194,6 +198,19 @@ def _pipeline(facts: JobFacts) -> Iterator[tuple[str, str]]:
         "GITLAB_USER_NAME": "Local User",
         "GITLAB_USER_EMAIL": "",
     }.items()
+
+
+def _environment(facts: JobFacts) -> Iterator[tuple[str, str]]:
+    environment = facts.job.environment
+    if environment is None:
+        return
+    yield "CI_ENVIRONMENT_NAME", environment.name
+    yield "CI_ENVIRONMENT_SLUG", environment.slug or slug(environment.name)
+    yield "CI_ENVIRONMENT_ACTION", environment.action
+    if environment.url:
+        yield "CI_ENVIRONMENT_URL", environment.url
+    if environment.tier:
+        yield "CI_ENVIRONMENT_TIER", environment.tier
 
 
 def _runner(facts: JobFacts) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -22,8 +23,15 @@ from podlane.coordinator.predefined import slug
 from podlane.coordinator.submission import Snapshot
 from podlane.kit.errors import PermanentError, UsageError
 from podlane.kit.names import random_suffix
+from podlane.kit.tasks import closing
 
 _GIT_SECONDS = 120.0
+_CLEAN_UP_SECONDS = 5.0
+_NO_MESSAGE = "The working tree as it is"
+# ``https://host/group/app.git``, ``ssh://git@host:22/group/app``, ``git@host:group/app.git``
+_REMOTE = re.compile(
+    r"(?:(?:https?|ssh|git)://[^/]+/|[\w.-]+@[\w.-]+:)(?P<path>[\w.-]+(?:/[\w.-]+)+)/?"
+)
 _NOT_IN_REFS = frozenset(" ~^:?*[\\")
 # Ours alone decides: no hooks, no background jobs, no questions; any owner of the working tree.
 _CONFIG = {
@@ -55,6 +63,16 @@ class _UserRepository:
     branch: str = ""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Said:
+    """What git says of the user's last commit; filled while the snapshot is being made."""
+
+    author: str = ""
+    timestamp: str = ""
+    message: str = ""
+    project_path: str = ""
+
+
 class Repositories:
     """The bare repositories of one coordinator, one for each working tree."""
 
@@ -80,21 +98,29 @@ class Repositories:
         name = f"{hashlib.sha256(str(user.top).encode()).hexdigest()[:16]}.git"
         bare = self._directory / name
         await anyio.to_thread.run_sync(_prepare, bare, user)
-        index = bare / f"index.{random_suffix()}"
-        try:
-            sha = await self._commit(bare, user, index)
-        finally:
-            await anyio.to_thread.run_sync(_remove, index)
         branch = ref or user.branch or "main"
+        said = _Said()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_ask_about, user, said)
+            sha = await self._commit(bare, user)
         await anyio.to_thread.run_sync(_write_refs, bare, sha, branch, pipeline_id)
-        return await _described(bare, user, Snapshot(
-            repository=name, project_name=slug(user.top.name) or "project", sha=sha,
+        return Snapshot(
+            repository=name, project_path=said.project_path or _local_path(user.top), sha=sha,
             before_sha="0" * len(sha) if sha == user.head or not user.head else user.head,
             ref=branch, default_branch=await anyio.to_thread.run_sync(_default_branch, user, branch),
-            object_format=user.object_format,
-        ))  # fmt: skip
+            object_format=user.object_format, author=said.author, timestamp=said.timestamp,
+            message=said.message or _NO_MESSAGE,
+        )  # fmt: skip
 
-    async def _commit(self, bare: Path, user: _UserRepository, index: Path) -> str:
+    async def _commit(self, bare: Path, user: _UserRepository) -> str:
+        index = bare / f"index.{random_suffix()}"
+        try:
+            return await self._commit_index(bare, user, index)
+        finally:
+            with closing(_CLEAN_UP_SECONDS):
+                await anyio.to_thread.run_sync(_remove, index)
+
+    async def _commit_index(self, bare: Path, user: _UserRepository, index: Path) -> str:
         if user.index is not None:
             await anyio.to_thread.run_sync(_copy_index, user.index, index)
         environment = {
@@ -112,7 +138,7 @@ class Repositories:
             return user.head  # nothing is uncommitted: the user's own commit will do
         parents = ("-p", user.head) if user.head else ()
         return await _git(
-            "commit-tree", tree, *parents, "-m", "The working tree as it is",
+            "commit-tree", tree, *parents, "-m", _NO_MESSAGE,
             cwd=user.top, environment=environment | _identity(),
         )  # fmt: skip
 
@@ -226,20 +252,22 @@ def _check_ref(ref: str) -> None:
         raise UsageError(f"{ref!r} is not a name that git accepts for a branch")
 
 
-async def _described(bare: Path, user: _UserRepository, snapshot: Snapshot) -> Snapshot:
-    """Add message, author and time of the user's last commit, which is what CI variables mean."""
-    environment = {"GIT_DIR": str(bare)}
+async def _ask_about(user: _UserRepository, said: _Said) -> None:
+    """Find out what CI variables say of the user's last commit and project."""
+    if not user.head:
+        return
     text = await _git(
-        "log", "-1", "--no-show-signature", "--format=%aN <%aE>%n%cI%n%B",
-        user.head or snapshot.sha, cwd=user.top, environment=environment,
-    )  # fmt: skip
-    author, timestamp, message = (*text.split("\n", 2), "", "")[:3]
-    return Snapshot(
-        repository=snapshot.repository, project_name=snapshot.project_name, sha=snapshot.sha,
-        before_sha=snapshot.before_sha, ref=snapshot.ref, default_branch=snapshot.default_branch,
-        object_format=snapshot.object_format, author=author, timestamp=timestamp,
-        message=message,
-    )  # fmt: skip
+        "log", "-1", "--no-show-signature", "--format=%aN <%aE>%n%cI%n%B", user.head, cwd=user.top
+    )
+    said.author, said.timestamp, said.message = (*text.split("\n", 2), "", "")[:3]
+    url = await _git("config", "--get", "remote.origin.url", cwd=user.top, ok=(0, 1))
+    match = _REMOTE.fullmatch(url)
+    if match is not None:
+        said.project_path = match["path"].strip("/").removesuffix(".git")
+
+
+def _local_path(top: Path) -> str:
+    return f"local/{slug(top.name) or 'project'}"
 
 
 def _identity() -> dict[str, str]:

@@ -10,12 +10,14 @@ class Submission(Frozen, frozen=True, kw_only=True):
     """A compiled pipeline, the working tree to run it on, and the variables given at the start.
 
     ``source`` is an absolute path on the coordinator's machine. ``ref`` None: the branch that is
-    checked out there.
+    checked out there. ``predefined`` adds GitLab's own variables that only the starter knows
+    (``CI_PIPELINE_SOURCE``, ``CI_MERGE_REQUEST_*``); the coordinator's own values stay.
     """
 
     pipeline: Pipeline
     source: str
     variables: tuple[Variable, ...] = ()
+    predefined: tuple[Variable, ...] = ()
     ref: str | None = None
     config_file: str = ".gitlab-ci.yml"
 
@@ -24,11 +26,12 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     """A commit of the working tree in a repository of ours, and what CI variables say of it.
 
     ``before_sha`` is 40 zeros without a parent. ``repository`` is the directory's name below the
-    coordinator's data directory.
+    coordinator's data directory. ``project_path`` is that of the user's ``origin``, such as
+    ``group/app``.
     """
 
     repository: str
-    project_name: str
+    project_path: str
     sha: str
     before_sha: str
     ref: str

@@ -127,6 +127,7 @@ def test_a_manual_job_that_may_fail_does_not_hold_the_next_stage() -> None:
         (["pending", "failed"], "running"),
         (["canceling", "success"], "canceling"),
         (["manual", "success"], "manual"),
+        (["manual", "failed"], "manual"),
     ],
 )
 def test_many_states_make_one(states: list[str], status: str) -> None:
@@ -169,6 +170,36 @@ def test_retry_obeys_count_and_reason(
 ) -> None:
     spec = job("a", retry_max=1, retry_when=when)
     assert lifecycle.is_retried(spec, attempt=attempt, reason=reason) is retried
+
+
+def test_retry_exit_codes_and_reasons_are_alternatives() -> None:
+    spec = job("a", retry_max=1, retry_exit_codes=(137,))
+    script = FailureReason.SCRIPT_FAILURE
+    assert lifecycle.is_retried(spec, attempt=1, reason=script, exit_code=137)
+    assert not lifecycle.is_retried(spec, attempt=1, reason=script, exit_code=1)
+
+
+def test_a_delayed_job_is_scheduled_and_holds_the_next_stage() -> None:
+    jobs = (job("a", when=When.DELAYED, start_in_seconds=60), job("b", "test"))
+    assert events({"a": "created", "b": "created"}, *jobs) == {"a": "hold"}
+    assert events({"a": "manual", "b": "created"}, *jobs) == {}
+    standings = {
+        "a": JobStanding(state=JobState.MANUAL),
+        "b": JobStanding(state=JobState.CREATED),
+    }
+    content = Pipeline(stages=STAGES, jobs=jobs)
+    assert lifecycle.pipeline_status(content, standings) is Composite.SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("policy", "allow", "cancels"),
+    [("all", False, True), ("all", True, False), ("none", False, False)],
+)
+def test_a_failure_may_cancel_the_rest(policy: str, allow: bool, cancels: bool) -> None:
+    spec = job("a", allow_failure=AllowFailure(always=allow))
+    content = Pipeline(stages=STAGES, jobs=(spec,), on_job_failure=policy)
+    standing = JobStanding(state=JobState.FAILED, exit_code=1)
+    assert lifecycle.cancels_the_rest(content, spec, standing) is cancels
 
 
 def play(content: Pipeline, outcomes: dict[str, JobState]) -> dict[str, JobState]:
@@ -219,7 +250,8 @@ def test_every_pipeline_comes_to_rest(data: st.DataObject) -> None:
     states = play(content, outcomes)
     standings = {name: JobStanding(state=state, exit_code=1) for name, state in states.items()}
     assert lifecycle.next_events(content, standings) == ()
-    assert lifecycle.pipeline_status(content, standings) in lifecycle.RESTING
+    status = lifecycle.pipeline_status(content, standings)
+    assert status in lifecycle.RESTING | {Composite.SCHEDULED}
 
 
 def test_events_fit_the_table_of_states() -> None:

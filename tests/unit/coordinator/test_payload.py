@@ -13,7 +13,7 @@ from podlane.model.pipeline import PipelineJob
 
 SNAPSHOT = Snapshot(
     repository="x.git",
-    project_name="app",
+    project_path="local/app",
     sha="a" * 40,
     before_sha="b" * 40,
     ref="feature/One_two",

@@ -27,7 +27,7 @@ PIPELINE = PipelineRow(
         source="/src",
     ),
     snapshot=Snapshot(
-        repository="r", project_name="p", sha="a" * 40, before_sha="0" * 40, ref="main"
+        repository="r", project_path="g/p", sha="a" * 40, before_sha="0" * 40, ref="main"
     ),
     created_at=1.5,
 )
