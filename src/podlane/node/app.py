@@ -147,6 +147,12 @@ def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageSt
 
 def _prepare(settings: NodeSettings) -> _Ground:
     """Clean up after dead nodes, claim the state directory, find the tools. Blocks."""
+    if os.geteuid() != 0:
+        raise UsageError(
+            "the embedded node needs root, or to be root of a user namespace",
+            hint="`podlane run` and `podlane node start` enter one by themselves where that is "
+            "possible; `podlane doctor` says what is missing",
+        )
     runtime = oci.find_program(settings.runtime)
     swept = tuple(sweep(settings.data_dir, settings.state_dir))
     for orphan in swept:

@@ -16,9 +16,9 @@ from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.node.runtime import cgroups
 from podlane.node.runtime.bundle import CAPABILITY_BITS, Device
 from podlane.node.runtime.cgroups import Cgroups
+from podlane.node.runtime.mounts import in_user_namespace
 
 _PSEUDO = {"pts", "shm", "mqueue", "fd", "console", "ptmx", "tty", "hugepages"}
-_WHOLE_MAP = 2**32 - 1
 KUBELET_VERSION = "v1.32.0"
 
 
@@ -33,12 +33,6 @@ def highest_uid() -> int:
     ranges = [(int(row[0]), int(row[2])) for row in map(str.split, text.splitlines())]
     top = max((first + count - 1 for first, count in ranges), default=0)
     return min(top, 2**31 - 1)
-
-
-def in_user_namespace() -> bool:
-    """Whether root here is not root of the machine."""
-    text = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
-    return text[:3] != ["0", "0", str(_WHOLE_MAP)]
 
 
 def capabilities() -> frozenset[str]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from podlane.node.runtime import libc
 
 _OPTIONS_LIMIT = 4000
-_EXTRA_OPTIONS = ("volatile", "volatile,userxattr", "", "userxattr")
+_WHOLE_MAP = 2**32 - 1
+_AS_ROOT = ("volatile", "")
+_IN_USER_NAMESPACE = ("volatile,userxattr", "userxattr", "volatile", "")
 
 
 def mount_rootfs(layers: Sequence[Path], directory: Path) -> Path:
@@ -52,6 +54,12 @@ def can_overlay(directory: Path) -> bool:
     finally:
         shutil.rmtree(trial, ignore_errors=True)
     return True
+
+
+def in_user_namespace() -> bool:
+    """Whether root here is not root of the machine."""
+    text = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+    return text[:3] != ["0", "0", str(_WHOLE_MAP)]
 
 
 def mounts_below(directory: Path) -> list[str]:
@@ -142,7 +150,7 @@ def _mount_overlay(layers: Sequence[Path], directory: Path) -> bool:
         descriptors = [os.open(layer, os.O_PATH | os.O_CLOEXEC) for layer in layers]
         lower = ":".join(f"/proc/self/fd/{fd}" for fd in descriptors)
     try:
-        for extra in _EXTRA_OPTIONS:
+        for extra in _IN_USER_NAMESPACE if in_user_namespace() else _AS_ROOT:
             options = ",".join(part for part in (f"lowerdir={lower}", upper, extra) if part)
             with suppress(OSError):
                 libc.mount("overlay", str(directory / "rootfs"), "overlay", 0, options)
