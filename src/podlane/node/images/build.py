@@ -5,10 +5,11 @@ The check when all is present reads a stamp: one stat of dpkg's database and of 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from podlane.kit.errors import PermanentError
 from podlane.kit.names import random_suffix
 from podlane.node.images import helper_files, packages
 from podlane.node.images.config import ImageSource, encode_document
-from podlane.node.images.layerstore import full_disk_explained, layer_name, locked
+from podlane.node.images.layerstore import layer_name, locked, store_errors_explained
 from podlane.node.images.recipes import VERSION, Recipe, default_recipes
 from podlane.node.images.store import ImageRecord, ImageStore
 from podlane.node.images.tree import Tree
@@ -60,11 +61,18 @@ def ensure_images(
     stamp = _quick_stamp(wanted)
     if not again and _up_to_date(store, wanted, stamp):
         return BuildReport(present=tuple(recipe.name for recipe in wanted))
-    store.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with full_disk_explained(store.root), locked(store.root / "build.lock", fcntl.LOCK_EX):
+    with store_errors_explained(store.root), _building(store):
         if not again and _up_to_date(store, wanted, stamp):
             return BuildReport(present=tuple(recipe.name for recipe in wanted))
         return _build_missing(store, wanted, stamp, progress, again=again)
+
+
+@contextlib.contextmanager
+def _building(store: ImageStore) -> Iterator[None]:
+    """Build alone: whoever waits finds the images ready."""
+    store.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(store.root / "build.lock", fcntl.LOCK_EX):
+        yield
 
 
 def _build_missing(

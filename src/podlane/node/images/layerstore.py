@@ -42,7 +42,7 @@ class LayerStore:
         Raises:
             PermanentError: wrong content, or the disk is full.
         """
-        with self.scratch() as scratch, full_disk_explained(self.root):
+        with self.scratch() as scratch, store_errors_explained(self.root):
             reader = _Hashing(stream)
             space = layers.xattr_space(scratch)
             tree = scratch / "tree"
@@ -112,17 +112,22 @@ def layer_name(diff_id: str) -> str:
 
 
 @contextlib.contextmanager
-def full_disk_explained(root: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" into a sentence that says where and what to do."""
+def store_errors_explained(root: Path) -> Iterator[None]:
+    """Turn a full disk and a missing right into a sentence that says where and what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise PermanentError(
-            f"no space left on device: the image store {root} is full",
-            hint="free some space there, or remove images with `podlane node image rm`",
-        ) from error
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise PermanentError(
+                f"no space left on device: the image store {root} is full",
+                hint="free some space there, or remove images with `podlane node image rm`",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise PermanentError(
+                f"the image store {root} cannot be written: {error.strerror}: {error.filename}",
+                hint="it must belong to the user that runs podlane",
+            ) from error
+        raise
 
 
 class _Hashing:

@@ -25,7 +25,7 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.node.images.config import ImageDocument, ImageSource, StoredImage, decode_document
 from podlane.node.images.credentials import Keyring, keyring_of_secrets
 from podlane.node.images.decompress import plain_tar
-from podlane.node.images.layerstore import full_disk_explained, layer_name
+from podlane.node.images.layerstore import layer_name, store_errors_explained
 from podlane.node.images.manifest import (
     Descriptor,
     Manifest,
@@ -181,7 +181,7 @@ class Puller:
             return max(layer.blob.size, 0)
         short = layer.blob.digest.partition(":")[2][:12]
         progress(f"{short}: downloading")
-        with full_disk_explained(self._store.root), ExitStack() as stack:
+        with store_errors_explained(self._store.root), ExitStack() as stack:
             partial = self._partial(layer.blob.digest)
             file = await to_thread.run_sync(stack.enter_context, partial)
             await self._download(registry, layer.blob, file, reference)

@@ -17,7 +17,7 @@ from podlane.node.images import elf, helper_files, packages
 from podlane.node.images.config import ImageConfig
 from podlane.node.images.tree import Tree
 
-VERSION = 1  # a new number builds everything anew
+VERSION = 2  # a new number builds everything anew
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UID = 1000
 _TIMEOUT_SECONDS = 60
@@ -131,7 +131,9 @@ def _debian_image(tree: Tree) -> None:
     for skeleton in (".bashrc", ".profile", ".bash_logout"):
         tree.copy(f"/etc/skel/{skeleton}", f"home/user/{skeleton}")
     tree.link("/bin/sh", "dash")
-    tree.link("/usr/bin/awk", "mawk")
+    for name, program in (("awk", "mawk"), ("which", "which.debianutils")):
+        if tree.has(f"/usr/bin/{program}"):  # what update-alternatives would have made
+            tree.link(f"/usr/bin/{name}", program)
     _accounts(tree, "/bin/bash")
     tree.file("/var/lib/dpkg/status", packages.status_of(frozenset(installed)))
     tree.file("/etc/shells", "/bin/sh\n/bin/dash\n/bin/bash\n")

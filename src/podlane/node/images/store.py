@@ -24,7 +24,7 @@ import msgspec
 from podlane.kit.errors import PermanentError
 from podlane.kit.names import random_suffix
 from podlane.node.images.config import ImageConfig, ImageSource, StoredImage
-from podlane.node.images.layerstore import LayerStore, full_disk_explained, locked
+from podlane.node.images.layerstore import LayerStore, locked, store_errors_explained
 from podlane.node.images.reference import parse_reference
 
 
@@ -184,7 +184,7 @@ class ImageStore:
     def _changing(self) -> Iterator[dict[str, str]]:
         """Change the table of references, alone."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with full_disk_explained(self.root), locked(self.root / "lock", fcntl.LOCK_EX):
+        with store_errors_explained(self.root), locked(self.root / "lock", fcntl.LOCK_EX):
             before = self._refs()
             refs = dict(before)
             yield refs

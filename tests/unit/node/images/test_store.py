@@ -14,7 +14,7 @@ import pytest
 
 from podlane.kit.errors import PermanentError
 from podlane.node.images.config import ImageConfig, ImageSource, decode_document, encode_document
-from podlane.node.images.layerstore import full_disk_explained, layer_name
+from podlane.node.images.layerstore import layer_name, store_errors_explained
 from podlane.node.images.store import ImageRecord, ImageStore
 
 
@@ -184,15 +184,17 @@ def test_many_processes_add_at_once_and_none_is_lost(store: ImageStore) -> None:
 
 
 def _write_to_a_full_disk(root: Path) -> None:
-    with full_disk_explained(root):
+    with store_errors_explained(root):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_full_disk_is_a_sentence_with_a_place(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=f"no space left on device.*{tmp_path}"):
         _write_to_a_full_disk(tmp_path)
-    with pytest.raises(OSError, match="denied"), full_disk_explained(tmp_path):
-        raise OSError(errno.EACCES, "denied")
+    with pytest.raises(PermanentError, match="cannot be written"), store_errors_explained(tmp_path):
+        raise OSError(errno.EROFS, "Read-only file system")
+    with pytest.raises(OSError, match="other"), store_errors_explained(tmp_path):
+        raise OSError(errno.EIO, "other")
 
 
 def test_configurations_survive_the_way_to_json_and_back() -> None:
