@@ -26,6 +26,7 @@ from podlane.executors.base import (
     StageScript,
     StageStarted,
 )
+from podlane.kit.units import format_go_duration
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.substages import ContainerRole, RunsWhen
@@ -46,9 +47,14 @@ class ShellEnvironment:
         self._canceled = False
 
     async def run(self, emit: Emit) -> JobOutcome:
-        for stage in self._plan.stages:
-            if self._wanted(stage):
-                await self._stage(stage, emit)
+        seconds = self._plan.job.timeout_seconds
+        with anyio.move_on_after(seconds) as limit:
+            for stage in self._plan.stages:
+                if self._wanted(stage):
+                    await self._stage(stage, emit)
+        if limit.cancelled_caught:
+            message = f"execution took longer than {format_go_duration(seconds)} seconds"
+            return JobOutcome(reason=FailureReason.JOB_EXECUTION_TIMEOUT, message=message)
         return self._outcome
 
     async def cancel(self) -> None:

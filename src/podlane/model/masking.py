@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 MASK = b"[MASKED]"
 URL_PARAMETERS = (
@@ -27,6 +27,9 @@ DEFAULT_PREFIXES = (
     *ALWAYS_MASKED_PREFIXES, "gloas-", "gldt-", "glrt-", "glcbt-", "glrtr-", "glptt-", "glft-",
     "glimt-", "glagent-", "glsoat-", "glffct-", "_gitlab_session=", "gltok-",
 )  # fmt: skip
+_NEAR = 64  # bytes at the end of a chunk in which every position is looked at
+_HEAD = 8  # bytes by which longer needles are found before that
+_PROBE, _MAX_PROBES = 2, 4  # a few rare pairs of bytes rule a chunk out faster than a search
 MAX_PREFIXES = 15  # GitLab Runner uses the shortest fifteen
 _URL_VALUE = re.compile(rb"[^?&\s\x00-\x1f\x7f]*")
 _TOKEN_VALUE = re.compile(rb"[0-9A-Za-z\-._=]*")
@@ -37,28 +40,42 @@ class _Needles:
 
     def __init__(self, needles: Iterable[bytes], kind: MatchKind) -> None:
         patterns = list(needles)
-        self._finder = BytesAhoCorasick(patterns, kind)
+        self._finder = BytesAhoCorasick(patterns, kind, Implementation.DFA)
         self._sorted = sorted(patterns)
         self._longest = max(map(len, patterns))
+        beginnings = {p[:_PROBE] for p in patterns}
+        self._probes = beginnings if len(beginnings) <= _MAX_PROBES else None
         firsts = b"".join(re.escape(bytes([c])) for c in sorted({p[0] for p in patterns}))
         self._first = re.compile(b"[" + firsts + b"]")
+        heads = {p[:_HEAD] for p in patterns if len(p) > _NEAR}
+        self._heads = BytesAhoCorasick(sorted(heads), MatchKind.Standard) if heads else None
 
     def find(self, text: bytes) -> list[tuple[int, int, int]]:
         """Return (needle, start, end) of all matches, leftmost first, not overlapping."""
+        if self._probes is not None and not any(probe in text for probe in self._probes):
+            return []
         found: list[tuple[int, int, int]] = self._finder.find_matches_as_indexes(text)
         return found
 
     def open_end(self, text: bytes, start: int) -> int:
         """Return the first position, not before ``start``, from which the rest may be a beginning."""
-        for match in self._first.finditer(text, max(start, len(text) - self._longest + 1)):
-            position = match.start()
-            rest = text[position:]
-            index = bisect_left(self._sorted, rest)
-            if index < len(self._sorted) and self._sorted[index] == rest:
-                index += 1
-            if index < len(self._sorted) and self._sorted[index].startswith(rest):
-                return position
+        near = max(start, len(text) - _NEAR)
+        far = max(start, len(text) - self._longest + 1)
+        if self._heads is not None and far < near:
+            region = text[far : near + _HEAD - 1]
+            for _, begin, _ in self._heads.find_matches_as_indexes(region, overlapping=True):
+                if self._is_beginning(text[far + begin :]):
+                    return far + int(begin)
+        for match in self._first.finditer(text, max(near, far)):
+            if self._is_beginning(text[match.start() :]):
+                return match.start()
         return len(text)
+
+    def _is_beginning(self, rest: bytes) -> bool:
+        index = bisect_left(self._sorted, rest)
+        if index < len(self._sorted) and self._sorted[index] == rest:
+            index += 1
+        return index < len(self._sorted) and self._sorted[index].startswith(rest)
 
 
 class PhraseFilter:

@@ -29,12 +29,13 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
 from podlane.runner.job_variables import Manager
-from podlane.runner.jobrun import JobRun, Workplace
+from podlane.runner.jobrun import JobRun
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
 from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.slots import Lease, RunnerSlots, Slots
 from podlane.runner.system_id import short_token
+from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
 

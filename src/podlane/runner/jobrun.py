@@ -13,45 +13,26 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
 
 import anyio
 
-from podlane.executors.base import Environment, Executor
+from podlane.executors.base import Environment
 from podlane.gitlab.answers import UpdateOutcome
 from podlane.kit import log
-from podlane.kit.backoff import Random
-from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
 from podlane.model.job import Job
-from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
-from podlane.runner import feature_flags
 from podlane.runner import outcome as outcomes
-from podlane.runner.job_variables import Manager
 from podlane.runner.outcome import Stop
-from podlane.runner.plan import JobPlan, make_plan
-from podlane.runner.reporter import JobApi, Orders, Reporter
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.plan import make_plan
+from podlane.runner.reporter import Orders, Reporter
 from podlane.runner.trace_buffer import TraceBuffer
 from podlane.runner.tracelog import TraceLog
+from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
 KIB = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
-    """What every job of one runner shares. ``interrupted``: the manager has to go."""
-
-    runner: RunnerSettings
-    manager: Manager
-    executor: Executor
-    api: JobApi
-    clock: Clock
-    random: Random
-    interrupted: anyio.Event = field(default_factory=anyio.Event)
-    farewell_seconds: float = 30.0
+_TIMEOUT_SLACK_SECONDS = 5.0  # an environment keeps the job's timeout itself; this is the belt
 
 
 class JobRun:
@@ -107,7 +88,8 @@ class JobRun:
     async def _execute(self) -> JobOutcome:
         """Run the job in an environment, until it ends or is stopped from outside."""
         outcome: JobOutcome | None = None
-        with self._scope, anyio.move_on_after(self._job.timeout_seconds) as limit:
+        patience = self._job.timeout_seconds + _TIMEOUT_SLACK_SECONDS
+        with self._scope, anyio.move_on_after(patience) as limit:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch_interruption)
                 outcome = await self._in_environment()
@@ -120,12 +102,12 @@ class JobRun:
     async def _in_environment(self) -> JobOutcome:
         place = self._place
         try:
-            flags = feature_flags.resolve(place.runner.feature_flags, self._job.variables)
-            await self._log.header(place.runner, place.manager, flags)
+            await self._log.header(place.runner, place.manager, self._job)
             plan = make_plan(
                 self._job, place.runner, place.manager, concurrent_id=self._concurrent_id
             )
-            await self._prepare_trace(plan)
+            self._reporter.debug_trace = plan.debug_trace
+            await self._log.prepare(plan)
             async with place.executor.environment(plan.execution) as environment:
                 self._environment = environment
                 return await environment.run(self._log.event)
@@ -137,18 +119,6 @@ class JobRun:
         finally:
             self._environment = None
 
-    async def _prepare_trace(self, plan: JobPlan) -> None:
-        self._reporter.debug_trace = plan.debug_trace
-        features = self._job.features
-        masker = Masker(
-            plan.secrets,
-            token_prefixes=features.token_mask_prefixes or (),
-            all_default_tokens=plan.execution.flag("FF_MASK_ALL_DEFAULT_TOKENS"),
-        )
-        self._log.mask(masker)
-        for line in plan.warnings:
-            await self._log.warn(line)
-
     async def _watch_interruption(self) -> None:
         await self._place.interrupted.wait()
         self._end_with(Stop.INTERRUPTED)
@@ -156,6 +126,7 @@ class JobRun:
     async def _cancel(self) -> None:
         """Obey ``Job-Status: canceling``."""
         log.event(_logger, logging.INFO, "job_canceling")
+        await self._log.warn("script canceled externally (UI, API)")
         if self._environment is None:
             self._end_with(Stop.CANCELED)
         else:

@@ -138,8 +138,8 @@ class Reporter:
             return
         with anyio.move_on_after(seconds):
             await self._grown.wait()
-            if not self._closing.is_set():
-                await anyio.sleep(GATHER_SECONDS)
+        with anyio.move_on_after(GATHER_SECONDS):
+            await self._closing.wait()
 
     async def _patch(self, start: int, end: int) -> PatchResult:
         data = await self._buffer.read(start, end)

@@ -6,17 +6,19 @@ because tools read them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import assert_never
 
 from podlane.executors.base import Event, Level, Message, Output, StageFinished, StageStarted
 from podlane.model import sections
 from podlane.model.failures import FailureReason
+from podlane.model.job import Job
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import Manager
+from podlane.runner.plan import JobPlan
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 from podlane.runner.trace_buffer import TraceBuffer
@@ -34,15 +36,10 @@ class TraceLog:
         self._masker = Masker()
         self._open: SubStage | None = None
 
-    def mask(self, masker: Masker) -> None:
-        """Hide secrets from now on; called once, before anything of the job is written."""
-        self._masker = masker
-
-    async def header(
-        self, runner: RunnerSettings, manager: Manager, flags: Mapping[str, bool]
-    ) -> None:
+    async def header(self, runner: RunnerSettings, manager: Manager, job: Job) -> None:
         """Write who runs the job."""
-        changed = feature_flags.not_default(dict(flags))
+        flags = feature_flags.resolve(runner.feature_flags, job.variables)
+        changed = feature_flags.not_default(flags)
         lines = [
             f"Running with gitlab-runner {manager.compatible_version} (podlane {manager.version})",
             f"  on {runner.name} {short_token(runner.token)}, system ID: {manager.system_id}",
@@ -51,6 +48,17 @@ class TraceLog:
             shown = ", ".join(f"{name}:{str(value).lower()}" for name, value in changed.items())
             lines.append(f"  feature flags: {shown}")
         await self._text("".join(map(plain, lines)))
+
+    async def prepare(self, plan: JobPlan) -> None:
+        """Hide the job's secrets from now on, and write what the plan warns of."""
+        execution = plan.execution
+        self._masker = Masker(
+            plan.secrets,
+            token_prefixes=execution.job.features.token_mask_prefixes or (),
+            all_default_tokens=execution.flag("FF_MASK_ALL_DEFAULT_TOKENS"),
+        )
+        for line in plan.warnings:
+            await self.warn(line)
 
     async def warn(self, line: str) -> None:
         """Write a warning of the runner itself."""

@@ -159,3 +159,24 @@ def test_any_chunking_masks_markers_the_same(text: str, cuts: list[int]) -> None
     prefixes = ("tok-", "a-", "a-b-", "b-:")
     whole = masked([data], Masker(["v:"], token_prefixes=prefixes))
     assert masked(cut(data, cuts), Masker(["v:"], token_prefixes=prefixes)) == whole
+
+
+_LONG = ["ab" * 40 + "c", "ab" * 35, "-----BEGIN KEY-----\n" + "x" * 90, "a"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    parts=st.lists(
+        st.sampled_from(["ab" * 34, "ab", "c", "-----BEGIN KEY-----\n", "x" * 45, "b", "\n"]),
+        max_size=10,
+    ),
+    phrases=st.lists(st.sampled_from(_LONG), max_size=4),
+    cuts=st.lists(st.integers(0, 500), max_size=8),
+)
+def test_any_chunking_masks_long_phrases_the_same(
+    parts: list[str], phrases: list[str], cuts: list[int]
+) -> None:
+    data = "".join(parts).encode()
+    whole = masked([data], Masker(phrases))
+    assert masked(cut(data, cuts), Masker(phrases)) == whole
+    assert not any(p.strip().encode() in whole for p in phrases)

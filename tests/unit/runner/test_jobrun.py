@@ -27,7 +27,8 @@ from podlane.kit.errors import PermanentError
 from podlane.model.failures import FailureReason
 from podlane.model.job import Features, RunnerLimits, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
-from podlane.runner.jobrun import JobRun, Workplace
+from podlane.runner.jobrun import JobRun
+from podlane.runner.workplace import Workplace
 
 pytestmark = pytest.mark.anyio
 

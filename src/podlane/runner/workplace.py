@@ -1,0 +1,31 @@
+"""What every job of one runner shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+
+from podlane.executors.base import Executor
+from podlane.kit.backoff import Random
+from podlane.kit.clock import Clock
+from podlane.runner.job_variables import Manager
+from podlane.runner.reporter import JobApi
+from podlane.runner.settings import RunnerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """The parts that a job works with. ``interrupted``: the manager has to go.
+
+    ``farewell_seconds`` bounds the report of a job after that.
+    """
+
+    runner: RunnerSettings
+    manager: Manager
+    executor: Executor
+    api: JobApi
+    clock: Clock
+    random: Random
+    interrupted: anyio.Event = field(default_factory=anyio.Event)
+    farewell_seconds: float = 30.0
