@@ -11,6 +11,7 @@ from aiohttp import web
 from podlane.gitlab import wire
 from podlane.gitlab.errors import BadAnswerError
 from podlane.gitlab.wire import encode
+from podlane.model.job import Job
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -35,6 +36,14 @@ def json(
     return web.Response(
         body=encode(value), status=status, headers=headers, content_type="application/json"
     )
+
+
+def job(offered: Job, *, headers: Mapping[str, str]) -> web.Response:
+    """Return 201 with a job."""
+    return web.Response(
+        body=wire.encode_job(offered), status=201, headers=headers,
+        content_type="application/json",
+    )  # fmt: skip
 
 
 def message(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -112,7 +112,7 @@ class RunnersApi:
         headers = {wire.LAST_UPDATE: str(self._engine.queued.count)}
         if job is None:
             return web.Response(status=204, headers=headers)
-        return answers.json(job, status=201, headers=headers)
+        return answers.job(job, headers=headers)
 
     async def _wait_for_job(
         self, request: web.Request, runner: RunnerRow, info: RunnerInfo, seen: int

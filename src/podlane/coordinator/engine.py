@@ -243,6 +243,7 @@ class Engine:
         if job is None or job.state is not JobState.MANUAL:
             raise UsageError(f"job {name!r} of pipeline {live.row.id} does not wait to be started")
         live.reopen()
+        self._store.save(live.row)
         self._apply(live, job, JobEvent.ENQUEUE)
         self._advance(live)
 
@@ -265,6 +266,9 @@ class Engine:
                 self._advance(live)
             elif self._is_due(job):
                 self._apply(live, job, JobEvent.ENQUEUE)
+        for live in self.pipelines.values():
+            if not live.finished:
+                self._advance(live)  # usually nothing; it heals what a full disk interrupted
 
     def _is_due(self, job: LiveJob) -> bool:
         """Whether a delayed job has waited long enough."""

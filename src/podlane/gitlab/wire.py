@@ -89,6 +89,17 @@ def encode(value: msgspec.Struct) -> bytes:
     return msgspec.json.encode(value)
 
 
+def encode_job(job: Job) -> bytes:
+    """Return the body of a 201 answer to ``jobs/request``.
+
+    What is absent is zero for a runner written in Go, so defaults of ours that are not zero are told.
+    """
+    raw: Json = msgspec.to_builtins(job)
+    assert isinstance(raw, dict)
+    git_info = jsonvalue.obj(raw, "git_info") | {"ref_type": job.git_info.ref_type}
+    return msgspec.json.encode(raw | {"allow_git_fetch": job.allow_git_fetch, "git_info": git_info})
+
+
 def decode(body: bytes, shape: type[T]) -> T:
     """Return a request or an answer other than a job.
 

@@ -64,6 +64,15 @@ def test_a_job_survives_encoding_and_decoding() -> None:
     assert wire.decode_job(wire.encode(job)) == job
 
 
+def test_a_runner_written_in_go_is_told_what_is_not_zero() -> None:
+    job = wire.decode_job(json.dumps(SAMPLE).encode())
+    raw = json.loads(wire.encode_job(job))
+    assert raw["allow_git_fetch"] is True
+    assert raw["git_info"]["ref_type"] == "branch"
+    assert wire.decode_job(wire.encode_job(job)) == job
+    assert None not in raw.values()
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
