@@ -49,11 +49,11 @@ def level(name: str) -> int:
     return _LEVELS[name]
 
 
-def archive_name(kind: str, base: str, paths: list[str]) -> str:
-    """Return the file name to announce for an archive of ``kind``."""
-    if kind == "raw":
-        return os.path.basename(_only_file(paths))
-    return f"{base or 'default'}.{'gz' if kind == 'gzip' else 'zip'}"
+def archive_name(kind: str, name: str) -> str:
+    """Return the file name to announce for an archive of ``kind`` that is called ``name``."""
+    base = os.path.basename(name.rstrip("/"))
+    base = "default" if base in {"", ".", ".."} else base
+    return base + {"raw": "", "gzip": ".gz"}.get(kind, ".zip")
 
 
 def writer(kind: str) -> Writer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ FLAGS = (
     Flag("exclude", help="a pattern of what to leave out; may be repeated"),
     Flag("untracked", switch=True, help="add what git does not track"),
     Flag("verbose", switch=True, help="list the files"),
-    Flag("name", default="default", help="the archive's name without its ending"),
+    Flag("name", default="artifacts", help="the archive's name without its ending"),
     Flag("expire-in", help="when GitLab may delete the artifacts"),
     Flag("artifact-format", default="zip", help="zip, gzip or raw"),
     Flag("artifact-type", default="archive", help="archive, junit, …"),
@@ -111,7 +110,7 @@ def run(values: Values) -> int:
         kind=kind,
         artifact_type=values.text("artifact-type"),
         expire_in=values.text("expire-in"),
-        file_name=archive.archive_name(kind, _base_name(values.text("name")), paths),
+        file_name=archive.archive_name(kind, expand(values.text("name"))),
         level=archive.level(values.text("compression-level")),
         deadline=time.monotonic() + (values.seconds("timeout") or 3600),
         answer_seconds=values.seconds("response-header-timeout") or 600,
@@ -269,7 +268,3 @@ def _message(body: bytes, answer: http.client.HTTPResponse) -> str:
         return status
     message = decoded.get("message") if isinstance(decoded, dict) else None
     return f"{status} ({message})" if isinstance(message, str) and message else status
-
-
-def _base_name(name: str) -> str:
-    return os.path.basename(expand(name)) or "default"

@@ -124,8 +124,11 @@ def parse_duration(name: str, raw: str) -> float:
 
 
 def expand(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """Replace ``$NAME`` and ``${NAME}`` by the environment's values; unknown names vanish."""
+    """Replace ``$NAME``, ``${NAME}`` and ``${NAME:-default}``; unknown names vanish."""
     values = os.environ if environ is None else environ
-    return re.sub(
-        r"\$(?:\{([^}]*)\}|([A-Za-z_]\w*))", lambda m: values.get(m[1] or m[2] or "", ""), text
-    )
+
+    def value(match: re.Match[str]) -> str:
+        name, _, default = (match[1] or match[2] or "").partition(":-")
+        return values.get(name) or default
+
+    return re.sub(r"\$(?:\{([^}]*)\}|([A-Za-z_]\w*))", value, text)

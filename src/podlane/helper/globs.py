@@ -29,6 +29,11 @@ def glob(pattern: str) -> list[str]:
     return sorted(found)
 
 
+def has_magic(text: str) -> bool:
+    """Whether ``text`` has a wildcard, or a backslash that hides one."""
+    return _MAGIC.search(text) is not None
+
+
 def matches(pattern: str, path: str) -> bool:
     """Whether the relative ``path`` matches ``pattern`` as a whole."""
     return any(_whole(plain).fullmatch(path) for plain in expand_braces(pattern))

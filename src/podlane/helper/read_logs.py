@@ -1,6 +1,7 @@
 """``read-logs``: follow a file from an offset; each line is printed after the offset behind it.
 
-A reader that lost its connection starts again at the last offset it saw.
+A reader that lost its connection starts again at the last offset it saw. Each piece ends with a line
+feed: the offsets tell whether the file has one there.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def follow(
             if data:
                 pending, offset = _emit(pending + data, offset, out)
                 out.flush()
+            elif pending:  # a prompt or a progress bar: the rest of the line may never come
+                offset += len(pending)
+                out.write(b"%d %s\n" % (offset, pending))
+                out.flush()
+                pending = b""
             elif _deleted(path, file):
                 return FILE_MISSING
             else:
@@ -73,7 +79,8 @@ def _emit(data: bytes, offset: int, out: BinaryIO) -> tuple[bytes, int]:
                 break
             end = start + _BUFFER
         offset += end - start
-        out.write(b"%d " % offset + data[start:end])
+        line = data[start:end]
+        out.write(b"%d %s%s" % (offset, line, b"" if line.endswith(b"\n") else b"\n"))
         start = end
     return data[start:], offset
 

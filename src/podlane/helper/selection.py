@@ -21,9 +21,16 @@ class Selection:
     untracked: bool = False
     found: dict[str, None] = field(default_factory=dict)
     excluded: dict[str, int] = field(default_factory=dict)
+    _rules: list[tuple[str, str]] = field(default_factory=list)
 
     def collect(self) -> list[str]:
         """Return all selected paths, sorted; directories are listed too."""
+        for pattern in self.exclude:
+            inside = _relative(pattern)
+            if inside is None:
+                console.warning(f"exclude path is not a subpath of project directory: {pattern}")
+            else:
+                self._rules.append((pattern, inside))
         for pattern in self.paths:
             self._pattern(pattern)
         if self.untracked:
@@ -36,8 +43,14 @@ class Selection:
         return sorted(self.found)
 
     def _pattern(self, pattern: str) -> None:
+        inside = _relative(pattern)
+        if inside is None:
+            console.warning(
+                f"artifact path is not a subpath of project directory: {pattern}: it is left out"
+            )
+            return
         seen: dict[str, None] = {}
-        for match in globs.glob(pattern):
+        for match in globs.glob(inside):
             if match not in seen:
                 seen.update(dict.fromkeys(_with_content(match)))
         count = sum(self._add(path) for path in seen)
@@ -76,14 +89,29 @@ class Selection:
                 f"artifact path is not a subpath of project directory: {path}: it is left out"
             )
             return False
-        for pattern in self.exclude:
-            if globs.matches(pattern, relative):
+        for pattern, inside in self._rules:
+            if globs.matches(inside, relative):
                 self.excluded[pattern] = self.excluded.get(pattern, 0) + 1
                 return False
         if not os.path.lexists(relative):
             return False
         self.found[relative] = None
         return True
+
+
+def _relative(pattern: str) -> str | None:
+    """Return a pattern relative to the working directory, None if it leads out of it.
+
+    Only what stands before the first wildcard is resolved, without looking at links.
+    """
+    if not pattern:
+        return None
+    parts = pattern.split("/")
+    fixed = next((n for n, part in enumerate(parts) if globs.has_magic(part)), len(parts))
+    base = os.path.relpath("/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "."))
+    if base == ".." or base.startswith("../"):
+        return None
+    return "/".join([*([] if base == "." else [base]), *parts[fixed:]]) or "."
 
 
 def _with_content(path: str) -> Iterable[str]:

@@ -61,7 +61,7 @@ def test_a_round_trip_keeps_content_modes_times_links_and_empty_directories(
     assert 'Uploading artifacts as "archive" to coordinator... 201 Created' in lines
     assert TOKEN not in lines
     name, coordinator.content = coordinator.uploads[0]
-    assert name == "default.zip"
+    assert name == "artifacts.zip"
     target = tmp_path / "other"
     target.mkdir()
     monkeypatch.chdir(target)
@@ -82,8 +82,11 @@ def test_exclusions_untracked_names_and_patterns_from_the_environment(
 ) -> None:
     _tree(project)
     (project / "value.txt").touch()
+    (project / "abs.txt").touch()
     args = ["--path", "$PODLANE_TEST.txt", "--path", "out/**/*", "--exclude", "out/sub/**",
-            "--path", "nothing-*", "--path", "/etc/passwd", "--name", "x-$PODLANE_TEST"]  # fmt: skip
+            "--path", "nothing-*", "--path", "/etc/passwd", "--name", "x-$PODLANE_TEST",
+            "--path", f"{project}/abs*", "--path", "./out/../abs.txt", "--path", "../project/*.skip",
+            "--exclude", f"{project}/out/e*", "--path", "${NOT_SET:-abs}.txt"]  # fmt: skip
     assert _upload(coordinator, *args) == 0
     lines = capsys.readouterr().err
     assert "value.txt: found 1 matching artifact files and directories" in lines
@@ -95,7 +98,7 @@ def test_exclusions_untracked_names_and_patterns_from_the_environment(
     name, data = coordinator.uploads[0]
     assert name == "x-value.zip"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert archive.namelist() == ["out/a.txt", "out/empty/", "out/link", "value.txt"]
+        assert archive.namelist() == ["abs.txt", "out/a.txt", "out/link", "value.txt"]
 
 
 def test_untracked_files_are_those_that_git_does_not_know(
@@ -124,7 +127,8 @@ def test_gzip_has_a_member_for_each_file_and_raw_is_the_file(
     assert _upload(coordinator, "--path", "*.xml", *gz) == 0
     assert coordinator.uploads[0][0] == "junit.xml.gz"
     assert gzip.decompress(coordinator.uploads[0][1]) == b"<a/><b/>"
-    assert _upload(coordinator, "--path", "a.xml", "--artifact-format", "raw") == 0
+    raw = ["--artifact-format", "raw", "--name", "a.xml"]
+    assert _upload(coordinator, "--path", "a.xml", *raw) == 0
     assert coordinator.uploads[1] == ("a.xml", b"<a/>")
     assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "raw") == 1
     assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "zipzstd") == 1
