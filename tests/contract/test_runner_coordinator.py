@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from podlane.executors.base import Emit, Executor, Output
 from podlane.model.job import Artifact, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.pipeline import Pipeline, PipelineJob, When
-from podlane.runner.app import StopRequest, run_manager
+from podlane.runner.app import StopRequest, run_manager, serve
 from podlane.runner.job_variables import Manager
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from tests.contract.runner_api import Bench, running_bench
@@ -226,3 +229,64 @@ async def test_a_coordinator_that_restarts_meanwhile_gets_trace_and_result(tmp_p
     assert results["long"].status == "success", results["long"].trace
     assert results["long"].trace.count("\nbefore\n") == 1
     assert results["long"].trace.count("\nbehind\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("signals", "status"), [([signal.SIGTERM], "failed"), ([signal.SIGQUIT], "success")]
+)
+async def test_signals_end_the_manager_in_order(
+    tmp_path: Path, signals: list[signal.Signals], status: str
+) -> None:
+    begun = anyio.Event()
+
+    async def two_seconds(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        begun.set()
+        await anyio.sleep(2)
+        return SUCCESS
+
+    executor = ScriptedExecutor(two_seconds)
+    async with running_bench(tmp_path) as bench:
+        runner = RunnerSettings(url=bench.coordinator.url, token=bench.coordinator.runner_token)
+        settings = GlobalSettings(runners=(runner,))
+        with anyio.fail_after(DEADLINE_SECONDS):
+            async with anyio.create_task_group() as group:
+                group.start_soon(
+                    partial(serve, settings, manager=MANAGER, open_executor=opened(executor))
+                )
+                pipeline_id = await bench.start()
+                await begun.wait()
+                for each in signals:
+                    os.kill(os.getpid(), each)
+            results = await bench.coordinator.job_results(pipeline_id)
+    assert results[0].status == status
+    assert executor.left == 1
+    if status == "failed":
+        assert results[0].failure_reason == "runner_interrupted"
+
+
+async def test_a_second_signal_ends_the_manager_at_once(tmp_path: Path) -> None:
+    begun = anyio.Event()
+
+    async def stubborn(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        begun.set()
+        with anyio.move_on_after(1, shield=True):
+            await anyio.sleep_forever()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    executor = ScriptedExecutor(stubborn)
+    async with running_bench(tmp_path) as bench:
+        runner = RunnerSettings(url=bench.coordinator.url, token=bench.coordinator.runner_token)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                settings = GlobalSettings(runners=(runner,))
+                group.start_soon(
+                    partial(serve, settings, manager=MANAGER, open_executor=opened(executor))
+                )
+                pipeline_id = await bench.start()
+                await begun.wait()
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGINT)
+            results = await bench.coordinator.job_results(pipeline_id)
+    assert results[0].status == "running"  # nobody told: the coordinator will find the job lost

@@ -76,9 +76,9 @@ class Variables:
         return result
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """Return a boolean setting; absent means ``default``, anything but true and 1 is false."""
-        raw = self.value(key)
-        return raw.lower() in _TRUE if raw else default
+        """Return a boolean setting; what is absent or no boolean means ``default``."""
+        raw = self.value(key).lower()
+        return raw in _TRUE or (default and raw not in _FALSE)
 
     def flag_problem(self, key: str, *, default: bool = False) -> str | None:
         """Return GitLab's warning for a boolean setting that is none, or None."""

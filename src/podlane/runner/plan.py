@@ -49,13 +49,24 @@ class JobPlan:
     debug_trace: bool
 
 
+# Boolean settings of a job and their defaults, for the warnings; the scripts read them themselves.
+_FLAGS = {
+    "AFTER_SCRIPT_IGNORE_ERRORS": True,
+    "CI_DEBUG_TRACE": False,
+    "GIT_CHECKOUT": True,
+    "GIT_LFS_SKIP_SMUDGE": False,
+    "GIT_SUBMODULE_FORCE_HTTPS": False,
+}
+
+
 class _Reader:
     """Reads settings out of the job's variables, and collects what is wrong with them."""
 
     def __init__(self, variables: Variables, job: Job) -> None:
         self._variables = variables
         self._job = job
-        self.warnings: list[str] = []
+        problems = (variables.flag_problem(n, default=d) for n, d in _FLAGS.items())
+        self.warnings: list[str] = [problem for problem in problems if problem]
 
     def attempts(self, name: str) -> int:
         raw = self._variables.get(name)
@@ -199,8 +210,6 @@ def _steps(context: ScriptContext, reader: _Reader) -> list[StageScript]:
     limit = reader.timeout("RUNNER_SCRIPT_TIMEOUT")
     after_limit = reader.timeout("RUNNER_AFTER_SCRIPT_TIMEOUT")
     name = "AFTER_SCRIPT_IGNORE_ERRORS"
-    if problem := context.variables.flag_problem(name, default=True):
-        reader.warnings.append(problem)
     found = [step for step in context.job.steps if _has_commands(step)]
     result = [
         StageScript(

@@ -68,6 +68,13 @@ def test_everything_else_is_false(raw: str) -> None:
     assert not Variables([Variable(key="X", value=raw)]).flag("X")
 
 
+@pytest.mark.parametrize(
+    ("raw", "value"), [("true", True), ("FALSE", False), ("0", False), ("maybe", True), ("", True)]
+)
+def test_a_default_stands_for_what_is_no_boolean(raw: str, value: bool) -> None:
+    assert Variables([Variable(key="X", value=raw)]).flag("X", default=True) is value
+
+
 def test_a_boolean_that_is_none_warns_in_gitlabs_words() -> None:
     variables = Variables([Variable(key="CI_X", value="maybe")])
     assert variables.flag_problem("CI_X") == (

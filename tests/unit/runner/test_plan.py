@@ -170,3 +170,8 @@ def test_later_sources_of_variables_win() -> None:
 
 def test_a_cache_is_not_ignored_silently() -> None:
     assert "cache" in planned("make", cache=(Cache(key="k", paths=("x",)),)).warnings[0]
+
+
+def test_a_boolean_setting_that_is_none_warns() -> None:
+    plan = planned("make", more_variables=var("GIT_CHECKOUT", "maybe"))
+    assert plan.warnings == ('GIT_CHECKOUT: expected bool got "maybe", using default value: true',)

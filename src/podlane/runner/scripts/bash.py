@@ -33,7 +33,7 @@ def script(body: str, *, preamble: Iterable[str] = (), xtrace: bool = False) -> 
         *preamble,
     ]
     if xtrace:
-        head.append("set -o xtrace")
+        body = f"set -o xtrace\n{body}"
     frame = f"{{ exec </dev/null; eval {quote(body)}; exit $?; }}"
     return "\n".join([*head, frame]) + "\n"
 

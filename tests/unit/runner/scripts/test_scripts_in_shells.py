@@ -153,6 +153,7 @@ def test_debug_trace_shows_commands_but_not_the_values_of_variables(place: Place
     code, out = place.script("echo hi", more_variables=debug)
     assert code == 0
     assert "+ echo hi" in out
+    assert "eval" not in out
     assert "secretvalue" not in out
 
 
