@@ -20,6 +20,7 @@ from podlane.helper import console
 _CHUNK = 256 * 1024
 _LEVELS = {"fastest": 1, "fast": 3, "default": 6, "": 6, "slow": 8, "slowest": 9}
 _UNIX = 3
+_UTF8_NAME = 0x800
 _FIRST_YEAR, _LAST_YEAR = 1980, 2107
 _ZIP64_FROM = 1 << 31
 _MAX_32 = (1 << 32) - 1
@@ -150,10 +151,24 @@ def _zip_file(archive: zipfile.ZipFile, path: str, info: os.stat_result) -> None
             left -= len(data)
 
 
+class _Entry(zipfile.ZipInfo):
+    """An entry whose name may be any bytes, as names are on Linux; without a claim that it is UTF-8."""
+
+    __slots__ = ()
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile calls it so
+        name = os.fsencode(self.filename)
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            return name, self.flag_bits
+        return name, self.flag_bits | (0 if name.isascii() else _UTF8_NAME)
+
+
 def _entry(name: str, info: os.stat_result) -> zipfile.ZipInfo:
     when = time.localtime(info.st_mtime)[:6]
     year = min(max(when[0], _FIRST_YEAR), _LAST_YEAR)
-    entry = zipfile.ZipInfo(name, (year, *when[1:]))
+    entry = _Entry(name, (year, *when[1:]))
     entry.create_system = _UNIX
     entry.external_attr = info.st_mode << 16
     entry.compress_type = zipfile.ZIP_DEFLATED

@@ -22,6 +22,7 @@ from podlane.helper import console
 
 _CHUNK = 256 * 1024
 _UNIX = 3
+_UTF8_NAME = 0x800
 _MTIME, _OWNER = 0x5455, 0x7875
 _ENCRYPTED = 0x1
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777
@@ -79,13 +80,22 @@ def _safe_name(entry: zipfile.ZipInfo) -> str:
     Raises:
         UnsafeArchiveError: it climbs, or it is absolute.
     """
-    name = entry.filename.replace("\\", "/") if entry.create_system != _UNIX else entry.filename
+    name = _name(entry)
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or "\0" in entry.orig_filename:
         raise UnsafeArchiveError(f"the archive has an entry outside of its directory: {name!r}")
     if entry.flag_bits & _ENCRYPTED:
         raise zipfile.BadZipFile(f"the archive is encrypted: {name!r}")
     return "/".join(part for part in parts if part not in {"", "."})
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """Return the entry's name; on Unix, where it does not claim to be UTF-8, its bytes count."""
+    if entry.create_system != _UNIX:
+        return entry.filename.replace("\\", "/")
+    if entry.flag_bits & _UTF8_NAME:
+        return entry.filename
+    return os.fsdecode(entry.filename.encode("cp437", "surrogateescape"))
 
 
 def _place(root: str, name: str) -> str:

@@ -26,6 +26,7 @@ SERVER_FLAGS = (
     Flag("tls-key-file", "CI_SERVER_TLS_KEY_FILE", help="key of the client certificate (PEM)"),
 )
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONNECT_SECONDS = 30
 _PORTS = {"http": 80, "https": 443}
 Address = SplitResult
 
@@ -86,9 +87,25 @@ def read_server(values: Values) -> Server:
 
 
 def connect(
-    server: Server, url: str, timeout_seconds: float, environ: Mapping[str, str] = os.environ
+    server: Server, url: str, answer_seconds: float, environ: Mapping[str, str] = os.environ
 ) -> tuple[http.client.HTTPConnection, str]:
-    """Return a connection for ``url`` and the target to ask for; nothing is sent yet."""
+    """Connect for ``url``; returns the connection and the target to ask for there.
+
+    ``answer_seconds`` is how long each send and receive may take from now on.
+    """
+    connection, target = _connection(server, url, environ)
+    try:
+        connection.connect()
+    except BaseException:
+        connection.close()
+        raise
+    connection.sock.settimeout(answer_seconds)
+    return connection, target
+
+
+def _connection(
+    server: Server, url: str, environ: Mapping[str, str]
+) -> tuple[http.client.HTTPConnection, str]:
     parsed = urlsplit(url)
     if parsed.scheme not in _PORTS or not parsed.hostname:
         raise http.client.HTTPException(f"not an http or https address: {_shown(url)}")
@@ -96,10 +113,10 @@ def connect(
     proxy = find_proxy(parsed, environ)
     host, port = (proxy or parsed).hostname or "", _port(proxy or parsed)
     if parsed.scheme == "http":
-        connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+        connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
         return connection, _absolute(parsed, target) if proxy else target
     context = _tls_context(server, parsed)
-    secure = http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=context)
+    secure = http.client.HTTPSConnection(host, port, timeout=_CONNECT_SECONDS, context=context)
     if proxy:
         secure.set_tunnel(parsed.hostname, _port(parsed), proxy_headers(proxy))
     return secure, target

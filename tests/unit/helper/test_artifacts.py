@@ -319,6 +319,22 @@ def test_a_refused_download_says_why(
     assert len(coordinator.requests) == count
 
 
+def test_any_name_that_linux_allows_travels(
+    project: Path, coordinator: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [b"\xff\xfe", "\u00fc \u2713".encode(), b"back\\slash", b"line\nfeed", b" ", b"-x"]
+    (project / "d").mkdir()
+    for name in names:
+        Path(os.fsdecode(b"d/" + name)).touch()
+    assert _upload(coordinator, "--path", "d") == 0
+    coordinator.content = coordinator.uploads[0][1]
+    target = tmp_path / "target"
+    target.mkdir()
+    monkeypatch.chdir(target)
+    assert _download(coordinator) == 0
+    assert sorted(os.fsencode(path.name) for path in Path("d").iterdir()) == sorted(names)
+
+
 def _zip_link(name: str, target: str, *more: tuple[str, str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
