@@ -229,7 +229,9 @@ async def test_wrong_tokens_open_nothing(tmp_path: Path) -> None:
 
 
 async def test_an_offer_that_nobody_acknowledges_is_made_again(tmp_path: Path) -> None:
-    async with running_bench(tmp_path, offer_seconds=0.1, hold_seconds=10.0) as bench:
+    async with running_bench(
+        tmp_path, offer_seconds=0.1, look_around_seconds=0.02, hold_seconds=10.0
+    ) as bench:
         await bench.start()
         first = await bench.client.request_job()
         assert isinstance(first, JobOffered)
@@ -239,7 +241,7 @@ async def test_an_offer_that_nobody_acknowledges_is_made_again(tmp_path: Path) -
 
 
 async def test_a_runner_that_falls_silent_loses_its_job(tmp_path: Path) -> None:
-    async with running_bench(tmp_path, lost_after_seconds=0.1) as bench:
+    async with running_bench(tmp_path, lost_after_seconds=0.1, look_around_seconds=0.02) as bench:
         pipeline_id = await bench.start()
         taken = await bench.next_job()
         await bench.client.update_job(taken.id, taken.token, RUNNING)
@@ -291,8 +293,8 @@ async def test_jobs_of_one_resource_group_do_not_run_together(tmp_path: Path) ->
 
 
 async def test_a_delayed_job_starts_after_its_delay(tmp_path: Path) -> None:
-    content = pipeline(job("later", when=When.DELAYED, start_in_seconds=1))
-    async with running_bench(tmp_path, hold_seconds=10.0) as bench:
+    content = pipeline(job("later", when=When.DELAYED, start_in_seconds=0))
+    async with running_bench(tmp_path, hold_seconds=10.0, look_around_seconds=0.02) as bench:
         await bench.start(content)
         nothing = await bench.client.request_job()
         assert isinstance(nothing, NoJob)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 import anyio.abc
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from podlane.gitlab.answers import (
     Forbidden,
@@ -23,7 +29,7 @@ from podlane.gitlab.answers import (
 )
 from podlane.gitlab.client import RunnerApiClient, open_client
 from podlane.gitlab.errors import BadAnswerError, ForbiddenError, UnreachableError
-from podlane.gitlab.transport import api_base, open_session
+from podlane.gitlab.transport import TlsFiles, api_base, environment_proxy, open_session
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from tests.contract.runner_api import client_settings
@@ -280,6 +286,69 @@ async def test_an_unusable_url_is_told(url: str) -> None:
 )
 async def test_urls_are_fixed_as_gitlab_runner_does(url: str, base: str) -> None:
     assert str(api_base(url)) == base
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("http://gitlab.example.com/", "http://proxy:3128"),
+        ("https://gitlab.example.com/", "http://secure:3129"),
+        ("http://127.0.0.1:8080/", None),
+        ("http://[::1]:8080/", None),
+        ("http://localhost/", None),
+        ("http://inside.example.org/", None),
+    ],
+)
+async def test_proxies_are_taken_from_the_environment_but_never_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:word@proxy:3128")
+    monkeypatch.setenv("https_proxy", "secure:3129")
+    monkeypatch.setenv("no_proxy", "example.org")
+    found = environment_proxy(URL(url))
+    assert found.url == (URL(proxy) if proxy else None)
+    assert bool(found.headers) == (proxy == "http://proxy:3128")
+
+
+async def test_a_private_ca_is_trusted_when_its_file_is_given(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
+    made = await anyio.run_process(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=False,
+    )  # fmt: skip
+    assert made.returncode == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await web.SockSite(runner, listener, ssl_context=context).start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        settings = client_settings(url, "t")
+        async with open_client(settings) as stranger:
+            refused = await stranger.request_job()
+        trusting = dataclasses.replace(settings, tls=TlsFiles(ca_file=certificate))
+        async with open_client(trusting) as client:
+            accepted = await client.request_job()
+        await runner.cleanup()
+    assert isinstance(refused, Unavailable)
+    assert "certificate verify failed" in refused.message
+    assert isinstance(accepted, NoJob)
+
+
+async def test_a_missing_ca_file_is_told(tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        client_settings("https://host", "t"), tls=TlsFiles(ca_file=tmp_path / "absent.pem")
+    )
+    with pytest.raises(UsageError, match=r"absent\.pem"):
+        async with open_client(settings):
+            pass
 
 
 def test_the_scripted_server_reads_whole_requests() -> None:

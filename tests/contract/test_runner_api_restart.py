@@ -86,7 +86,7 @@ async def test_a_runner_goes_on_with_its_job_after_a_kill(tmp_path: Path) -> Non
 
 async def test_a_runner_that_does_not_come_back_is_lost_after_the_limit(tmp_path: Path) -> None:
     taken = await killed_in_the_middle(tmp_path)
-    async with running_bench(tmp_path, lost_after_seconds=0.1) as bench:
+    async with running_bench(tmp_path, lost_after_seconds=0.1, look_around_seconds=0.02) as bench:
         events = [e async for e in bench.coordinator.events(taken.job_info.pipeline_id)]
         first, second = await bench.coordinator.job_results(taken.job_info.pipeline_id)
     assert isinstance(events[-1], PipelineFinished)

@@ -16,13 +16,15 @@ import pytest
 from podlane.coordinator.app import RunningCoordinator
 from podlane.coordinator.events import JobResult, TraceAppended
 from podlane.executors.base import Emit, Executor, Output
+from podlane.gitlab.answers import PatchOutcome, PatchResult
+from podlane.gitlab.client import RunnerApiClient
 from podlane.model.job import Artifact, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.pipeline import Pipeline, PipelineJob, When
-from podlane.runner.app import StopRequest, run_manager, serve
+from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager, serve
 from podlane.runner.job_variables import Manager
 from podlane.runner.settings import GlobalSettings, RunnerSettings
-from tests.contract.runner_api import Bench, running_bench
+from tests.contract.runner_api import Bench, client_settings, raw_session, running_bench
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor
 from tests.fakes.jobs import MANAGER
 from tests.fakes.shell_executor import ShellExecutor
@@ -41,7 +43,11 @@ def opened(executor: Executor) -> Any:
 
 @asynccontextmanager
 async def running_manager(
-    coordinator: RunningCoordinator, executor: Executor, builds: Path, **settings: Any
+    coordinator: RunningCoordinator,
+    executor: Executor,
+    builds: Path,
+    open_api: OpenApi = open_gitlab,
+    **settings: Any,
 ) -> AsyncIterator[StopRequest]:
     runner = RunnerSettings(
         url=coordinator.url, token=coordinator.runner_token, name="contract",
@@ -52,7 +58,7 @@ async def running_manager(
     async def manage() -> None:
         await run_manager(
             GlobalSettings(runners=(runner,), concurrent=4, **settings),
-            manager=MANAGER, stop=stop, open_executor=opened(executor),
+            manager=MANAGER, stop=stop, open_executor=opened(executor), open_api=open_api,
         )  # fmt: skip
 
     async with anyio.create_task_group() as group:
@@ -198,6 +204,46 @@ async def test_failure_artifacts_are_uploaded_only_after_a_failure(tmp_path: Pat
     assert results["fail"].status == "failed"
     assert "\x1b[32;1mUploading artifacts...\x1b[0;m\n" in results["fail"].trace
     assert "\nlog\n" in results["use"].trace
+
+
+class LossyClient(RunnerApiClient):
+    """Loses every other answer to a patch: the coordinator has the bytes, the runner knows nothing."""
+
+    calls = 0
+
+    async def patch_trace(
+        self, job_id: int, token: str, start: int, data: bytes, *, debug_trace: bool = False
+    ) -> PatchResult:
+        self.calls += 1
+        result = await super().patch_trace(job_id, token, start, data, debug_trace=debug_trace)
+        if self.calls % 2:
+            return PatchResult(outcome=PatchOutcome.FAILED, message="the answer was lost")
+        return result
+
+
+@asynccontextmanager
+async def open_lossy(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApiClient]:
+    async with raw_session() as session:
+        yield LossyClient(client_settings(runner.url, runner.token), session)
+
+
+async def test_lost_answers_are_made_up_for_by_the_coordinators_range(tmp_path: Path) -> None:
+    async def counts(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for number in range(40):
+            await emit(Output(data=b"line %d\n" % number))
+            await anyio.sleep(0.1)
+        return SUCCESS
+
+    async with running_bench(tmp_path) as bench:
+        executor = ScriptedExecutor(counts)
+        with anyio.fail_after(DEADLINE_SECONDS):
+            async with running_manager(
+                bench.coordinator, executor, tmp_path / "b", open_api=open_lossy
+            ):
+                one = Pipeline(stages=("build",), jobs=(a_job("count", "x"),))
+                results = await finished(bench, await bench.start(one))
+    assert results["count"].status == "success"
+    assert "".join(f"line {n}\n" for n in range(40)) in results["count"].trace
 
 
 async def until(ready: Callable[[], Awaitable[bool]]) -> None:

@@ -41,7 +41,6 @@ from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.tasks import closing
 
 _logger = logging.getLogger(__name__)
-_LOOK_AROUND_SECONDS = 1.0
 _CHECKPOINT_EVERY = 30
 _STOP_SECONDS = 10.0
 _MAX_PORT = 65535
@@ -64,6 +63,7 @@ class CoordinatorSettings:
     hold_seconds: float = 50.0
     offer_seconds: float = 60.0
     lost_after_seconds: float = 300.0
+    look_around_seconds: float = 1.0
     abandon_unfinished: bool = False
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
@@ -148,7 +148,7 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         stack.enter_context(_plain_errors())
         background = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(background.cancel_scope.cancel)
-        background.start_soon(_keep_house, engine, store)
+        background.start_soon(_keep_house, engine, store, settings.look_around_seconds)
         log.event(_logger, logging.INFO, "coordinator_started", url=url)
         yield RunningCoordinator(
             service, url=url, runner_token=secrets.runner_token, admin_token=secrets.admin_token
@@ -246,10 +246,10 @@ async def _answer_errors(
         raise
 
 
-async def _keep_house(engine: Engine, store: Store) -> None:
-    """Look for lost runners each second; write the database's log into its main file now and then."""
+async def _keep_house(engine: Engine, store: Store, every_seconds: float) -> None:
+    """Look for lost runners; write the database's log into its main file now and then."""
     for count in itertools.count(1):
-        await anyio.sleep(_LOOK_AROUND_SECONDS)
+        await anyio.sleep(every_seconds)
         try:
             await engine.look_around()
             if count % _CHECKPOINT_EVERY == 0:

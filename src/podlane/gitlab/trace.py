@@ -95,13 +95,12 @@ class TraceSender:
         """Return what to do, given that the trace has ``size`` bytes and may be ``closed``."""
         if self._stopped is not None:
             return self._stopped
-        if closed and self.sent == size:
+        # The coordinator may claim more than there is; its check of the result will find out.
+        if closed and self.sent >= size:
             return Flushed()
         if now < self._not_before:
             return Wait(seconds=self._not_before - now)
-        if self.sent > size:  # the coordinator claims more than there is: start over
-            self.sent = 0
-        backlog = size - self.sent
+        backlog = max(size - self.sent, 0)
         due = self._last_patch + self.interval_seconds
         if backlog and (closed or backlog >= MAX_PATCH_BYTES or now >= due):
             return SendPatch(start=self.sent, end=self.sent + min(backlog, MAX_PATCH_BYTES))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -111,6 +113,7 @@ class Transport:
         self._base = api_base(url)
         self._user_agent = user_agent
         self._ssl = ssl_context(tls) if self._base.scheme == "https" else True
+        self._proxy = environment_proxy(self._base)
 
     async def send(self, request: Request) -> Reply:
         """Send once, following redirects as far as that is safe.
@@ -126,6 +129,8 @@ class Transport:
             "Accept": "application/json",
             **request.headers,
         }
+        if url.scheme == "http":  # to https the proxy's secret goes with CONNECT, not through it
+            headers |= self._proxy.headers
         if request.body is not None:
             headers.setdefault("Content-Type", "application/json")
         for _ in range(MAX_REDIRECTS + 1):
@@ -155,7 +160,8 @@ class Transport:
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False,
-                timeout=_TIMEOUT, ssl=self._ssl,
+                timeout=_TIMEOUT, ssl=self._ssl, proxy=self._proxy.url,
+                proxy_headers=self._proxy.headers,
             ) as response:  # fmt: skip
                 content = await response.content.read(MAX_ANSWER_BYTES)
                 while not response.content.at_eof():
@@ -175,6 +181,39 @@ class Transport:
             ) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """How to reach a URL; ``url`` None: directly."""
+
+    url: URL | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def environment_proxy(url: URL) -> Proxy:
+    """Return what ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` say; never a proxy for loopback.
+
+    The latter is Go's rule, so GitLab Runner's: a coordinator on this machine is behind no proxy.
+    """
+    host = url.host or ""
+    raw = urllib.request.getproxies().get(url.scheme)
+    if not raw or _is_loopback(host) or urllib.request.proxy_bypass(host):
+        return Proxy()
+    proxy = URL(raw if "://" in raw else f"http://{raw}")
+    if not proxy.user:
+        return Proxy(url=proxy)
+    secret = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    return Proxy(url=proxy.with_user(None), headers={"Proxy-Authorization": secret})
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _same_site(old: URL, new: URL) -> bool:
     """Whether tokens may go along: same host and port, or the same host from http to https."""
     if old.host != new.host:
@@ -192,5 +231,5 @@ def _shown(url: URL) -> str:
 async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
     """Open the session that all of a process's clients share."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=90)
-    async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+    async with aiohttp.ClientSession(connector=connector) as session:
         yield session

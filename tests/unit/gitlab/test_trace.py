@@ -130,6 +130,13 @@ def test_a_mismatch_that_does_not_say_where_starts_over() -> None:
     assert sender.sent == 0
 
 
+def test_a_coordinator_that_claims_more_than_there_is_gets_the_result_to_check() -> None:
+    sender = TraceSender(now=0.0)
+    sender.on_patch(mismatch(12), now=0.0, closed=True)
+    assert sender.next(size=9, now=0.0, closed=True) == Flushed()
+    assert isinstance(sender.next(size=9, now=0.0, closed=False), Wait)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "outcome", "offset"),
     [
