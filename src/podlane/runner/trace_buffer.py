@@ -14,6 +14,7 @@ from typing import IO
 import anyio
 import anyio.to_thread
 
+from podlane.kit.errors import TemporaryError
 from podlane.model import sections
 
 SPILL_BYTES = 512 * 1024
@@ -116,7 +117,13 @@ class TraceBuffer:
 
     async def _spill(self) -> None:
         chunk = bytes(self._memory)
-        await anyio.to_thread.run_sync(self._append_file, chunk)
+        try:
+            await anyio.to_thread.run_sync(self._append_file, chunk)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot keep the job's log in {tempfile.gettempdir()}: {error.strerror}",
+                hint="free some space there, or name another directory in TMPDIR",
+            ) from error
         self._in_file += len(chunk)
         del self._memory[: len(chunk)]
 

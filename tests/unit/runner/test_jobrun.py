@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.executor import (
     ScriptedEnvironment,
@@ -26,11 +29,11 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PermanentError
 from podlane.model.failures import FailureReason
 from podlane.model.job import Features, RunnerLimits, Variable
+from podlane.model.masking import Masker
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.jobrun import JobRun
+from podlane.runner.trace_buffer import Utf8Repair
 from podlane.runner.workplace import Workplace
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -70,6 +73,7 @@ class Scene:
         return outcome
 
 
+@pytest.mark.anyio
 async def test_a_green_job_is_told_first_and_last_and_its_trace_is_whole() -> None:
     scene = Scene()
     assert await scene.run() == SUCCESS
@@ -86,6 +90,7 @@ async def test_a_green_job_is_told_first_and_last_and_its_trace_is_whole() -> No
     assert scene.executor.left == 1
 
 
+@pytest.mark.anyio
 async def test_without_the_feature_there_are_no_section_markers() -> None:
     scene = Scene()
     await scene.run(features=Features())
@@ -93,6 +98,7 @@ async def test_without_the_feature_there_are_no_section_markers() -> None:
     assert b'Executing "step_script" stage of the job script' in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_a_failing_script_is_reported_with_its_exit_code() -> None:
     async def fail(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         return JobOutcome(reason=FailureReason.SCRIPT_FAILURE, exit_code=42)
@@ -104,6 +110,7 @@ async def test_a_failing_script_is_reported_with_its_exit_code() -> None:
     assert b"ERROR: Job failed: command terminated with exit code 42" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_our_own_failure_is_worded_so_and_explained() -> None:
     async def broken(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         await emit(Message(text="pulling failed", level=Level.ERROR))
@@ -117,6 +124,7 @@ async def test_our_own_failure_is_worded_so_and_explained() -> None:
     assert b"hint: create it" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_a_bug_fails_the_job_and_not_the_manager() -> None:
     async def bug(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         raise ZeroDivisionError
@@ -127,6 +135,7 @@ async def test_a_bug_fails_the_job_and_not_the_manager() -> None:
     assert b"a bug in the runner (ZeroDivisionError)" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_reasons_that_the_coordinator_does_not_know_become_their_ancestor() -> None:
     scene = Scene()
     await scene.run(more_variables=[Variable(key="GIT_STRATEGY", value="pull")])
@@ -135,6 +144,7 @@ async def test_reasons_that_the_coordinator_does_not_know_become_their_ancestor(
     assert b"unknown GIT_STRATEGY" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_a_job_that_is_over_at_pickup_is_dropped_silently() -> None:
     scene = Scene()
     scene.api.over = True
@@ -143,6 +153,7 @@ async def test_a_job_that_is_over_at_pickup_is_dropped_silently() -> None:
     assert scene.executor.opened == 0
 
 
+@pytest.mark.anyio
 async def test_a_job_canceled_at_pickup_is_reported_as_such() -> None:
     scene = Scene()
     scene.api.canceling = True
@@ -152,6 +163,7 @@ async def test_a_job_canceled_at_pickup_is_reported_as_such() -> None:
     assert scene.executor.opened == scene.executor.left
 
 
+@pytest.mark.anyio
 async def test_cancel_stops_the_script_and_lets_after_script_run() -> None:
     scene = Scene(until_canceled)
 
@@ -164,6 +176,7 @@ async def test_cancel_stops_the_script_and_lets_after_script_run() -> None:
     assert b"ERROR: Job failed: canceled" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_abort_stops_everything_and_says_no_more() -> None:
     scene = Scene(forever)
 
@@ -175,6 +188,7 @@ async def test_abort_stops_everything_and_says_no_more() -> None:
     assert set(scene.api.states) == {"running"}
 
 
+@pytest.mark.anyio
 async def test_the_job_timeout_ends_the_job_with_gitlabs_words() -> None:
     scene = Scene(forever)
     await scene.run(runner_info=RunnerLimits(timeout=3600))
@@ -183,6 +197,7 @@ async def test_the_job_timeout_ends_the_job_with_gitlabs_words() -> None:
     assert scene.executor.left == 1
 
 
+@pytest.mark.anyio
 async def test_an_interrupted_manager_reports_its_jobs() -> None:
     scene = Scene(forever)
     await scene.run_and_then(
@@ -193,6 +208,7 @@ async def test_an_interrupted_manager_reports_its_jobs() -> None:
     assert scene.executor.left == 1
 
 
+@pytest.mark.anyio
 async def test_an_interrupted_manager_does_not_wait_forever_for_a_coordinator_that_is_away() -> (
     None
 ):
@@ -205,6 +221,7 @@ async def test_an_interrupted_manager_does_not_wait_forever_for_a_coordinator_th
     assert anyio.current_time() - began < 60
 
 
+@pytest.mark.anyio
 async def test_the_first_bytes_go_at_once_and_then_one_patch_an_interval() -> None:
     async def chatty(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         for number in range(100):
@@ -222,6 +239,7 @@ async def test_the_first_bytes_go_at_once_and_then_one_patch_an_interval() -> No
     assert all(b - a >= 0.99 for a, b in itertools.pairwise(times[:-1]))
 
 
+@pytest.mark.anyio
 async def test_a_silent_job_keeps_telling_that_it_lives() -> None:
     async def silent(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         await anyio.sleep(100)
@@ -235,6 +253,7 @@ async def test_a_silent_job_keeps_telling_that_it_lives() -> None:
     assert scene.api.puts[2][1].output is not None
 
 
+@pytest.mark.anyio
 async def test_a_coordinator_that_is_away_for_twenty_minutes_gets_everything_later() -> None:
     async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         for number in range(30):
@@ -255,6 +274,7 @@ async def test_a_coordinator_that_is_away_for_twenty_minutes_gets_everything_lat
     assert b"".join(b"line %d\n" % n for n in range(30)) in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_wherever_the_coordinator_says_that_it_is_the_sender_goes_on_from_there() -> None:
     scene = Scene()
     jumps = iter([0, 5, 2])
@@ -272,6 +292,7 @@ async def test_wherever_the_coordinator_says_that_it_is_the_sender_goes_on_from_
     assert scene.api.trace.endswith(b"Job succeeded\x1b[0;m\n")
 
 
+@pytest.mark.anyio
 async def test_a_trace_that_differs_is_sent_again() -> None:
     scene = Scene()
 
@@ -287,6 +308,7 @@ async def test_a_trace_that_differs_is_sent_again() -> None:
     assert scene.api.trace.startswith(b"\x1b[0KRunning with")
 
 
+@pytest.mark.anyio
 async def test_masked_values_never_reach_the_coordinator() -> None:
     async def leak(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         for part in (b"token: job-to", b"ken-0123", b"456789\nurl?private_token=x y\n"):
@@ -300,6 +322,7 @@ async def test_masked_values_never_reach_the_coordinator() -> None:
     assert b"ERROR: Job failed: [MASKED]" in scene.api.trace
 
 
+@pytest.mark.anyio
 async def test_a_log_over_the_limit_still_ends_with_the_result() -> None:
     async def loud(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         for _ in range(100):
@@ -311,3 +334,61 @@ async def test_a_log_over_the_limit_still_ends_with_the_result() -> None:
     assert b"Job's log exceeded limit of 4096 bytes.\n" in scene.api.trace
     assert scene.api.trace.endswith(b"\x1b[32;1mJob succeeded\x1b[0;m\n")
     assert len(scene.api.trace) < 4500
+
+
+_ANSWERS = st.sampled_from(["ok", "ok", "lost request", "lost answer", "back to", "again"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=12),
+    pauses=st.lists(st.sampled_from([0.0, 0.5, 4.0]), min_size=12, max_size=12),
+    answers=st.lists(_ANSWERS, max_size=10),
+)
+def test_whatever_the_chunks_and_the_network_the_trace_arrives_whole(
+    chunks: list[bytes], pauses: list[float], answers: list[str]
+) -> None:
+    """Every chunking, with requests and answers lost and ranges refused, gives the same bytes."""
+    expected = Utf8Repair().feed(Masker().feed(b"".join(chunks)) + b"\n", final=True)
+
+    async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for chunk, pause in zip(chunks, pauses, strict=False):
+            await emit(Output(data=chunk))
+            await anyio.sleep(pause)
+        await emit(Output(data=b"\n"))
+        return SUCCESS
+
+    async def main() -> FakeJobApi:
+        scene = Scene(works)
+        scene.api = WildJobApi(answers)
+        scene.place = replace(scene.place, api=scene.api)
+        await scene.run(variables=())
+        return scene.api
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    api = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    assert api.final.state == "success"
+    _, _, body = api.trace.partition(b"s_0123456789ab\x1b[0;m\n")
+    assert body == expected + b"\x1b[32;1mJob succeeded\x1b[0;m\n"
+
+
+class WildJobApi(FakeJobApi):
+    """Loses requests and answers, and refuses ranges, as ``answers`` say."""
+
+    def __init__(self, answers: list[str]) -> None:
+        super().__init__()
+        self._answers = list(answers)
+
+    async def patch_trace(
+        self, job_id: int, token: str, start: int, data: bytes, *, debug_trace: bool = False
+    ) -> PatchResult:
+        answer = self._answers.pop(0) if self._answers else "ok"
+        lost = PatchResult(outcome=PatchOutcome.FAILED, message="connection reset")
+        if answer == "lost request":
+            return lost
+        if answer == "back to":
+            self.trace = self.trace[: len(self.trace) // 2]
+        if answer == "again":
+            self.trace = b""
+        result = await super().patch_trace(job_id, token, start, data, debug_trace=debug_trace)
+        return lost if answer == "lost answer" else result

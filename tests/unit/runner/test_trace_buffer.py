@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podlane.kit.errors import TemporaryError
 from podlane.runner.trace_buffer import SPILL_BYTES, TraceBuffer, Utf8Repair
 
 
@@ -54,6 +55,13 @@ async def test_a_large_trace_moves_to_disk_and_reads_the_same() -> None:
 async def test_the_limit_cuts_between_characters() -> None:
     buffer = await filled("aü".encode(), limit=2)
     assert (await buffer.read(0, buffer.size)).startswith(b"a\n\x1b[33;1mJob's log exceeded")
+
+
+@pytest.mark.anyio
+async def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/dev/null/nowhere")
+    with pytest.raises(TemporaryError, match="cannot keep the job's log in /dev/null/nowhere"):
+        await filled(b"x" * SPILL_BYTES)
 
 
 @given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=6))
