@@ -65,7 +65,9 @@ def decode_docker_config(data: bytes | str, what: str) -> Keyring:
         document: Json = msgspec.json.decode(data)
     except msgspec.MsgspecError:
         raise PermanentError(f"{what} is not valid JSON", hint="see `docker login`") from None
-    table = obj(document, "auths") or {k: v for k, v in obj(document).items() if "." in k}
+    table = obj(document, "auths") or {
+        k: v for k, v in obj(document).items() if {".", ":"} & set(k)
+    }
     entries = []
     for pattern, entry in table.items():
         credentials = _credentials(entry, f"{what}, entry {pattern}")

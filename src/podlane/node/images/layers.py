@@ -175,7 +175,7 @@ class _Unpacker:
     def _replace(self, path: Path) -> None:
         if not os.path.lexists(path):
             return
-        if path.is_dir() and not path.is_symlink():
+        if path.is_dir() or path.is_symlink():  # what was resolved through it is void
             self._parents.clear()
         _remove(path)
 

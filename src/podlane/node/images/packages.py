@@ -9,6 +9,7 @@ from pathlib import Path
 from podlane.kit.errors import UsageError
 
 _TIMEOUT_SECONDS = 30
+_DPKG_PATH = "/usr/bin:/bin"
 _STATUS = Path("/var/lib/dpkg/status")
 
 
@@ -22,6 +23,16 @@ class MissingPackagesError(UsageError):
             hint=f"apt-get install -y --no-install-recommends {names}",
         )
         self.packages = packages
+
+
+class NoDpkgError(MissingPackagesError):
+    """This machine is no Debian: nothing can be built here."""
+
+    def __init__(self) -> None:
+        super().__init__(("dpkg",), "")
+        self.message = "images are built from Debian packages, but this machine has no dpkg"
+        self.hint = "load images with `podlane node image load FILE`, or let the node pull them"
+        self.args = (self.message,)
 
 
 def status_stamp() -> str:
@@ -73,11 +84,8 @@ def _run(*argv: str) -> str:
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False,
-            env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            env={"LC_ALL": "C.UTF-8", "PATH": _DPKG_PATH},
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise UsageError(
-            "images are built from Debian packages, but this machine has no dpkg",
-            hint="load images with `podlane node image load FILE`, or let the node pull them",
-        ) from error
+        raise NoDpkgError from error
     return done.stdout

@@ -102,7 +102,7 @@ class Puller:
         self, registry: Registry, reference: Reference, progress: Progress
     ) -> StoredImage:
         manifest, digest = await self._manifest(registry, reference)
-        names = (str(reference), str(reference.with_digest(digest)))
+        names = (str(reference),)
         known = await to_thread.run_sync(self._complete, digest)
         if known is not None:
             return await to_thread.run_sync(self._store.save, known, names)

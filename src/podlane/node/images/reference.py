@@ -47,10 +47,6 @@ class Reference:
         """What a registry is asked for: the digest if there is one, else the tag."""
         return self.digest or self.tag or "latest"
 
-    def with_digest(self, digest: str) -> Reference:
-        """Return the same repository pinned to ``digest``."""
-        return Reference(registry=self.registry, repository=self.repository, digest=digest)
-
     def __str__(self) -> str:
         """Return the canonical form, equal for all spellings of one reference."""
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"

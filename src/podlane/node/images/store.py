@@ -25,7 +25,7 @@ from podlane.kit.errors import PermanentError
 from podlane.kit.names import random_suffix
 from podlane.node.images.config import ImageConfig, ImageSource, StoredImage
 from podlane.node.images.layerstore import LayerStore, locked, store_errors_explained
-from podlane.node.images.reference import parse_reference
+from podlane.node.images.reference import Reference, parse_reference
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +59,9 @@ class ImageStore:
         Raises:
             InvalidImageNameError: ``reference`` is not a reference.
         """
-        name = str(parse_reference(reference))
-        digest = self._refs().get(name)
-        image = self._image(name, digest) if digest else None
+        parsed = parse_reference(reference)
+        digest = _find(self._refs(), parsed)
+        image = self._image(str(parsed), digest) if digest else None
         return self._held(image) if image is not None and self._keep else image
 
     def close(self) -> None:
@@ -195,6 +195,16 @@ class ImageStore:
         temporary = path.with_name(f".{path.name}.{random_suffix()}")
         temporary.write_bytes(data)
         temporary.rename(path)
+
+
+def _find(refs: dict[str, str], wanted: Reference) -> str | None:
+    """Return the digest for a reference; a digest is also found under a tag of its repository."""
+    found = refs.get(str(wanted))
+    if found is None and wanted.digest and wanted.digest in refs.values():
+        prefix = f"{wanted.name}:"
+        if any(name.startswith(prefix) for name, d in refs.items() if d == wanted.digest):
+            return wanted.digest
+    return found
 
 
 def _delete_unheld(record: Path) -> None:

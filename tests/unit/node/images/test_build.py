@@ -67,6 +67,15 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path: 
     assert "apt-get install" in (caught.value.hint or "")
 
 
+def test_a_machine_without_dpkg_is_told_what_it_can_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "_DPKG_PATH", str(tmp_path))
+    with pytest.raises(packages.MissingPackagesError, match="no dpkg") as caught:
+        ensure_images(ImageStore(tmp_path / "images"))
+    assert "podlane node image load" in (caught.value.hint or "")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     made = ImageStore(tmp_path_factory.mktemp("images"))

@@ -124,7 +124,13 @@ def test_a_later_entry_replaces_an_earlier_one_and_never_writes_through_a_link(
         ("d", {}, b"now a file"),
         ("e", {}, b"now a directory"),
         ("e/y", {}, b"y"),
+        ("link", {"type": tarfile.SYMTYPE, "linkname": "e"}, b""),
+        ("link/one", {}, b"1"),
+        ("link", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""),
+        ("link/two", {}, b"2"),
     )
+    assert sorted(p.name for p in (tmp_path / "l/e").iterdir()) == ["one", "y"]
+    assert [p.name for p in (tmp_path / "l/link").iterdir()] == ["two"]
     assert victim.read_text() == "safe"
     assert (tmp_path / "l/f").read_text() == "new"
     assert (tmp_path / "l/d").read_text() == "now a file"
