@@ -2,7 +2,7 @@
 
 A folder holds the project's files and ``case.yml``: ``about`` (a sentence), ``source`` (where the
 expected values come from: GitLab's documentation, specs or code; never our own output), ``context`` and
-``expect``. In ``expect``: ``jobs`` (all names; with a map, the fields to compare), ``excluded``, ``stages``,
+``expect``. In it: ``jobs`` (all names; with a map, the fields to compare), ``excluded``, ``stages``,
 ``workflow``, ``variables``, ``errors`` (all of them, as ``message`` or ``message @ file:line:column``),
 ``warnings`` and ``refused`` (parts of the messages).
 """

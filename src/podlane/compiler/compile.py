@@ -126,7 +126,7 @@ class _Passes:
         check_presence(decisions, self._findings)
         self._check_circles(included)
         for problem in dict.fromkeys(self._evaluator.problems):
-            self._findings.error("rules", f"Failed to parse rule: {problem}", None)
+            self._findings.error("rules", problem, None)
         if has_errors(self._findings.found):
             return self._result(config, decisions, workflow)
         if not has_real_jobs(stage_of(decision.job.written) for decision in included):

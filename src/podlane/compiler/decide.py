@@ -63,6 +63,7 @@ class Decider:
     def decide(self, job: ConfiguredJob) -> Decision:
         """Return whether the job is in the pipeline, and with which values."""
         written = job.written
+        self._evaluator.subject = job.name
         yaml = self._layers.of_job(job)
         seen = self._layers.seen_by(job, yaml)
         match: Match | None = None

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from podlane.compiler.source import Map, Mark, Node, place
+from podlane.compiler.source import Map, Mark, Node, Reference, place
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 
 
@@ -92,6 +92,8 @@ class Entry:
         hint: str | None = None,
     ) -> None:
         """Report ``<location> <attribute> <text>``, lower-cased as GitLab does."""
+        if isinstance(self.value, Reference):  # broken, and reported as such
+            return
         parts = (":".join(self.path), attribute, text)
         message = " ".join(part for part in parts if part).lower()
         self.findings.error("config", message, mark or self.mark, hint)

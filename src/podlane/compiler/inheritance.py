@@ -25,11 +25,11 @@ class Extender:
         return new
 
     def _extend(self, key: Scalar, value: Map, ancestors: tuple[Scalar, ...]) -> tuple[Map, int]:
-        """Return the merged map and how many levels of bases it stands on."""
+        """Return the merged map and how many levels of extending bases are below it."""
         if key in self._done:
             merged, height = self._done[key]
             if len(ancestors) + height > MAX_ANCESTORS:
-                self._report(key, value, "nesting too deep in `extends`")
+                self._report_depth(key, value, len(ancestors))
             return merged, height
         if key in ancestors:
             self._report(key, value, "circular dependency detected in `extends`")
@@ -45,11 +45,26 @@ class Extender:
         for name, base in bases:
             if "extends" in base:
                 base, levels = self._extend(name, base, (*ancestors, key))  # noqa: PLW2901
-                height = max(height, levels)
+                height = max(height, levels + 1)
             merged = deep_merge(merged, base)
         merged = deep_merge(merged, value)
-        self._done[key] = merged, height + 1
-        return merged, height + 1
+        self._done[key] = merged, height
+        return merged, height
+
+    def _report_depth(self, key: Scalar, value: Map, depth: int) -> None:
+        """Report the first entry below ``key`` that has too many ancestors."""
+        while depth <= MAX_ANCESTORS:
+            deeper = [
+                (name, base)
+                for name, base in self._bases(key, value)
+                if depth + 1 + self._done.get(name, (base, 0))[1] > MAX_ANCESTORS
+                and "extends" in base
+            ]
+            if not deeper:
+                break
+            key, value = deeper[0]
+            depth += 1
+        self._report(key, value, "nesting too deep in `extends`")
 
     def _bases(self, key: Scalar, value: Map) -> list[tuple[Scalar, Map]]:
         named = value["extends"]

@@ -78,7 +78,7 @@ def _permutations(name: str, value: Node) -> list[_Permutation]:
 
 
 def _dependencies(value: Node, groups: Mapping[str, list[_Permutation]]) -> tuple[str, ...] | None:
-    if value is None:
+    if not isinstance(value, Seq):
         return None
     names: list[str] = []
     for name in values.strings(value):

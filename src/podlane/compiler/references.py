@@ -9,15 +9,20 @@ MAX_CHAIN = 100
 
 
 class Resolver:
-    """Resolves the references of one configuration; shared subtrees are walked once."""
+    """Resolves the references of one configuration; shared subtrees are walked once.
+
+    A broken reference is reported once. It stays where it is the value of a key, so that checks pass
+    over it, and is dropped from lists.
+    """
 
     def __init__(self, root: Map, findings: Findings) -> None:
         self._root = root
         self._findings = findings
         self._known: dict[int, Node] = {}
+        self._broken: set[int] = set()
 
     def resolved(self) -> Map:
-        """Return the configuration without references. Broken ones are reported and become null."""
+        """Return the configuration without references."""
         node = self._walk(self._root, ())
         assert isinstance(node, Map)
         return node
@@ -44,36 +49,37 @@ class Resolver:
         return new or node
 
     def _seq(self, node: Seq, chain: tuple[Reference, ...]) -> Seq:
-        new: Seq | None = None
+        new = Seq(node.at)
         for index, value in enumerate(node):
-            if isinstance(value, (Map, Seq, Reference)):
-                got = self._walk(value, chain)
-                if got is not value:
-                    if new is None:
-                        new = Seq(node.at, node)
-                        new.marks = node.marks
-                    new[index] = got
-        return new or node
+            got = self._walk(value, chain)
+            if not isinstance(got, Reference):
+                new.append(got)
+                new.marks.append(node.item_at(index))
+        same = len(new) == len(node) and all(a is b for a, b in zip(new, node, strict=True))
+        return node if same else new
 
     def _follow(self, reference: Reference, chain: tuple[Reference, ...]) -> Node:
+        if id(reference) in self._broken:
+            return reference
         path = reference.path
         if path is None:
-            self._broken(reference, "is not valid")
-            return None
+            return self._report(reference, "is not valid")
+        if any(earlier is reference for earlier in chain):
+            return self._report(reference, "is part of a circular chain")
         if len(chain) >= MAX_CHAIN:
-            self._broken(reference, "is nested too deep")
-            return None
-        if any(earlier.path == path for earlier in chain):
-            self._broken(reference, "is part of a circular chain")
-            return None
+            return self._report(reference, "is nested too deep")
         target: Node = self._root
         for name in path:
             target = target.get(name) if isinstance(target, Map) else None
         found = self._walk(target, (*chain, reference))
+        if isinstance(found, Reference):  # broken further on, and reported there
+            self._broken.add(id(reference))
+            return reference
         if found is None or found is False:
-            self._broken(reference, "could not be found")
-            return None
+            return self._report(reference, "could not be found")
         return found
 
-    def _broken(self, reference: Reference, what: str) -> None:
+    def _report(self, reference: Reference, what: str) -> Reference:
+        self._broken.add(id(reference))
         self._findings.error("reference", f"{reference!r} {what}", reference.at)
+        return reference

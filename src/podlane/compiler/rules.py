@@ -54,6 +54,7 @@ class Evaluator:
     """Evaluates rules of one pipeline; the repository is asked once for each question."""
 
     fetcher: Fetcher
+    subject: str = "workflow"
     problems: list[str] = field(default_factory=list)
     _trees: dict[str, nodes.Node | None] = field(default_factory=dict)
     _changes: dict[str | None, frozenset[str] | None] = field(default_factory=dict)
@@ -168,7 +169,10 @@ class Evaluator:
             try:
                 files = self.fetcher.changed_files(base)
             except FetchError:
-                self.problems.append("rules:changes:compare_to is not a valid ref")
+                self.problems.append(
+                    f"Failed to parse rule for {self.subject}: "
+                    "rules:changes:compare_to is not a valid ref"
+                )
                 files = ()
             self._changes[base] = None if files is None else frozenset(files)
         return self._changes[base]

@@ -84,9 +84,12 @@ def lower_needs(value: Node) -> tuple[Need, ...] | None:
         if isinstance(item, str):
             found.append(Need(job=item))
         elif isinstance(item, Map) and not ("project" in item or "pipeline" in item):
+            name = item.get("job")
+            if not isinstance(name, str):
+                continue
             found.append(
                 Need(
-                    job=str(item.get("job")),
+                    job=name,
                     artifacts=item.get("artifacts") is not False,
                     optional=item.get("optional") is True,
                 )
