@@ -10,11 +10,11 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -22,6 +22,7 @@ from anyio import to_thread
 from podlane.kit.backoff import Backoff
 from podlane.kit.errors import PermanentError
 from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.tasks import closing
 from podlane.node.images.config import ImageDocument, ImageSource, StoredImage, decode_document
 from podlane.node.images.credentials import Keyring, keyring_of_secrets
 from podlane.node.images.decompress import plain_tar
@@ -38,11 +39,13 @@ from podlane.node.images.registry import Blob, Registry, RegistryError, is_loopb
 from podlane.node.images.store import ImageRecord, ImageStore
 
 _PARALLEL = 3
+_LEAVE_SECONDS = 10
 _KEEP_SECONDS = 7 * 24 * 3600
 _BUFFER = 4 * 1024 * 1024
 _RETRIES = Backoff(first_seconds=0.5, max_seconds=10, attempts=5)
 
 Progress = Callable[[str], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,8 @@ class Puller:
         async with open_session(use_proxy=not is_loopback(parsed.registry)) as session:
             plain = parsed.registry in self._plain_http
             registry = Registry(session, parsed, credentials, plain_http=plain)
-            return await self._fetch(registry, parsed, progress)
+            with store_errors_explained(self._store.root):
+                return await self._fetch(registry, parsed, progress)
 
     async def _fetch(
         self, registry: Registry, reference: Reference, progress: Progress
@@ -111,8 +115,7 @@ class Puller:
         data = await registry.small_blob(manifest.config.digest)
         document = decode_document(data, str(reference))
         layers = _pair(manifest, document, reference)
-        with ExitStack() as stack:
-            await to_thread.run_sync(stack.enter_context, self._store.layers.adding())
+        async with _in_thread(self._store.layers.adding()):
             size = await self._layers(registry, layers, reference, progress)
             record = ImageRecord(
                 digest=digest,
@@ -181,9 +184,7 @@ class Puller:
             return max(layer.blob.size, 0)
         short = layer.blob.digest.partition(":")[2][:12]
         progress(f"{short}: downloading")
-        with store_errors_explained(self._store.root), ExitStack() as stack:
-            partial = self._partial(layer.blob.digest)
-            file = await to_thread.run_sync(stack.enter_context, partial)
+        async with _in_thread(self._partial(layer.blob.digest)) as file:
             await self._download(registry, layer.blob, file, reference)
             progress(f"{short}: unpacking")
             return await to_thread.run_sync(self._unpack, file, layer, reference)
@@ -270,6 +271,19 @@ class Puller:
             finally:
                 if done or not _size(path):
                     path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
+    """Enter and leave a blocking context in a thread."""
+    value = await to_thread.run_sync(manager.__enter__)
+    try:
+        yield value
+    except BaseException as error:
+        with closing(_LEAVE_SECONDS):
+            await to_thread.run_sync(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    await to_thread.run_sync(manager.__exit__, None, None, None)
 
 
 def _pair(manifest: Manifest, document: ImageDocument, reference: Reference) -> list[_Layer]:
