@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import sqlite3
 from pathlib import Path
 
 import aiohttp
+import anyio
 import pytest
 
 from podlane.gitlab.wire import JobUpdate
-from podlane.model.job import Job
+from podlane.kit.errors import UsageError
+from podlane.model.job import Job, Variable
 from podlane.model.pipeline import Need
 from tests.contract.runner_api import Bench, job, pipeline, raw_session, running_bench
 
@@ -142,3 +146,44 @@ async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
             assert answer.status == 400
         assert (await download(bench, taken.id, taken.token))[0] == 404
         assert list((tmp_path / "data" / "incoming").iterdir()) == []
+
+
+async def test_dotenv_variables_reach_the_jobs_that_get_the_artifacts(tmp_path: Path) -> None:
+    content = pipeline(
+        job("compile"), job("check", "test", variables=(Variable(key="VERSION", value="file"),)),
+        job("apart", "test", needs=()),
+    )  # fmt: skip
+    query = "?artifact_type=dotenv&artifact_format=gzip"
+    report = gzip.compress(b"VERSION=1.2\n# comment\n\nURL = http://x/?a=b \n")
+    async with running_bench(tmp_path) as bench:
+        await bench.start(content)
+        first = await bench.next_job()
+        apart = await bench.next_job()
+        assert await upload(bench, first, b"no dotenv", query=query) == 400
+        assert await upload(bench, first, report, query=query) == 201
+        await finish(bench, first)
+    async with running_bench(tmp_path) as bench:  # a restart forgets nothing
+        check = await bench.next_job()
+    values = {v.key: v.value for v in check.variables}
+    assert (values["VERSION"], values["URL"]) == ("1.2", "http://x/?a=b")
+    assert "URL" not in {v.key for v in apart.variables}
+
+
+async def test_old_pipelines_and_expired_artifacts_are_removed(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        for query in ("", "?expire_in=1%20sec", "?expire_in=never"):
+            await bench.start()
+            taken = await bench.next_job()
+            assert await upload(bench, taken, b"x", query=query) == 201
+            await finish(bench, taken)
+    database = sqlite3.connect(tmp_path / "data" / "coordinator.db")
+    database.execute("UPDATE artifacts SET created_at = created_at - 100")
+    database.commit()
+    database.close()
+    async with running_bench(tmp_path, keep_pipelines=2) as bench:
+        await anyio.sleep(0.1)
+        with pytest.raises(UsageError, match="no pipeline 1"):
+            await bench.coordinator.job_results(1)
+        assert len(await bench.coordinator.job_results(2)) == 1
+    kept = sorted(p.parent.name for p in (tmp_path / "data" / "artifacts").glob("*/archive"))
+    assert kept == ["3"]

@@ -15,7 +15,7 @@ from podlane.coordinator import answers
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.handover import ARCHIVE
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline
+from podlane.coordinator.live import BUSY, DOTENV, LiveJob, LivePipeline, read_dotenv
 from podlane.coordinator.rows import ArtifactRow
 from podlane.coordinator.store import Store
 from podlane.coordinator.tokens import TokenMaker
@@ -85,10 +85,18 @@ class ArtifactsApi:
             filename=filename, path=path, size=size, created_at=self._clock.now(),
             expire_in=request.query.get("expire_in", ""),
         )  # fmt: skip
+        return await self._accept(job, row)
+
+    async def _accept(self, job: LiveJob, row: ArtifactRow) -> web.Response:
+        job.artifacts[row.type] = row
+        try:
+            if row.type == DOTENV:
+                job.dotenv = await anyio.to_thread.run_sync(read_dotenv, self._blobs, job)
+        except ValueError as error:
+            del job.artifacts[row.type]
+            return answers.message(400, str(error))
         self._store.save(row)
-        job.artifacts[kind] = row
-        body = {"message": "201 Created"}
-        return web.json_response(body, status=201)
+        return web.json_response({"message": "201 Created"}, status=201)
 
     async def _receive(self, request: web.Request, job: LiveJob, kind: str) -> tuple[str, str, int]:
         """Write the part ``file`` to disk; return its name, its place and its size."""

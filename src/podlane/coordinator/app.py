@@ -30,6 +30,7 @@ from podlane.coordinator.events import CoordinatorEvent, JobResult
 from podlane.coordinator.git_http import GitHttp
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.repository import Repositories
+from podlane.coordinator.retention import Retention
 from podlane.coordinator.runners import Runners
 from podlane.coordinator.service import Service
 from podlane.coordinator.store import Store
@@ -41,7 +42,7 @@ from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.tasks import closing
 
 _logger = logging.getLogger(__name__)
-_CHECKPOINT_EVERY = 30
+_TIDY_EVERY = 30
 _STOP_SECONDS = 10.0
 _MAX_PORT = 65535
 
@@ -65,6 +66,7 @@ class CoordinatorSettings:
     lost_after_seconds: float = 300.0
     look_around_seconds: float = 1.0
     abandon_unfinished: bool = False
+    keep_pipelines: int = 100
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
     max_artifact_bytes: int = 5 * 1024**3
@@ -138,6 +140,8 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         )  # fmt: skip
         await engine.recover(abandon=settings.abandon_unfinished)
         repositories = Repositories(settings.data_dir / "repositories")
+        used = {p.row.snapshot.repository for p in engine.pipelines.values() if not p.finished}
+        await anyio.to_thread.run_sync(repositories.remove_all_but, used)
         service = Service(engine, blobs, repositories, SystemClock())
         stopping = Notice()
         parts = _Parts(
@@ -148,7 +152,11 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         stack.enter_context(_plain_errors())
         background = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(background.cancel_scope.cancel)
-        background.start_soon(_keep_house, engine, store, settings.look_around_seconds)
+        retention = Retention(
+            engine=engine, store=store, blobs=blobs, clock=SystemClock(),
+            keep_pipelines=settings.keep_pipelines,
+        )  # fmt: skip
+        background.start_soon(_keep_house, parts, retention)
         log.event(_logger, logging.INFO, "coordinator_started", url=url)
         yield RunningCoordinator(
             service, url=url, runner_token=secrets.runner_token, admin_token=secrets.admin_token
@@ -246,16 +254,17 @@ async def _answer_errors(
         raise
 
 
-async def _keep_house(engine: Engine, store: Store, every_seconds: float) -> None:
-    """Look for lost runners; write the database's log into its main file now and then."""
-    for count in itertools.count(1):
-        await anyio.sleep(every_seconds)
+async def _keep_house(parts: _Parts, retention: Retention) -> None:
+    """Look for lost runners; now and then remove what is old and tidy the database."""
+    for count in itertools.count():
         try:
-            await engine.look_around()
-            if count % _CHECKPOINT_EVERY == 0:
-                await anyio.to_thread.run_sync(store.checkpoint)
+            await parts.engine.look_around()
+            if count % _TIDY_EVERY == 0:
+                await retention.tidy()
+                await anyio.to_thread.run_sync(parts.store.checkpoint)
         except (PodlaneError, OSError, sqlite3.Error) as error:
             log.event(_logger, logging.ERROR, "housekeeping_failed", error=error)
+        await anyio.sleep(parts.settings.look_around_seconds)
 
 
 # --- places ---------------------------------------------------------------------------------------

@@ -98,3 +98,8 @@ class Blobs:
     def artifact_path(self, relative: str) -> Path:
         """Where an artifact is."""
         return self._artifacts / relative
+
+    def remove(self, job_id: int) -> None:
+        """Remove a job's trace and artifacts."""
+        self.truncate_trace(job_id)
+        shutil.rmtree(self._artifacts / str(job_id), ignore_errors=True)

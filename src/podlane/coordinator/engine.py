@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from podlane.coordinator import handover, lifecycle, queue
 from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, waiting_jobs
+from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, read_dotenv, waiting_jobs
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.rows import JobRow, PipelineRow, RunnerRow
 from podlane.coordinator.store import Store
@@ -33,7 +33,7 @@ from podlane.model.pipeline import When
 from podlane.model.states import FINISHED, IllegalTransitionError, JobEvent, JobState
 
 _logger = logging.getLogger(__name__)
-_KEPT_PIPELINES = 100
+_LOADED_PIPELINES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Engine:
 
         ``abandon``: nobody will come back; end all unfinished pipelines now.
         """
-        for row in self._store.pipelines(limit=_KEPT_PIPELINES):
+        for row in self._store.pipelines(limit=_LOADED_PIPELINES):
             live = LivePipeline(row)
             self.pipelines[row.id] = live
             specs = {job.name: job for job in live.pipeline.jobs}
@@ -80,6 +80,7 @@ class Engine:
                     last_contact=anyio.current_time(), graceful=True, can_resend=True,
                 )  # fmt: skip
                 job.artifacts = {a.type: a for a in self._store.artifacts([job_row.id])}
+                job.dotenv = await anyio.to_thread.run_sync(read_dotenv, self._blobs, job)
                 live.add(job)
                 self._jobs[job_row.id] = live, job
         for live in list(self.pipelines.values()):
@@ -114,7 +115,6 @@ class Engine:
         self._store.save(live.row, *(job.row for job in live.attempts))
         self.pipelines[pipeline_id] = live
         self._advance(live)
-        self._forget_old()
 
     def reserve_id(self) -> int:
         """Return the id of the next pipeline."""
@@ -131,12 +131,11 @@ class Engine:
         self._jobs[row.id] = live, job
         return job
 
-    def _forget_old(self) -> None:
-        finished = [p for p in self.pipelines.values() if p.finished]
-        for live in finished[: max(len(finished) - _KEPT_PIPELINES, 0)]:
-            del self.pipelines[live.row.id]
-            for job in live.attempts:
-                del self._jobs[job.row.id]
+    def forget(self, live: LivePipeline) -> None:
+        """Drop a finished pipeline from memory."""
+        del self.pipelines[live.row.id]
+        for job in live.attempts:
+            del self._jobs[job.row.id]
 
     def _advance(self, live: LivePipeline) -> None:
         """Start, hold or skip whatever the jobs' states now decide; notice the end."""

@@ -7,7 +7,7 @@ from podlane.coordinator.live import LiveJob, LivePipeline
 from podlane.coordinator.predefined import JobFacts
 from podlane.coordinator.rows import RunnerRow
 from podlane.coordinator.tokens import TokenMaker
-from podlane.model.job import ArtifactsFile, Dependency, Job
+from podlane.model.job import ArtifactsFile, Dependency, Job, Variable
 
 ARCHIVE = "archive"
 
@@ -41,11 +41,17 @@ def job_for_runner(
     )
     return payload.job_payload(
         facts,
-        variables=live.row.submission.variables,
+        variables=(*_inherited(live, job), *live.row.submission.variables),
         predefined_by_starter=live.row.submission.predefined,
         dependencies=_dependencies(live, job, tokens),
         queued_seconds=now - job.row.created_at,
     )
+
+
+def _inherited(live: LivePipeline, job: LiveJob) -> tuple[Variable, ...]:
+    """Return the dotenv variables of the jobs whose artifacts this one gets."""
+    names = lifecycle.artifact_sources(live.pipeline, job.spec)
+    return tuple(variable for name in names for variable in live.current[name].dotenv)
 
 
 def _dependencies(live: LivePipeline, job: LiveJob, tokens: TokenMaker) -> tuple[Dependency, ...]:

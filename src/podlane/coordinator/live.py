@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import anyio.to_thread
 
+from podlane.coordinator import dotenv
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
     CoordinatorEvent,
@@ -21,10 +22,12 @@ from podlane.coordinator.notice import Notice
 from podlane.coordinator.queue import Waiting
 from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
 from podlane.gitlab.trace import TraceReceiver
+from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline, PipelineJob
 from podlane.model.states import JobEvent, JobState, advance
 
 _READ_BYTES = 256 * 1024
+DOTENV = "dotenv"
 BUSY = frozenset({JobState.OFFERED, JobState.RUNNING, JobState.CANCELING})
 
 
@@ -40,6 +43,7 @@ class LiveJob:
     trace: TraceReceiver = field(default_factory=TraceReceiver)
     writing: anyio.Lock = field(default_factory=anyio.Lock)
     artifacts: dict[str, ArtifactRow] = field(default_factory=dict)
+    dotenv: tuple[Variable, ...] = ()
     last_contact: float = 0.0
     held_since: float = 0.0
     graceful: bool = False
@@ -185,6 +189,19 @@ class LivePipeline:
                 )
             )
         return found
+
+
+def read_dotenv(blobs: Blobs, job: LiveJob) -> tuple[Variable, ...]:
+    """Return the variables that the job's dotenv report hands to later jobs. Blocking.
+
+    Raises:
+        ValueError: the report is none.
+    """
+    row = job.artifacts.get(DOTENV)
+    if row is None:
+        return ()
+    with blobs.artifact_path(row.path).open("rb") as file:
+        return dotenv.parse(file.read(_READ_BYTES))
 
 
 def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:

@@ -33,9 +33,9 @@ _REMOTE = re.compile(
     r"(?:(?:https?|ssh|git)://[^/]+/|[\w.-]+@[\w.-]+:)(?P<path>[\w.-]+(?:/[\w.-]+)+)/?"
 )
 _NOT_IN_REFS = frozenset(" ~^:?*[\\")
-# Ours alone decides: no hooks, no background jobs, no questions; any owner of the working tree.
+# No hooks, no background jobs, no questions. What stays is git's own check of the working tree's owner:
+# the configuration of a stranger's repository can run commands.
 _CONFIG = {
-    "safe.directory": "*",
     "core.fsmonitor": "false",
     "core.untrackedCache": "false",
     "core.splitIndex": "false",
@@ -149,6 +149,14 @@ class Repositories:
             return ()
         return (f":(exclude,top,literal){data_dir.relative_to(top)}",)
 
+    def remove_all_but(self, used: set[str]) -> None:
+        """Remove repositories that no pipeline uses, and with them the objects of old snapshots."""
+        if not self._directory.exists():
+            return
+        for path in self._directory.iterdir():
+            if path.name not in used:
+                shutil.rmtree(path, ignore_errors=True)
+
     def forget(self, snapshot: Snapshot, pipeline_id: int) -> None:
         """Remove the pipeline's ref; its objects stay until the repository goes."""
         (self.path(snapshot.repository) / "refs" / "pipelines" / str(pipeline_id)).unlink(
@@ -164,7 +172,12 @@ async def _examine(source: Path) -> _UserRepository:
     ask = ("rev-parse", "--path-format=absolute", *places)
     try:
         *found, head, tree, branch = (await _git(*ask, *commits, cwd=source)).splitlines()
-    except PermanentError:
+    except PermanentError as error:
+        if "dubious ownership" in error.message:
+            raise UsageError(
+                f"git does not trust {source}: it belongs to another user",
+                hint=f"git config --global --add safe.directory {source}",
+            ) from error
         try:
             found = (await _git(*ask, cwd=source)).splitlines()
         except PermanentError:
@@ -202,7 +215,7 @@ def _prepare(bare: Path, user: _UserRepository) -> None:
     (bare / "config").write_text(
         f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}"
         "[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n"
-        "[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n"
+        "[gc]\n\tauto = 0\n"
     )
     (bare / "HEAD").write_text("ref: refs/heads/main\n")
     alternates = bare / "objects" / "info" / "alternates"

@@ -142,6 +142,17 @@ class Store:
         """Forget a runner."""
         self._execute("DELETE FROM runners WHERE id = ?", (runner_id,))
 
+    def delete_pipeline(self, pipeline_id: int) -> None:
+        """Forget a pipeline with its jobs and artifacts."""
+        jobs = "(SELECT id FROM jobs WHERE pipeline_id = ?)"
+        self._execute(f"DELETE FROM artifacts WHERE job_id IN {jobs}", (pipeline_id,))  # noqa: S608 - ours
+        self._execute("DELETE FROM jobs WHERE pipeline_id = ?", (pipeline_id,))
+        self._execute("DELETE FROM pipelines WHERE id = ?", (pipeline_id,))
+
+    def delete_artifact(self, row: ArtifactRow) -> None:
+        """Forget an artifact."""
+        self._execute("DELETE FROM artifacts WHERE job_id = ? AND type = ?", (row.job_id, row.type))
+
     def pipelines(self, *, limit: int) -> list[PipelineRow]:
         """Return the newest pipelines and all unfinished ones, oldest first."""
         rows = self._execute(

@@ -1,0 +1,55 @@
+"""What is kept, and for how long: the newest pipelines, artifacts until they expire."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.to_thread
+
+from podlane.compiler import durations
+from podlane.coordinator.blobs import Blobs
+from podlane.coordinator.engine import Engine
+from podlane.coordinator.live import LiveJob
+from podlane.coordinator.rows import ArtifactRow
+from podlane.coordinator.store import Store
+from podlane.kit.clock import Clock
+
+
+def is_expired(row: ArtifactRow, now: float) -> bool:
+    """Whether ``artifacts:expire_in`` has passed; without one, or with ``never``, it never has."""
+    lifetime = durations.seconds(row.expire_in) if row.expire_in else None
+    return lifetime is not None and now > row.created_at + lifetime
+
+
+class Retention:
+    """Removes what is not kept. ``keep_pipelines`` counts finished ones."""
+
+    def __init__(
+        self, *, engine: Engine, store: Store, blobs: Blobs, clock: Clock, keep_pipelines: int
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._keep = keep_pipelines
+
+    async def tidy(self) -> None:
+        """Remove old pipelines with all that belongs to them, and expired artifacts."""
+        finished = [live for live in self._engine.pipelines.values() if live.finished]
+        for live in finished[: max(len(finished) - self._keep, 0)]:
+            self._engine.forget(live)
+            self._store.delete_pipeline(live.row.id)
+            for job in live.attempts:
+                await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
+        now = self._clock.now()
+        for live in self._engine.pipelines.values():
+            # Until a pipeline has finished its jobs may still need each other's artifacts.
+            for job in live.attempts if live.finished else ():
+                await self._expire(job, now)
+
+    async def _expire(self, job: LiveJob, now: float) -> None:
+        for kind, row in list(job.artifacts.items()):
+            if is_expired(row, now):
+                del job.artifacts[kind]
+                self._store.delete_artifact(row)
+                path = self._blobs.artifact_path(row.path)
+                await anyio.Path(path).unlink(missing_ok=True)
