@@ -28,7 +28,7 @@ from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
-from podlane.runner.job_variables import Manager
+from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.jobrun import JobRun
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
@@ -163,7 +163,7 @@ class _Post:
     async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
         try:
             with log.fields(runner=short_token(self._place.runner.token)):
-                await JobRun(job, self._place, concurrent_id=lease.take()).run()
+                await JobRun(job, self._place, numbers=lease.numbers or JobNumbers()).run()
         except Exception:  # the supervisor of jobs: no job ends the manager
             _logger.exception("job_lost")
         finally:

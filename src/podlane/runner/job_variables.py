@@ -27,6 +27,14 @@ class Manager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobNumbers:
+    """``CI_CONCURRENT_ID`` and ``CI_CONCURRENT_PROJECT_ID``: distinct among the jobs that run."""
+
+    concurrent_id: int = 0
+    concurrent_project_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Directories:
     """Where the job's files are, in its pod."""
 
@@ -68,7 +76,7 @@ def assemble(
     places: Directories,
     *,
     flags: Mapping[str, bool],
-    concurrent_id: int,
+    numbers: JobNumbers,
 ) -> Variables:
     """Return all variables, expanded; later ones win."""
 
@@ -82,8 +90,8 @@ def assemble(
         *runner.environment,
         own("CI_BUILDS_DIR", places.builds),
         own("CI_PROJECT_DIR", places.project),
-        own("CI_CONCURRENT_ID", str(concurrent_id)),
-        own("CI_CONCURRENT_PROJECT_ID", str(concurrent_id)),
+        own("CI_CONCURRENT_ID", str(numbers.concurrent_id)),
+        own("CI_CONCURRENT_PROJECT_ID", str(numbers.concurrent_project_id)),
         own("CI_SERVER", "yes"),
         own("CI_JOB_STATUS", "running"),
         own("CI_JOB_TIMEOUT", str(job.timeout_seconds)),

@@ -23,8 +23,9 @@ from podlane.kit.errors import PodlaneError
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
 from podlane.runner import outcome as outcomes
+from podlane.runner.job_variables import JobNumbers
 from podlane.runner.outcome import Stop
-from podlane.runner.plan import make_plan
+from podlane.runner.plan import FIRST, make_plan
 from podlane.runner.reporter import Orders, Reporter
 from podlane.runner.trace_buffer import TraceBuffer
 from podlane.runner.tracelog import TraceLog
@@ -38,10 +39,10 @@ _TIMEOUT_SLACK_SECONDS = 5.0  # an environment keeps the job's timeout itself; t
 class JobRun:
     """The run of one job."""
 
-    def __init__(self, job: Job, place: Workplace, *, concurrent_id: int = 0) -> None:
+    def __init__(self, job: Job, place: Workplace, *, numbers: JobNumbers = FIRST) -> None:
         self._job = job
         self._place = place
-        self._concurrent_id = concurrent_id
+        self._numbers = numbers
         self._buffer = TraceBuffer(limit_bytes=place.runner.output_limit_kib * KIB)
         self._reporter = Reporter(
             place.api, job, self._buffer,
@@ -75,7 +76,7 @@ class JobRun:
             outcome = before or await self._execute()
             await self._log.finish(outcome, at=self._place.clock.now())
             self._reporter.close()
-        log.event(_logger, logging.INFO, "job_finished", reason=outcome.reason or "none")
+        log.event(_logger, logging.INFO, "job_finished", result=outcome.reason or "success")
         if self._stop is Stop.ABORTED:
             return outcome
         patience = self._place.farewell_seconds if self._place.interrupted.is_set() else math.inf
@@ -103,9 +104,7 @@ class JobRun:
         place = self._place
         try:
             await self._log.header(place.runner, place.manager, self._job)
-            plan = make_plan(
-                self._job, place.runner, place.manager, concurrent_id=self._concurrent_id
-            )
+            plan = make_plan(self._job, place.runner, place.manager, numbers=self._numbers)
             self._reporter.debug_trace = plan.debug_trace
             await self._log.prepare(plan)
             async with place.executor.environment(plan.execution) as environment:

@@ -18,13 +18,14 @@ from podlane.model import substages
 from podlane.model.job import Job, Step
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags, job_variables
-from podlane.runner.job_variables import Manager
+from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.scripts import artifacts, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 
 MAX_ATTEMPTS = 10
+FIRST = JobNumbers()
 DEFAULT_AFTER_SCRIPT_TIMEOUT_SECONDS = 300.0
 _SHELL_WORDS = (
     "GIT_FETCH_EXTRA_FLAGS",
@@ -102,7 +103,7 @@ class _Reader:
 
 
 def make_plan(
-    job: Job, runner: RunnerSettings, manager: Manager, *, concurrent_id: int = 0
+    job: Job, runner: RunnerSettings, manager: Manager, *, numbers: JobNumbers = FIRST
 ) -> JobPlan:
     """Return the plan for ``job``.
 
@@ -116,9 +117,7 @@ def make_plan(
             f"the GIT_CLONE_PATH={places.project!r} is not within {places.builds!r}",
             hint="start it with $CI_BUILDS_DIR/",
         )
-    variables = job_variables.assemble(
-        job, runner, manager, places, flags=flags, concurrent_id=concurrent_id
-    )
+    variables = job_variables.assemble(job, runner, manager, places, flags=flags, numbers=numbers)
     context = ScriptContext(
         job=job, runner=runner, variables=variables, flags=flags, project_dir=places.project,
         temp_dir=places.temp, host=manager.host, version=manager.compatible_version,
@@ -129,7 +128,7 @@ def make_plan(
     execution = ExecutionPlan(
         job=job, stages=scripts, variables=tuple(variables), builds_dir=places.builds,
         project_dir=places.project, short_token=short_token(runner.token),
-        system_id=manager.system_id, runner_name=runner.name, concurrent_id=concurrent_id,
+        system_id=manager.system_id, runner_name=runner.name, concurrent_id=numbers.concurrent_id,
         feature_flags=tuple(flags.items()),
     )  # fmt: skip
     if job.cache:

@@ -82,7 +82,7 @@ class Poller:
             try:
                 seconds, refused = await self._ask(lease)
             finally:
-                if lease.number is None:
+                if lease.numbers is None:
                     lease.release()
             if refused:
                 await anyio.sleep(seconds)
@@ -96,7 +96,7 @@ class Poller:
         answer = await self._api.request_job(last_update)
         match answer:
             case JobOffered(job=job):
-                lease.take()
+                lease.take(job.job_info.project_id)
                 self._start(job, lease)
             case JobUnreadable(error=error):
                 await self._refuse(error)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import anyio
+
+from podlane.runner.job_variables import JobNumbers
 
 
 class Slots:
@@ -37,7 +41,7 @@ class RunnerSlots:
         slots.join()
         self._slots = slots
         self._semaphore = anyio.Semaphore(limit) if limit > 0 else None
-        self._numbers: set[int] = set()
+        self._taken: set[tuple[JobNumbers, int]] = set()
 
     @property
     def may_hold(self) -> bool:
@@ -56,37 +60,45 @@ class RunnerSlots:
             raise
         return Lease(self)
 
-    def take_number(self) -> int:
-        """Return the smallest number that no running job of this runner has."""
-        number = next(n for n in range(len(self._numbers) + 1) if n not in self._numbers)
-        self._numbers.add(number)
-        return number
+    def take_numbers(self, project_id: int) -> JobNumbers:
+        """Return the smallest numbers that no running job has, of this runner and of the project."""
+        numbers = JobNumbers(
+            concurrent_id=_smallest_free(n.concurrent_id for n, _ in self._taken),
+            concurrent_project_id=_smallest_free(
+                n.concurrent_project_id for n, project in self._taken if project == project_id
+            ),
+        )
+        self._taken.add((numbers, project_id))
+        return numbers
 
-    def give_back(self, number: int | None) -> None:
-        """Free the slot and its number."""
-        if number is not None:
-            self._numbers.discard(number)
+    def give_back(self, numbers: JobNumbers | None) -> None:
+        """Free the slot and its numbers."""
+        self._taken = {entry for entry in self._taken if entry[0] != numbers}
         self._slots.release()
         if self._semaphore is not None:
             self._semaphore.release()
 
 
+def _smallest_free(taken: Iterable[int]) -> int:
+    used = set(taken)
+    return next(number for number in range(len(used) + 1) if number not in used)
+
+
 class Lease:
-    """One slot, held until ``release``. ``number`` is the job's, once it has one."""
+    """One slot, held until ``release``. ``numbers`` are the job's, once it has some."""
 
     def __init__(self, owner: RunnerSlots) -> None:
         self._owner = owner
         self._released = False
-        self.number: int | None = None
+        self.numbers: JobNumbers | None = None
 
-    def take(self) -> int:
-        """Keep the slot for a job and return the job's number."""
-        if self.number is None:
-            self.number = self._owner.take_number()
-        return self.number
+    def take(self, project_id: int) -> None:
+        """Keep the slot for a job of this project."""
+        if self.numbers is None:
+            self.numbers = self._owner.take_numbers(project_id)
 
     def release(self) -> None:
         """Give the slot back; a second time does nothing."""
         if not self._released:
             self._released = True
-            self._owner.give_back(self.number)
+            self._owner.give_back(self.numbers)

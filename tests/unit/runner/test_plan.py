@@ -15,8 +15,10 @@ from podlane.model.job import (
     Step,
     Variable,
 )
+from podlane.runner.job_variables import JobNumbers
 from podlane.runner.plan import JobPlan, RefusedJobError, make_plan
 
+NUMBERS = JobNumbers(concurrent_id=4, concurrent_project_id=2)
 RICH: dict[str, Any] = {
     "artifacts": (Artifact(paths=("out",), when="always"),),
     "dependencies": (Dependency(id=9, name="x", artifacts_file=ArtifactsFile(filename="a.zip")),),
@@ -157,13 +159,14 @@ def test_later_sources_of_variables_win() -> None:
             *var("CI_SERVER", "no"),
         ],
     )
-    variables = make_plan(job, runner, MANAGER, concurrent_id=4).variables
+    variables = make_plan(job, runner, MANAGER, numbers=NUMBERS).variables
     assert variables.get("A") == "job"
     assert variables.get("B") == "runner"
     assert variables.get("FF_SCRIPT_SECTIONS") == "true"
     assert variables.get("CI_SERVER") == "no"
     assert variables.get("CI_JOB_TIMEOUT") == "7200"
     assert variables.get("CI_CONCURRENT_ID") == "4"
+    assert variables.get("CI_CONCURRENT_PROJECT_ID") == "2"
     assert variables.get("CI_PROJECT_DIR") == "/builds/group/project"
     assert variables.get("CI_RUNNER_SHORT_TOKEN") == "abcdefghi"
 
