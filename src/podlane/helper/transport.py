@@ -96,6 +96,12 @@ def connect(
     connection, target = _connection(server, url, environ)
     try:
         connection.connect()
+    except ssl.SSLCertVerificationError as error:
+        connection.close()
+        console.fatal(
+            f"the certificate of {urlsplit(url).hostname} is not trusted: {error.verify_message}; "
+            "name its authority in the runner's tls-ca-file"
+        )
     except BaseException:
         connection.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,11 +74,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, self.coordinator.content, ETag='"one"')
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients break off on purpose."""
+
+
 @contextmanager
-def serving() -> Iterator[Coordinator]:
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Coordinator]:
     coordinator = Coordinator()
     handler = type("Bound", (Handler,), {"coordinator": coordinator})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         coordinator.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +17,7 @@ import pytest
 
 from podlane.helper import health_check, read_logs, transport
 from podlane.helper.main import COMMANDS, main
+from tests.unit.helper.conftest import serving
 
 
 def test_version_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,3 +134,32 @@ def test_proxies_are_found_by_the_usual_variables() -> None:
         "https://127.0.0.1",
     ):
         assert find(urlsplit(url), environ) is None
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A server with a certificate that nobody knows: its address, and the certificate's file."""
+    certificate, key = str(tmp_path / "c.pem"), str(tmp_path / "k.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x",
+         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(context) as coordinator:
+        yield coordinator.url.replace("http:", "https:"), certificate
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_an_unknown_certificate_is_refused_at_once_and_a_named_authority_is_accepted(
+    tls: tuple[str, str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, certificate = tls
+    (project / "a").touch()
+    argv = ["artifacts-uploader", "--url", url, "--token", "t", "--id", "1", "--path", "a"]
+    assert main(argv) == 1
+    lines = capsys.readouterr().err
+    assert "the certificate of 127.0.0.1 is not trusted" in lines
+    assert "Retrying" not in lines
+    assert main(argv, {"CI_SERVER_TLS_CA_FILE": certificate}) == 0
