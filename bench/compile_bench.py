@@ -78,7 +78,7 @@ def _job(file: int, number: int) -> list[str]:
 def main(sizes: list[int]) -> None:
     """Print the table."""
     for jobs in sizes:
-        files = generate(jobs, max(1, jobs // 7))
+        files = generate(jobs, max(1, min(140, jobs // 7)))
         fetcher = MemoryFetcher(files, {None: ["README.md"]})
         times = []
         for _ in range(5):

@@ -19,6 +19,7 @@ from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.decide import Decider, Decision, check_presence, has_real_jobs
 from podlane.compiler.expansion import CircularVariablesError, circle, expand
+from podlane.compiler.fetching import FileFinder
 from podlane.compiler.files import FileLoader
 from podlane.compiler.findings import Findings
 from podlane.compiler.graph import GraphCheck, stage_of
@@ -90,7 +91,13 @@ class _Passes:
         masked = frozenset(v.key for v in (*context.project, *context.given) if v.masked)
         self._loader = FileLoader(self._findings, variables, self._sources, masked)
         self._includer = Includer(
-            fetcher, context, self._findings, variables, self._evaluator, self._loader
+            fetcher,
+            context,
+            self._findings,
+            variables,
+            self._evaluator,
+            self._loader,
+            FileFinder(fetcher, context, self._findings, variables),
         )
 
     def run(self) -> Compilation:

@@ -108,6 +108,12 @@ class Entry:
         assert isinstance(value, Map)
         return Entry(self.findings, (*self.path, name or key), value.get(key), value.value_at(key))
 
+    def absent(self, key: str) -> bool:
+        """Whether ``key`` is not there, or null."""
+        value = self.value
+        assert isinstance(value, Map)
+        return value.get(key) is None
+
     def known_keys(self, allowed: Sequence[str]) -> bool:
         """Report keys that are not in ``allowed``."""
         value = self.value

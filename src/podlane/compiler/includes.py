@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from podlane.compiler import inputs
-from podlane.compiler.context import Context, Fetcher, FetchError, RemoteFile
+from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.expansion import expand
+from podlane.compiler.fetching import URL, FileFinder, Origin, WantedFile, location_problem
 from podlane.compiler.files import Arguments, FileLoader
 from podlane.compiler.findings import Entry, Findings
 from podlane.compiler.keywords import rules, values
@@ -24,18 +23,6 @@ MAX_INCLUDES = 150
 MAX_TOTAL_BYTES = 314_572_800
 KINDS = ("local", "project", "remote", "template", "artifact", "component")
 _KEYS = (*KINDS, "file", "ref", "job", "inputs", "rules", "integrity", "cache")
-_YAML_NAME = re.compile(r".+\.(yml|yaml)\Z", re.IGNORECASE)
-_URL = re.compile(r"\Ahttps?://[^\s/]+(/\S*)?\Z", re.IGNORECASE)
-_COMPONENT = re.compile(r"\A([^/]+)/(.+)/([^/@]+)@(.+)\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Whose files ``include:local`` means: the project itself, or another one at a ref."""
-
-    kind: str = "local"
-    project: str = ""
-    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +32,6 @@ class Included:
     kind: str
     name: str
     mark: Mark | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One file to include."""
-
-    kind: str
-    location: str
-    entry: Map
-    mark: Mark | None
-    file: str = ""
-    ref: str = ""
-
-    @property
-    def shown(self) -> str:
-        return self.file or self.location
 
 
 @dataclass(slots=True)
@@ -73,6 +44,7 @@ class Includer:
     variables: Values
     evaluator: Evaluator
     loader: FileLoader
+    finder: FileFinder
     included: list[Included] = field(default_factory=list)
     _full: bool = False
 
@@ -109,8 +81,8 @@ class Includer:
                 merged = deep_merge(merged, content)
         return deep_merge(merged, tree.without("include"))
 
-    def _wanted(self, value: Node, mark: Mark | None, origin: Origin) -> list[_Wanted]:
-        found: list[_Wanted] = []
+    def _wanted(self, value: Node, mark: Mark | None, origin: Origin) -> list[WantedFile]:
+        found: list[WantedFile] = []
         for index, item in enumerate(value if isinstance(value, Seq) else [value]):
             at = value.item_at(index) if isinstance(value, Seq) else mark
             if item is None:
@@ -118,7 +90,7 @@ class Includer:
             if isinstance(item, str):
                 entry = Map(at)
                 text = expand(item, self.variables)
-                entry["remote" if _URL.match(text) else "local"] = text
+                entry["remote" if URL.match(text) else "local"] = text
             elif isinstance(item, Map):
                 entry = item
             else:
@@ -167,7 +139,7 @@ class Includer:
         match = self.evaluator.first_match(rules.listed_rules(value), self.variables, expanded)
         return match.rule is not None and match.rule.get("when") != "never"
 
-    def _locate(self, entry: Map, mark: Mark | None, origin: Origin) -> list[_Wanted]:
+    def _locate(self, entry: Map, mark: Mark | None, origin: Origin) -> list[WantedFile]:
         kind = next(kind for kind in KINDS if entry.get(kind) is not None)
         location = entry[kind]
         at = entry.value_at(kind) or mark
@@ -179,7 +151,7 @@ class Includer:
         if kind == "project":
             ref = entry.get("ref")
             return [
-                _Wanted(
+                WantedFile(
                     "project",
                     expand(location, self.variables).lower(),
                     entry,
@@ -191,13 +163,13 @@ class Includer:
             ]
         if kind == "local":
             return self._locate_local(location, entry, at, origin)
-        return [_Wanted(kind, expand(location, self.variables), entry, at)]
+        return [WantedFile(kind, expand(location, self.variables), entry, at)]
 
     def _locate_local(
         self, location: str, entry: Map, mark: Mark | None, origin: Origin
-    ) -> list[_Wanted]:
+    ) -> list[WantedFile]:
         if "*" not in location or origin.kind != "local":
-            return [_Wanted("local", expand(location, self.variables).lstrip("/"), entry, mark)]
+            return [WantedFile("local", expand(location, self.variables).lstrip("/"), entry, mark)]
         pattern = re.escape(location.lstrip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         test = re.compile(pattern)
         known = {one.name for one in self.included if one.kind == "local"}
@@ -208,9 +180,9 @@ class Includer:
             self.findings.warning(
                 "include", f"`{location}` matches no file", mark, "GitLab includes nothing then"
             )
-        return [_Wanted("local", name, entry, mark) for name in names]
+        return [WantedFile("local", name, entry, mark) for name in names]
 
-    def _read(self, wanted: _Wanted, origin: Origin, chain: tuple[str, ...]) -> Map | None:
+    def _read(self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]) -> Map | None:
         """Return one included file, with its own includes merged."""
         self.included.append(Included(wanted.kind, wanted.shown, wanted.mark))
         if len(self.included) > MAX_INCLUDES:
@@ -220,15 +192,14 @@ class Includer:
                 _cycle_hint(chain, wanted.shown),
             )  # fmt: skip
             return None
-        problem = _location_problem(wanted)
+        problem = location_problem(wanted)
         if problem:
             self.findings.error("include", problem, wanted.mark)
             return None
-        fetched = self._fetch(wanted, origin)
+        fetched = self.finder.fetch(wanted, origin)
         if fetched is None:
             return None
-        content, name, inner, component = fetched
-        if not content.strip():
+        if not fetched.content.strip():
             text = "Local file `{}` is empty!" if wanted.kind == "local" else (
                 "Included file `{}` is empty or does not exist!"
             )  # fmt: skip
@@ -239,7 +210,9 @@ class Includer:
             {str(k): inputs.json_of(v) for k, v in given.items()} if isinstance(given, Map) else {}
         )
         loaded = self.loader.load(
-            content, name, Arguments(arguments, component, wanted.mark, f"`{wanted.shown}`: ")
+            fetched.content,
+            fetched.name,
+            Arguments(arguments, fetched.component, wanted.mark, f"`{wanted.shown}`: "),
         )
         if loaded is None:
             return None
@@ -257,119 +230,7 @@ class Includer:
                 "include", "Total size of combined CI/CD configuration is too big", wanted.mark
             )
             return None
-        return self._expand(tree, inner, (*chain, wanted.shown))
-
-    def _fetch(
-        self, wanted: _Wanted, origin: Origin
-    ) -> tuple[bytes | str, str, Origin, Mapping[str, str]] | None:
-        """Return the content of a file, its name, whose it is, and its component's facts."""
-        if wanted.kind == "local" and origin.kind == "local":
-            content = self.fetcher.read_local(wanted.location)
-            if content is None:
-                self.findings.error(
-                    "include", f"Local file `{wanted.location}` does not exist!", wanted.mark
-                )
-                return None
-            return content, wanted.location, origin, {}
-        if wanted.kind == "component":
-            return self._fetch_component(wanted)
-        if wanted.kind == "local":
-            if not origin.project:
-                self.findings.error(
-                    "include", f"Local file `{wanted.location}` does not have project!", wanted.mark
-                )
-                return None
-            wanted = _Wanted(
-                "project", origin.project, wanted.entry, wanted.mark, wanted.location, origin.ref
-            )
-        if wanted.kind == "project" and self._is_own(wanted.location, wanted.ref):
-            content = self.fetcher.read_local(wanted.file)
-            if content is not None:
-                return content, wanted.file, Origin(), {}
-            self.findings.error(
-                "include",
-                f"Project `{wanted.location}` file `{wanted.file}` does not exist!",
-                wanted.mark,
-            )
-            return None
-        fetched = self._fetch_remote(wanted)
-        if fetched is None:
-            return None
-        name = (
-            f"{wanted.location}@{wanted.ref or 'HEAD'}:{wanted.file}"
-            if wanted.file
-            else wanted.location
-        )
-        project = wanted.location if wanted.kind == "project" else ""
-        return fetched, name, Origin(wanted.kind, project, wanted.ref), {}
-
-    def _fetch_remote(self, wanted: _Wanted) -> bytes | str | None:
-        try:
-            content = self.fetcher.read_remote(
-                RemoteFile(
-                    kind=wanted.kind, location=wanted.location, file=wanted.file, ref=wanted.ref
-                )
-            )
-        except FetchError as error:
-            self.findings.error("include", str(error), wanted.mark)
-            return None
-        expected = wanted.entry.get("integrity")
-        if isinstance(expected, str):
-            raw = content.encode() if isinstance(content, str) else content
-            digest = base64.b64encode(hashlib.sha256(raw).digest()).decode()
-            if expected != f"sha256-{digest}":
-                self.findings.error(
-                    "include", f"Remote file `{wanted.location}` failed integrity check!", wanted.mark,
-                    f"the file now has sha256-{digest}",
-                )  # fmt: skip
-                return None
-        return content
-
-    def _is_own(self, project: str, ref: str) -> bool:
-        own = str(self.variables.get("CI_PROJECT_PATH", "")).lower()
-        return project == own and ref in ("", "HEAD", self.context.ref, self.context.sha)
-
-    def _fetch_component(
-        self, wanted: _Wanted
-    ) -> tuple[bytes | str, str, Origin, Mapping[str, str]] | None:
-        address = _COMPONENT.match(wanted.location)
-        if address is None:
-            self.findings.error(
-                "include", f"Component '{wanted.location}' - the component path is not supported",
-                wanted.mark, "write host/group/project/name@version",
-            )  # fmt: skip
-            return None
-        _, project, name, version = address.groups()
-        facts = {"name": name, "version": version, "sha": self.context.sha, "reference": version}
-        if self._is_own(project.lower(), version):
-            for path in (f"templates/{name}.yml", f"templates/{name}/template.yml"):
-                content = self.fetcher.read_local(path)
-                if content is not None:
-                    return content, path, Origin(), facts
-            self.findings.error(
-                "include", f"Component '{wanted.location}' - content not found", wanted.mark
-            )
-            return None
-        fetched = self._fetch_remote(wanted)
-        if fetched is None:
-            return None
-        return fetched, wanted.location, Origin("component", project.lower(), version), facts
-
-
-def _location_problem(wanted: _Wanted) -> str | None:
-    shown = wanted.shown
-    if wanted.kind == "component":
-        return None
-    if wanted.kind == "artifact":
-        return f"Included file `{shown}` can only be used in trigger:include of a child pipeline"
-    if wanted.kind == "remote" and not _URL.match(wanted.location):
-        return f"Remote file `{shown}` does not have a valid address!"
-    if wanted.kind == "template" and not shown.endswith(".gitlab-ci.yml"):
-        return f"Template file `{shown}` is not a valid location!"
-    path = shown.partition("?")[0] if wanted.kind == "remote" else shown
-    if not _YAML_NAME.match(path.rpartition("/")[2]):
-        return f"Included file `{shown}` does not have YAML extension!"
-    return None
+        return self._expand(tree, fetched.origin, (*chain, wanted.shown))
 
 
 def _check_integrity(entry: Entry, value: Map) -> None:

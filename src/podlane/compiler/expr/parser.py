@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from podlane.compiler.expr import nodes, regex
 from podlane.compiler.expr.errors import ExpressionError
 from podlane.compiler.expr.tokens import Kind, Token, tokens
@@ -19,6 +21,7 @@ _PRECEDENCE = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> nodes.Node:
     """Return the tree of an expression.
 

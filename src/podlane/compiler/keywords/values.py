@@ -42,8 +42,10 @@ def attribute(name: str) -> str:
 
 def string_list(entry: Entry, key: str) -> None:
     """Check that ``key``, if it is there, is a flat list of strings."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
-    if child.value is not None and not is_string_list(child.value):
+    if not is_string_list(child.value):
         entry.error(
             "should be an array of strings",
             attribute=attribute(key),
@@ -68,9 +70,11 @@ def _list_hint(value: Node) -> str | None:
 
 def one_of(entry: Entry, key: str, words: Sequence[str]) -> None:
     """Check that ``key``, if it is there, is one of ``words``."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
     value = child.value
-    if value is not None and not (isinstance(value, str) and value in words):
+    if not (isinstance(value, str) and value in words):
         entry.error(
             f"should be one of: {', '.join(words)}",
             attribute=attribute(key),
@@ -81,8 +85,10 @@ def one_of(entry: Entry, key: str, words: Sequence[str]) -> None:
 
 def boolean(entry: Entry, key: str) -> None:
     """Check that ``key``, if it is there, is a boolean."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
-    if child.value is not None and not isinstance(child.value, bool):
+    if not isinstance(child.value, bool):
         entry.error(
             "should be a boolean value",
             attribute=attribute(key),
@@ -93,8 +99,10 @@ def boolean(entry: Entry, key: str) -> None:
 
 def string(entry: Entry, key: str) -> None:
     """Check that ``key``, if it is there, is a string."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
-    if child.value is not None and not is_string(child.value):
+    if not is_string(child.value):
         entry.error(
             "should be a string", attribute=attribute(key), mark=child.mark, hint=quote(child.value)
         )
@@ -113,9 +121,11 @@ def duration(
     entry: Entry, key: str, *, limit_seconds: float | None = None, never: bool = False
 ) -> None:
     """Check that ``key``, if it is there, is a duration below ``limit_seconds``."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
     value = child.value
-    if value is None or (never and value == "never"):
+    if never and value == "never":
         return
     length = durations.seconds(value) if isinstance(value, str) else None
     if length is None:
