@@ -49,8 +49,9 @@ class JobRun:
             random=place.random, final_tries=place.runner.final_update_tries,
         )  # fmt: skip
         self._log = TraceLog(
-            self._buffer, with_sections=job.features.trace_sections, grew=self._reporter.grew
-        )
+            self._buffer, with_sections=job.features.trace_sections,
+            clock=place.clock, grew=self._reporter.grew,
+        )  # fmt: skip
         self._scope = anyio.CancelScope()
         self._stop: Stop | None = None
         self._environment: Environment | None = None

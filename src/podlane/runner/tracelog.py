@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import assert_never
 
 from podlane.executors.base import Event, Level, Message, Output, StageFinished, StageStarted
+from podlane.kit.clock import Clock
 from podlane.model import sections
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
+from podlane.model.timestamps import RUNNER_STREAM, SCRIPT_STREAM, Timestamper
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import Manager
 from podlane.runner.plan import JobPlan
@@ -28,18 +30,27 @@ class TraceLog:
     """Turns events into the masked bytes of the trace; ``grew`` is called after every addition."""
 
     def __init__(
-        self, buffer: TraceBuffer, *, with_sections: bool, grew: Callable[[], None]
+        self,
+        buffer: TraceBuffer,
+        *,
+        with_sections: bool,
+        clock: Clock,
+        grew: Callable[[], None],
     ) -> None:
         self._buffer = buffer
         self._sections = with_sections
         self._grew = grew
+        self._clock = clock
         self._masker = Masker()
+        self._stampers: dict[int, Timestamper] = {}
         self._open: SubStage | None = None
 
     async def header(self, runner: RunnerSettings, manager: Manager, job: Job) -> None:
         """Write who runs the job."""
         flags = feature_flags.resolve(runner.feature_flags, job.variables)
         changed = feature_flags.not_default(flags)
+        if flags["FF_TIMESTAMPS"]:
+            self._stampers = {n: Timestamper(n) for n in (SCRIPT_STREAM, RUNNER_STREAM)}
         lines = [
             f"Running with gitlab-runner {manager.compatible_version} (podlane {manager.version})",
             f"  on {runner.name} {short_token(runner.token)}, system ID: {manager.system_id}",
@@ -68,7 +79,7 @@ class TraceLog:
         """Write what an environment reports."""
         match event:
             case Output(data=data):
-                await self._bytes(data)
+                await self._bytes(data, SCRIPT_STREAM)
             case Message(text=text, level=level):
                 await self._text(_WORDING[level](text))
             case StageStarted(substage=substage, at=at):
@@ -81,9 +92,11 @@ class TraceLog:
     async def finish(self, outcome: JobOutcome, *, at: float) -> None:
         """Write the last lines; nothing is held back any more."""
         await self._end(at)
-        text = last_lines(outcome)
-        data = self._masker.feed(text.encode()) + self._masker.flush()
-        await self._buffer.write(data, beyond_limit=True)
+        held = self._stamp(self._masker.flush(), SCRIPT_STREAM)
+        text = self._masker.feed(last_lines(outcome).encode()) + self._masker.flush()
+        end = self._stamp(text, RUNNER_STREAM)
+        rest = b"".join(stamper.close() for stamper in self._stampers.values())
+        await self._buffer.write(held + rest + end, beyond_limit=True)
         self._grew()
 
     async def _start(self, substage: SubStage, at: float) -> None:
@@ -102,11 +115,15 @@ class TraceLog:
             await self._text(sections.end(substage.name, at))
 
     async def _text(self, text: str) -> None:
-        await self._bytes(text.encode())
+        await self._bytes(text.encode(), RUNNER_STREAM)
 
-    async def _bytes(self, data: bytes) -> None:
-        await self._buffer.write(self._masker.feed(data))
+    async def _bytes(self, data: bytes, stream: int) -> None:
+        await self._buffer.write(self._stamp(self._masker.feed(data), stream))
         self._grew()
+
+    def _stamp(self, data: bytes, stream: int) -> bytes:
+        stamper = self._stampers.get(stream)
+        return data if stamper is None else stamper.feed(data, now=self._clock.now())
 
 
 def plain(line: str) -> str:

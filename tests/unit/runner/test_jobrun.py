@@ -349,7 +349,7 @@ def test_whatever_the_chunks_and_the_network_the_trace_arrives_whole(
     chunks: list[bytes], pauses: list[float], answers: list[str]
 ) -> None:
     """Every chunking, with requests and answers lost and ranges refused, gives the same bytes."""
-    expected = Utf8Repair().feed(Masker().feed(b"".join(chunks)) + b"\n", final=True)
+    expected = Utf8Repair().feed(Masker().feed(b"".join([*chunks, b"\n"])), final=True)
 
     async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         for chunk, pause in zip(chunks, pauses, strict=False):
@@ -392,3 +392,25 @@ class WildJobApi(FakeJobApi):
             self.trace = b""
         result = await super().patch_trace(job_id, token, start, data, debug_trace=debug_trace)
         return lost if answer == "lost answer" else result
+
+
+@pytest.mark.anyio
+async def test_with_timestamps_every_line_has_its_time_and_stream() -> None:
+    async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        await emit(Message(text="from us"))
+        await emit(Output(data=b"from the script\nno newline"))
+        return SUCCESS
+
+    scene = Scene(works, feature_flags=(("FF_TIMESTAMPS", True),))
+    await scene.run()
+    lines = scene.api.trace.decode().split("\n")
+    assert lines.pop() == ""
+    stamp = "2023-11-14T22:13:20.000000Z "
+    assert all(line.startswith(stamp) for line in lines)
+    assert [line.removeprefix(stamp) for line in lines[-4:]] == [
+        "00O \x1b[0Kfrom us\x1b[0;m",
+        "01O from the script",
+        "01O no newline",
+        "00O \x1b[32;1mJob succeeded\x1b[0;m",
+    ]
+    assert "FF_TIMESTAMPS:true" in scene.api.trace.decode()
