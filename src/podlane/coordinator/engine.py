@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -73,7 +74,8 @@ class Engine:
             self.pipelines[row.id] = live
             specs = {job.name: job for job in live.pipeline.jobs}
             for job_row in self._store.jobs(row.id):
-                trace = await anyio.to_thread.run_sync(self._blobs.measure_trace, job_row.id)
+                measure = partial(self._blobs.measure_trace, finished=job_row.state in FINISHED)
+                trace = await anyio.to_thread.run_sync(measure, job_row.id)
                 # What the runner could do is not stored; assume the usual.
                 job = LiveJob(
                     row=job_row, spec=specs[job_row.name], trace=trace,

@@ -23,6 +23,7 @@ from podlane.coordinator.tokens import TokenMaker
 from podlane.kit.tasks import closing
 
 _USER = "gitlab-ci-token"
+MAX_PROCESSES = 64
 _CHUNK = 64 * 1024
 _FRESH = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
 _ASK = {"WWW-Authenticate": 'Basic realm="GitLab"'}
@@ -35,6 +36,7 @@ class GitHttp:
         self._engine = engine
         self._tokens = tokens
         self._repositories = repositories
+        self._slots = anyio.CapacityLimiter(MAX_PROCESSES)
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to add to the application."""
@@ -53,7 +55,7 @@ class GitHttp:
         head = b"" if "version=2" in version else b"001e# service=git-upload-pack\n0000"
         response = await _begin(request, "application/x-git-upload-pack-advertisement", head)
         arguments = ["--stateless-rpc", "--advertise-refs", str(repository)]
-        async with await _start(arguments, version) as process:
+        async with self._slots, await _start(arguments, version) as process:
             await _answer(process, response)
         return response
 
@@ -63,7 +65,11 @@ class GitHttp:
         response = await _begin(request, "application/x-git-upload-pack-result", b"")
         version = request.headers.get("Git-Protocol", "")
         arguments = ["--stateless-rpc", str(repository)]
-        async with await _start(arguments, version) as process, anyio.create_task_group() as tasks:
+        async with (
+            self._slots,
+            await _start(arguments, version) as process,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(_feed, request, process)
             await _answer(process, response)
             tasks.cancel_scope.cancel()

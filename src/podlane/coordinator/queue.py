@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 ANY_TAG = "*"
@@ -37,8 +37,3 @@ def pick(waiting: Iterable[Waiting], runner: Offerer) -> Waiting | None:
     """Return the job to hand out: the pipeline that runs least first, then the oldest job."""
     fitting = [entry for entry in waiting if fits(entry, runner)]
     return min(fitting, key=lambda entry: (entry.busy, entry.job_id), default=None)
-
-
-def unservable(waiting: Iterable[Waiting], runners: Collection[Offerer]) -> tuple[Waiting, ...]:
-    """Return the jobs that no known runner will ever take."""
-    return tuple(w for w in waiting if not any(fits(w, runner) for runner in runners))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.coordinator.queue import Offerer, Waiting, fits, pick, unservable
+from podlane.coordinator.queue import Offerer, Waiting, fits, pick
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,3 @@ def test_the_pipeline_that_runs_least_comes_first_then_the_oldest_job() -> None:
     assert pick([busy, young, old], Offerer()) == old
     assert pick([busy], Offerer()) == busy
     assert pick([], Offerer()) is None
-
-
-def test_jobs_that_nobody_will_take_are_found() -> None:
-    lonely = Waiting(job_id=1, pipeline_id=1, tags=frozenset({"gpu"}))
-    fine = Waiting(job_id=2, pipeline_id=1)
-    assert unservable([lonely, fine], [Offerer()]) == (lonely,)

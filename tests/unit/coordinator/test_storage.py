@@ -97,8 +97,10 @@ def test_a_trace_grows_and_is_read_by_offset(tmp_path: Path) -> None:
     store.append_trace(1, 0, b"hello ")
     store.append_trace(1, 6, b"world")
     assert store.read_trace(1, 3, 5) == b"lo wo"
-    measured = store.measure_trace(1)
+    measured = store.measure_trace(1, finished=False)
     assert (measured.size, measured.checksum) == (11, "crc32:0d4a1185")
+    assert store.measure_trace(1, finished=True).size == 11
+    assert store.measure_trace(2, finished=True).size == 0
     assert store.read_trace(2, 0, 9) == b""
 
 
