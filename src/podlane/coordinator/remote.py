@@ -93,7 +93,7 @@ class RemoteCoordinator:
         if response.status == 401:  # noqa: PLR2004 - HTTP
             raise UsageError(
                 f"the coordinator {self.url} does not accept the admin token",
-                hint="it is in the file admin-token of the coordinator's data directory",
+                hint="PODLANE_COORDINATOR_TOKEN=$(cat DATA_DIR/admin-token) podlane …",
             )
         body = await response.read()
         try:
@@ -109,7 +109,7 @@ class RemoteCoordinator:
         why = f": {str(error) or type(error).__name__}" if error is not None else ""
         return TemporaryError(
             f"the coordinator {self.url} does not answer{why}",
-            hint="check the URL, and that the coordinator runs",
+            hint="is podlane coordinator serve running there?",
         )
 
 
