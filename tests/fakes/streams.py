@@ -1,7 +1,8 @@
 """A kubelet without containers: a pod is "running" as soon as it is created, commands are scripts.
 
 Commands: ``echo WORD…``, ``err WORD…`` (stderr), ``cat`` (until end of file), ``exit N``, ``big N``
-(N MiB on stdout), ``size`` (the terminal's size, when it is told), ``hang``, ``missing`` (cannot start).
+(N MiB on stdout), ``size`` (the terminal's size, when it is told), ``hang``, ``missing`` (cannot start),
+``bug`` (the kubelet raises something unexpected).
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class FakeStreams:
 
     @asynccontextmanager
     async def exec(self, request: StreamRequest) -> AsyncIterator[FakeStream]:
+        if request.command[0] == "bug":
+            raise RuntimeError("a bug of the kubelet")
         if request.command[0] == "missing":
             raise PermanentError('exec: "missing": executable file not found in $PATH')
         stream = self.last = FakeStream(request.command)

@@ -230,6 +230,15 @@ async def test_a_command_that_cannot_start_has_no_exit_code(client: KubeClient) 
     assert "executable file not found" in status.message
 
 
+async def test_a_bug_of_the_node_has_no_exit_code_either(client: KubeClient) -> None:
+    await client.create("pods", "default", manifest())
+    await running(client)
+    async with client.exec("default", "p", "build", ["bug"]) as session:
+        status = await session.status()
+    assert status.exit_code is None
+    assert "the node failed: RuntimeError: a bug of the kubelet" in status.message
+
+
 async def test_exec_into_a_missing_container_is_refused_with_the_reason(client: KubeClient) -> None:
     await client.create("pods", "default", manifest())
     await running(client)

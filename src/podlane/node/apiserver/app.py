@@ -62,8 +62,12 @@ def make_api(
             return refusal(errors.failure(413, "RequestEntityTooLarge", message))
         except (web.HTTPException, ConnectionError):
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary of a request
+        except Exception as error:
             _log.exception("api_request_failed", extra={"fields": {"path": request.path}})
+            if request.writer.output_size > 0:
+                raise ConnectionAbortedError(
+                    "the answer has begun: only cutting it off is left"
+                ) from error
             message = f"Internal error occurred: {type(error).__name__}: {error}"
             return refusal(errors.failure(500, "InternalError", message))
 

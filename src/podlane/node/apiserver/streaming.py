@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
@@ -19,6 +20,7 @@ from podlane.node.apiserver import admission, requests
 from podlane.node.apiserver.context import Api
 from podlane.node.streams import ContainerStream, LogRequest, StreamRequest
 
+_log = logging.getLogger(__name__)
 _OK = 1000
 _CLOSE_SECONDS = 2.0
 _T = TypeVar("_T")
@@ -151,6 +153,9 @@ async def _run(
             tasks.cancel_scope.cancel()
     except PermanentError as error:
         return channels.encode_failure(error.message)
+    except Exception as error:  # noqa: BLE001 - the boundary of a request whose answer has begun
+        _log.exception("stream_failed", extra={"fields": {"pod_uid": asked.pod_uid}})
+        return channels.encode_failure(f"the node failed: {type(error).__name__}: {error}")
     return status
 
 
