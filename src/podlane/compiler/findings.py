@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from podlane.compiler.source import Map, Mark, Node, Reference, place
+from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 
 
@@ -17,6 +17,22 @@ class Findings:
     file: str
     found: list[Diagnostic] = field(default_factory=list)
     unsupported: list[Diagnostic] = field(default_factory=list)
+    _sound: set[tuple[str, int]] = field(default_factory=set)
+
+    def check_once(self, check: Callable[[Entry], None], entry: Entry) -> None:
+        """Run a check, unless it found nothing wrong with the very same value before.
+
+        Jobs share what they inherit, so that a template is checked once and not for each job.
+        """
+        key = (entry.path[-1], id(entry.value))
+        if key in self._sound:
+            return
+        before = len(self.found) + len(self.unsupported)
+        check(entry)
+        if len(self.found) + len(self.unsupported) == before and isinstance(
+            entry.value, (Map, Seq)
+        ):
+            self._sound.add(key)
 
     def error(self, code: str, message: str, mark: Mark | None, hint: str | None = None) -> None:
         """Add an error."""

@@ -118,7 +118,7 @@ def check_keywords(entry: Entry, job: Map) -> None:
         check = _ENTRY_CHECKS.get(key)
         if check is not None:
             if value != "" or key != "script":
-                check(entry.child(key))
+                entry.findings.check_once(check, entry.child(key))
         elif key in _ATTRIBUTE_CHECKS:
             _ATTRIBUTE_CHECKS[key](entry)
 
