@@ -291,20 +291,27 @@ class Store:
         )
 
     def _mark(self, pod: JsonObject, grace_seconds: int | None) -> JsonObject:
-        if grace_seconds is None:
-            grace_seconds = number(pod, "spec", "terminationGracePeriodSeconds")
-        grace = _DEFAULT_GRACE_SECONDS if grace_seconds is None else max(grace_seconds, 0)
-        if text(pod, "status", "phase") in ("Succeeded", "Failed"):
-            grace = 0  # nothing is left to end
-        before = number(pod, "metadata", "deletionGracePeriodSeconds")
-        if before is not None and before <= grace:
-            return pod
-        new = copied(pod)
-        metadata = obj(new, "metadata")
-        metadata["deletionTimestamp"] = rfc3339(self._clock.now() + grace)
-        metadata["deletionGracePeriodSeconds"] = grace
-        self._publish("pods", WatchType.MODIFIED, new, pod)
+        new = _marked(pod, grace_seconds, self._clock.now())
+        if new is not pod:
+            self._publish("pods", WatchType.MODIFIED, new, pod)
         return new
+
+
+def _marked(pod: JsonObject, grace_seconds: int | None, now: float) -> JsonObject:
+    """Return the pod with the marks of its deletion; itself, if they are shorter already."""
+    if grace_seconds is None:
+        grace_seconds = number(pod, "spec", "terminationGracePeriodSeconds")
+    grace = _DEFAULT_GRACE_SECONDS if grace_seconds is None else max(grace_seconds, 0)
+    if text(pod, "status", "phase") in ("Succeeded", "Failed"):
+        grace = 0  # nothing is left to end
+    before = number(pod, "metadata", "deletionGracePeriodSeconds")
+    if before is not None and before <= grace:
+        return pod
+    new = copied(pod)
+    metadata = obj(new, "metadata")
+    metadata["deletionTimestamp"] = rfc3339(now + grace)
+    metadata["deletionGracePeriodSeconds"] = grace
+    return new
 
 
 def _check_uid(resource: str, entry: JsonObject, uid: str) -> None:
