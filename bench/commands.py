@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,19 @@ PODLANE = str(Path(sys.executable).parent / "podlane")
 ROOT = Path(__file__).resolve().parent.parent
 
 CHAIN = 12
+_STAMP = re.compile(rb"\d+\.\d+\s*$")
 _TRACE = """\
 tick:
   image: alpine
   script:
-    - i=0; while [ $i -lt 12 ]; do echo "tick $(date +%s%N)"; i=$((i+1)); sleep 0.7; done
+    - i=0
+    - while [ $i -lt 12 ]; do read up idle </proc/uptime; echo "tick $up"; i=$((i+1)); sleep 0.7; done
 """
+
+
+def _uptime() -> float:
+    """The machine's clock that a container shares: seconds since the boot."""
+    return float(Path("/proc/uptime").read_text().split()[0])
 
 
 def podlane(*args: str, cwd: Path | None = None) -> str:
@@ -92,8 +100,8 @@ def trace_latency(kubeconfig: Path) -> Figure:
             assert process.stdout is not None
             for line in process.stdout:
                 _, found, stamp = line.partition(b"tick ")
-                if found and stamp.strip().isdigit():
-                    samples.append(time.time() - int(stamp) / 1e9)
+                if found and _STAMP.match(stamp):
+                    samples.append(_uptime() - float(stamp))
     return Figure(
         name="trace latency",
         unit="s",
