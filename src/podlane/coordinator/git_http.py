@@ -20,10 +20,13 @@ from podlane.coordinator.engine import Engine
 from podlane.coordinator.live import BUSY, LivePipeline
 from podlane.coordinator.repository import Repositories, git_environment
 from podlane.coordinator.tokens import TokenMaker
+from podlane.kit.errors import PermanentError
 from podlane.kit.tasks import closing
 
 _USER = "gitlab-ci-token"
 MAX_PROCESSES = 64
+_ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
+_FIRST_LINE = b"001e# service=git-upload-pack\n0000"
 _CHUNK = 64 * 1024
 _FRESH = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
 _ASK = {"WWW-Authenticate": 'Basic realm="GitLab"'}
@@ -36,6 +39,7 @@ class GitHttp:
         self._engine = engine
         self._tokens = tokens
         self._repositories = repositories
+        self._known: dict[Path, bytes] = {}
         self._slots = anyio.CapacityLimiter(MAX_PROCESSES)
 
     def routes(self) -> list[web.RouteDef]:
@@ -52,17 +56,36 @@ class GitHttp:
         if request.query.get("service") != "git-upload-pack":
             raise web.HTTPForbidden(text="this repository can only be read\n")
         version = request.headers.get("Git-Protocol", "")
-        head = b"" if "version=2" in version else b"001e# service=git-upload-pack\n0000"
-        response = await _begin(request, "application/x-git-upload-pack-advertisement", head)
+        if "version=2" in version:
+            body = await self._capabilities(repository)
+        else:
+            body = _FIRST_LINE + await self._advertised(repository, version)
+        return web.Response(
+            body=body, headers={"Content-Type": _ADVERTISEMENT, **_FRESH}
+        )  # fmt: skip
+
+    async def _capabilities(self, repository: Path) -> bytes:
+        """Return what version 2 advertises: git and configuration alone decide it, not the refs."""
+        if repository not in self._known:
+            self._known[repository] = await self._advertised(repository, "version=2")
+        return self._known[repository]
+
+    async def _advertised(self, repository: Path, version: str) -> bytes:
         arguments = ["--stateless-rpc", "--advertise-refs", str(repository)]
         async with self._slots, await _start(arguments, version) as process:
-            await _answer(process, response)
-        return response
+            assert process.stdout is not None
+            body = b"".join([chunk async for chunk in process.stdout])
+            status = await process.wait()
+        if status != 0:
+            raise PermanentError(f"git upload-pack ended with {status} on {repository}")
+        return body
 
     async def upload_pack(self, request: web.Request) -> web.StreamResponse:
         """Send the objects that are asked for."""
         repository = self._authorized(request)
-        response = await _begin(request, "application/x-git-upload-pack-result", b"")
+        headers = {"Content-Type": "application/x-git-upload-pack-result", **_FRESH}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
         version = request.headers.get("Git-Protocol", "")
         arguments = ["--stateless-rpc", str(repository)]
         async with (
@@ -111,14 +134,6 @@ def _password(header: str) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return password if user == _USER else None
-
-
-async def _begin(request: web.Request, content_type: str, head: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": content_type, **_FRESH})
-    await response.prepare(request)
-    if head:
-        await response.write(head)
-    return response
 
 
 async def _start(arguments: list[str], version: str) -> Process:
