@@ -60,7 +60,8 @@ class Compilation:
     ``pipeline`` is None when there are errors or when no pipeline comes about (``outcome``, with
     GitLab's sentence among the diagnostics). ``run_refusals`` are valid keywords that a run cannot
     honour: ``podlane run`` refuses them unless the user allows it. ``sources`` are the texts of all
-    files read, for excerpts. ``decisions`` tell for each job why it is in or out.
+    files read, for excerpts. ``decisions`` tell for each job why it is in or out. ``tree`` is the merged
+    configuration before ``extends``.
     """
 
     pipeline: Pipeline | None
@@ -72,6 +73,8 @@ class Compilation:
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     workflow: Match | None = None
     included: tuple[Included, ...] = ()
+    tree: Map | None = None
+    main_file: str = DEFAULT_FILE
 
 
 def compile_pipeline(root: str, fetcher: Fetcher, context: Context) -> Compilation:
@@ -102,6 +105,7 @@ class _Passes:
         self._context = context
         self._findings = Findings(root)
         self._sources: dict[str, str] = {}
+        self._tree: Map | None = None
         self._evaluator = Evaluator(fetcher)
         variables = Layers(context, None).include()
         masked = frozenset(v.key for v in (*context.project, *context.given) if v.masked)
@@ -119,6 +123,7 @@ class _Passes:
     def run(self) -> Compilation:
         """Return the result of all passes."""
         tree = self._includer.read_root(self._root)
+        self._tree = tree
         if tree is None:
             return self._result()
         extended = Extender(tree, self._findings).extended()
@@ -200,6 +205,8 @@ class _Passes:
             decisions=found,
             workflow=workflow,
             included=tuple(self._includer.included),
+            tree=self._tree,
+            main_file=self._root,
         )
 
 
