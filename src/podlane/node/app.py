@@ -128,7 +128,7 @@ def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageSt
         runtime=oci.OciRuntime(ground.runtime, limits=bool(ground.claim.file.cgroup)),
         cgroups=ground.groups,
         cgroup=ground.claim.file.cgroup or None,
-        network=Network(),
+        network=Network(always_host=settings.network == "host"),
         events=EventRecorder(store, clock, settings.name),
         clock=clock,
         random=random.SystemRandom(),

@@ -53,6 +53,7 @@ class PodContext:
     host_ip: str = ""
     memory_bytes: int = 0
     cpus: int = 1
+    max_id: int = 2**31 - 1
 
 
 def contents(source: JsonObject) -> dict[str, bytes]:

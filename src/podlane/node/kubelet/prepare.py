@@ -18,7 +18,7 @@ from podlane.node.kubelet.node import Node
 from podlane.node.kubelet.podspec import Container
 from podlane.node.kubelet.sandbox import Sandbox
 from podlane.node.kubelet.volumes import container_binds
-from podlane.node.runtime.bundle import DEFAULT_PATH, Bind, Bundle, config_json
+from podlane.node.runtime.bundle import DEFAULT_PATH, TTY_GROUP, Bind, Bundle, User, config_json
 from podlane.node.runtime.mounts import mount_rootfs
 
 
@@ -80,11 +80,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         )
     except PermanentError as error:
         raise ConfigError(error.message, hint=error.hint) from error
-    if user.uid > node.max_uid or user.gid > node.max_uid:
-        raise ConfigError(
-            f"the user {user.uid}:{user.gid} cannot exist on this node: it runs without root and "
-            f"has the ids 0 to {node.max_uid}; add a larger range to /etc/subuid and /etc/subgid"
-        )
+    _check_ids(user, node.max_uid)
     command = sync.command_line(container, image.config.entrypoint, image.config.cmd)
     if not command:
         raise ConfigError("no command specified: neither the pod nor the image has one")
@@ -103,6 +99,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         cwd=container.working_dir or image.config.working_dir or "/",
         user=user,
         terminal=container.tty,
+        has_tty_group=node.max_uid >= TTY_GROUP,
         binds=(*shared, *own),
         namespaces=sandbox.network.namespaces.paths,
         cgroup=cgroup,
@@ -110,6 +107,15 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         security=security.container_security(container, node.devices, node.capabilities),
         oom_score_adj=sync.oom_score_adj(container, sync.qos_class(pod.spec), node.memory_bytes),
     )
+
+
+def _check_ids(user: User, highest: int) -> None:
+    beyond = [number for number in (user.uid, user.gid, *user.groups) if number > highest]
+    if beyond:
+        raise ConfigError(
+            f"the user or group {beyond[0]} cannot exist on this node: it runs without root and "
+            f"has the ids 0 to {highest}; add a larger range to /etc/subuid and /etc/subgid"
+        )
 
 
 def _environment(

@@ -50,6 +50,12 @@ def make_volumes(context: PodContext, directory: Path) -> dict[str, Path]:
     Raises:
         MountError: a configMap or secret is missing, a host path is not what was asked for.
     """
+    fs_group = context.pod.spec.security_context.fs_group
+    if fs_group is not None and fs_group > context.max_id:
+        raise MountError(
+            f"the group {fs_group} (fsGroup) cannot exist on this node: it runs without root and "
+            f"has the ids 0 to {context.max_id}"
+        )
     made: dict[str, Path] = {}
     sensitive = directory / "memory"
     for volume in context.pod.spec.volumes:
@@ -63,7 +69,7 @@ def make_volumes(context: PodContext, directory: Path) -> dict[str, Path]:
             mount_memory(sensitive, mode=0o700)
         parent = sensitive if sensitive.is_dir() else directory
         made[volume.name] = parent / volume.name
-        write_files(parent / volume.name, files, context.pod.spec.security_context.fs_group)
+        write_files(parent / volume.name, files, fs_group)
     return made
 
 

@@ -92,6 +92,7 @@ class PodWorker:
             host_ip=node.network.host_ip,
             memory_bytes=node.memory_bytes,
             cpus=node.cpus,
+            max_id=node.max_uid,
         )
         volumes = await self._made_volumes(context, self._sandbox)
         place = Place(node=node, context=context, sandbox=self._sandbox, volumes=volumes)

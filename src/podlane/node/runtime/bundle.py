@@ -28,6 +28,7 @@ CAPABILITY_BITS = {
     ))
 }  # fmt: skip
 ALL_CAPABILITIES = tuple(CAPABILITY_BITS)
+TTY_GROUP = 5
 _MASKED = (
     "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
     "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
@@ -98,6 +99,7 @@ class Bundle:
     cwd: str = "/"
     user: User = User()
     terminal: bool = False
+    has_tty_group: bool = True
     binds: tuple[Bind, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
     cgroup: str | None = None
@@ -145,7 +147,7 @@ def _mounts(bundle: Bundle) -> list[Json]:
         _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666",
-               "mode=0620", "gid=5"),
+               "mode=0620", *([f"gid={TTY_GROUP}"] if bundle.has_tty_group else [])),
         _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
     ]  # fmt: skip
     if own_network:
