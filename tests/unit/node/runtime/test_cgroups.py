@@ -1,0 +1,45 @@
+"""The layouts of control groups, from /proc/self/mountinfo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from podlane.node.runtime.cgroups import Cgroups, Layout, detect
+
+V1 = "30 25 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory"
+UNIFIED = "31 25 0:27 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw"
+V2 = "30 25 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
+OTHER = "40 25 0:30 / /mnt/elsewhere rw - cgroup2 cgroup2 rw"
+
+
+def test_each_layout_is_recognised() -> None:
+    assert detect(V2).layout is Layout.V2
+    assert detect(V1).layout is Layout.V1
+    assert detect(f"{V1}\n{UNIFIED}").layout is Layout.HYBRID
+    assert detect(OTHER).layout is Layout.NONE
+    assert detect("").layout is Layout.NONE
+
+
+def test_controllers_that_a_hybrid_layout_left_on_v2_are_named() -> None:
+    assert detect(f"{V1}\n{UNIFIED}", "hugetlb misc\n").stray == ("hugetlb", "misc")
+    assert detect(V2, "cpu memory").stray == ()
+
+
+def test_an_oom_kill_is_read_from_either_version(tmp_path: Path) -> None:
+    group = tmp_path / "podlane" / "c"
+    group.mkdir(parents=True)
+    v2 = Cgroups(layout=Layout.V2, unified=tmp_path)
+    assert not v2.oom_killed("/podlane/c")
+    (group / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
+    assert v2.oom_killed("/podlane/c")
+    (group / "memory.events").write_text("oom_kill 0\n")
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    assert Cgroups(layout=Layout.V1, mounts=(tmp_path,)).oom_killed("/podlane/c")
+
+
+def test_a_group_is_removed_with_those_below_it_and_an_empty_parent(tmp_path: Path) -> None:
+    (tmp_path / "podlane" / "node" / "pod").mkdir(parents=True)
+    groups = Cgroups(layout=Layout.V2, unified=tmp_path)
+    assert groups.remove("/podlane/node")
+    assert not (tmp_path / "podlane").exists()
+    assert tmp_path.exists()
