@@ -9,10 +9,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from podlane.coordinator.submission import Submission
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
-from tests.contract.runner_api import Bench, git, running_bench, working_tree
+from tests.contract.runner_api import Bench, git, pipeline, running_bench, working_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -156,6 +157,27 @@ async def test_a_shallow_clone_of_the_user_is_served(tmp_path: Path) -> None:
         await bench.start()
         await fetch(await bench.next_job(), tmp_path / "clone")
     assert (tmp_path / "clone" / "new.txt").exists()
+
+
+async def test_a_tag_is_fetched_as_a_tag(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        submission = Submission(pipeline=pipeline(), source=str(bench.tree), ref="v1", is_tag=True)
+        await bench.coordinator.create_pipeline(submission)
+        job = await bench.next_job()
+        await fetch(job, tmp_path / "clone")
+    assert git(tmp_path / "clone", "tag", "--points-at", "HEAD") == "v1"
+    values = {v.key: v.value for v in job.variables}
+    assert values["CI_COMMIT_TAG"] == "v1"
+    assert "CI_COMMIT_BRANCH" not in values
+    assert values["CI_DEFAULT_BRANCH"] == "main"
+
+
+@pytest.mark.parametrize("ref", ["../../x", "a..b", "a b", "x.lock", ".x", "a//b", "a\n"])
+async def test_a_ref_that_git_would_refuse_is_refused(tmp_path: Path, ref: str) -> None:
+    async with running_bench(tmp_path) as bench:
+        submission = Submission(pipeline=pipeline(), source=str(bench.tree), ref=ref)
+        with pytest.raises(UsageError, match="not a name"):
+            await bench.coordinator.create_pipeline(submission)
 
 
 async def test_a_git_clone_without_depth_works(tmp_path: Path) -> None:

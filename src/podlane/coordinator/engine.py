@@ -252,7 +252,7 @@ class Engine:
 
     async def look_around(self) -> None:
         """Withdraw offers that nobody acknowledged; fail jobs whose runner has fallen silent."""
-        now = anyio.current_time()
+        now, stamp = anyio.current_time(), self._clock.now()
         for live, job in list(self._jobs.values()):
             silent = now - job.last_contact
             if job.state is JobState.OFFERED and silent > self._settings.offer_seconds:
@@ -265,17 +265,15 @@ class Engine:
                 if job.state is JobState.FAILED:
                     self._follow_up(live, job, FailureReason.RUNNER_SYSTEM_FAILURE)
                 self._advance(live)
-            elif self._is_due(job):
+            elif job.is_overdue(stamp):
+                log.event(_logger, logging.WARNING, "job_overdue", job=job.row.id)
+                reason = FailureReason.JOB_EXECUTION_TIMEOUT
+                self.finish(live, job, reason=reason, exit_code=0)
+            elif job.is_due(stamp):
                 self._apply(live, job, JobEvent.ENQUEUE)
         for live in self.pipelines.values():
             if not live.finished:
                 self._advance(live)  # usually nothing; it heals what a full disk interrupted
-
-    def _is_due(self, job: LiveJob) -> bool:
-        """Whether a delayed job has waited long enough."""
-        if job.state is not JobState.MANUAL or job.spec.when is not When.DELAYED:
-            return False
-        return self._clock.now() >= job.held_since + (job.spec.start_in_seconds or 0)
 
     async def _lose(self, live: LivePipeline, job: LiveJob, why: str) -> None:
         line = sections.error(f"Job failed (system failure): {why}").encode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator import dotenv
+from podlane.coordinator import dotenv, payload
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
     CoordinatorEvent,
@@ -23,9 +23,10 @@ from podlane.coordinator.queue import Waiting
 from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
 from podlane.gitlab.trace import TraceReceiver
 from podlane.model.job import Variable
-from podlane.model.pipeline import Pipeline, PipelineJob
+from podlane.model.pipeline import Pipeline, PipelineJob, When
 from podlane.model.states import JobEvent, JobState, advance
 
+_OVERDUE_SECONDS = 600.0  # a runner may take its time for after_script and uploads
 _READ_BYTES = 256 * 1024
 DOTENV = "dotenv"
 BUSY = frozenset({JobState.OFFERED, JobState.RUNNING, JobState.CANCELING})
@@ -65,6 +66,18 @@ class LiveJob:
         if self.row.started_at is None:
             return 0.0
         return max((self.row.finished_at or now) - self.row.started_at, 0.0)
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether a runner lets the job run long past its timeout, or never ends its cancelling."""
+        if self.state not in BUSY or self.row.started_at is None:
+            return False
+        return now > self.row.started_at + payload.timeout_seconds(self.spec) + _OVERDUE_SECONDS
+
+    def is_due(self, now: float) -> bool:
+        """Whether a delayed job has waited long enough."""
+        if self.state is not JobState.MANUAL or self.spec.when is not When.DELAYED:
+            return False
+        return now >= self.held_since + (self.spec.start_in_seconds or 0)
 
 
 class LivePipeline:

@@ -84,7 +84,9 @@ class Repositories:
         """Where the repository ``name`` of a snapshot is."""
         return self._directory / name
 
-    async def snapshot(self, source: Path, *, pipeline_id: int, ref: str | None) -> Snapshot:
+    async def snapshot(
+        self, source: Path, *, pipeline_id: int, ref: str | None = None, is_tag: bool = False
+    ) -> Snapshot:
         """Commit the working tree at ``source`` and make it ``refs/pipelines/<id>``.
 
         Raises:
@@ -104,11 +106,15 @@ class Repositories:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_ask_about, user, said)
             sha = await self._commit(bare, user)
-        await anyio.to_thread.run_sync(_write_refs, bare, sha, branch, pipeline_id)
+        names = (f"refs/pipelines/{pipeline_id}", f"refs/{'tags' if is_tag else 'heads'}/{branch}")
+        await anyio.to_thread.run_sync(_write_refs, bare, sha, names)
+        default = await anyio.to_thread.run_sync(
+            _default_branch, user, user.branch if is_tag else branch
+        )
         return Snapshot(
             repository=name, project_path=said.project_path or _local_path(user.top), sha=sha,
             before_sha="0" * len(sha) if sha == user.head or not user.head else user.head,
-            ref=branch, default_branch=await anyio.to_thread.run_sync(_default_branch, user, branch),
+            ref=branch, is_tag=is_tag, default_branch=default or "main",
             object_format=user.object_format, author=said.author, timestamp=said.timestamp,
             message=said.message or _NO_MESSAGE,
         )  # fmt: skip
@@ -244,8 +250,8 @@ def _remove(index: Path) -> None:
     index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
 
 
-def _write_refs(bare: Path, sha: str, branch: str, pipeline_id: int) -> None:
-    for name in (f"refs/pipelines/{pipeline_id}", f"refs/heads/{branch}"):
+def _write_refs(bare: Path, sha: str, names: tuple[str, ...]) -> None:
+    for name in names:
         path = bare / name
         _make_room(bare, path)
         temporary = path.with_name(f".{path.name}.{random_suffix()}.lock")

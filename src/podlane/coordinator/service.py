@@ -36,8 +36,9 @@ class Service:
         """
         pipeline_id = self.engine.reserve_id()
         snapshot = await self._repositories.snapshot(
-            Path(submission.source), pipeline_id=pipeline_id, ref=submission.ref
-        )
+            Path(submission.source), pipeline_id=pipeline_id, ref=submission.ref,
+            is_tag=submission.is_tag,
+        )  # fmt: skip
         self.engine.create(submission, snapshot, pipeline_id)
         return pipeline_id
 

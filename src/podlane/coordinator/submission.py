@@ -10,8 +10,9 @@ class Submission(Frozen, frozen=True, kw_only=True):
     """A compiled pipeline, the working tree to run it on, and the variables given at the start.
 
     ``source`` is an absolute path on the coordinator's machine. ``ref`` None: the branch that is
-    checked out there. ``predefined`` adds GitLab's own variables that only the starter knows
-    (``CI_PIPELINE_SOURCE``, ``CI_MERGE_REQUEST_*``); the coordinator's own values stay.
+    checked out there; with ``is_tag`` it is a tag's name. ``predefined`` adds GitLab's own variables
+    that only the starter knows (``CI_PIPELINE_SOURCE``, ``CI_MERGE_REQUEST_*``); the coordinator's
+    own values stay.
     """
 
     pipeline: Pipeline
@@ -19,6 +20,7 @@ class Submission(Frozen, frozen=True, kw_only=True):
     variables: tuple[Variable, ...] = ()
     predefined: tuple[Variable, ...] = ()
     ref: str | None = None
+    is_tag: bool = False
     config_file: str = ".gitlab-ci.yml"
 
 
