@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterable
 
 import anyio
@@ -10,53 +12,76 @@ from podlane.runner.job_variables import JobNumbers
 
 
 class Slots:
-    """The right to run one more job in this process."""
+    """The right to run one more job; first come, first served. The limit may change at any time."""
 
-    def __init__(self, concurrent: int) -> None:
-        self._semaphore = anyio.Semaphore(concurrent)
-        self._sharers = 0
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._used = 0
+        self._waiting: deque[anyio.Event] = deque()
 
     @property
-    def suffices_for_all(self) -> bool:
-        """Whether every other runner can still get a slot: only then may a request be held long."""
-        return self._semaphore.value >= self._sharers - 1
+    def free(self) -> float:
+        """How many could be taken now."""
+        return self._limit - self._used
 
-    def join(self) -> None:
-        """Count one more runner that shares these slots."""
-        self._sharers += 1
+    def resize(self, limit: float) -> None:
+        """Change the limit; what is taken beyond a smaller one comes back by itself."""
+        self._limit = limit
+        self._grant()
 
     async def acquire(self) -> None:
         """Wait for a free slot and take it."""
-        await self._semaphore.acquire()
+        granted = anyio.Event()
+        self._waiting.append(granted)
+        self._grant()
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self.release()
+            else:
+                self._waiting.remove(granted)
+            raise
 
     def release(self) -> None:
         """Give a slot back."""
-        self._semaphore.release()
+        self._used -= 1
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting and self._used < self._limit:
+            self._used += 1
+            self._waiting.popleft().set()
 
 
 class RunnerSlots:
-    """The same for one runner; numbers its jobs by the smallest free integer."""
+    """The slots of one runner among those of all; numbers its jobs by the smallest free integer."""
 
-    def __init__(self, slots: Slots, limit: int) -> None:
-        slots.join()
-        self._slots = slots
-        self._semaphore = anyio.Semaphore(limit) if limit > 0 else None
+    def __init__(self, common: Slots, limit: int) -> None:
+        self._common = common
+        self._own = Slots(limit or math.inf)
         self._taken: set[tuple[JobNumbers, int]] = set()
+        self.others = 0
 
     @property
     def may_hold(self) -> bool:
-        """Whether the coordinator may keep our request waiting while we hold a slot."""
-        return self._slots.suffices_for_all
+        """Whether the coordinator may keep our request waiting while we hold a slot.
+
+        Only as long as every other runner can still get one.
+        """
+        return self._common.free >= self.others
+
+    def resize(self, limit: int) -> None:
+        """Change this runner's limit; 0 means none."""
+        self._own.resize(limit or math.inf)
 
     async def acquire(self) -> Lease:
         """Wait until this runner may take one more job."""
-        if self._semaphore is not None:
-            await self._semaphore.acquire()
+        await self._own.acquire()
         try:
-            await self._slots.acquire()
+            await self._common.acquire()
         except BaseException:
-            if self._semaphore is not None:
-                self._semaphore.release()
+            self._own.release()
             raise
         return Lease(self)
 
@@ -74,9 +99,8 @@ class RunnerSlots:
     def give_back(self, numbers: JobNumbers | None) -> None:
         """Free the slot and its numbers."""
         self._taken = {entry for entry in self._taken if entry[0] != numbers}
-        self._slots.release()
-        if self._semaphore is not None:
-            self._semaphore.release()
+        self._common.release()
+        self._own.release()
 
 
 def _smallest_free(taken: Iterable[int]) -> int:

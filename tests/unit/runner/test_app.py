@@ -89,6 +89,7 @@ class Scene:
         runner = settings.pop("runner", {})
         runners = tuple(a_runner(name=name, **runner) for name in names)
         self.settings = GlobalSettings(runners=runners, **settings)
+        self.changed: Any = None
 
     @asynccontextmanager
     async def open_executor(
@@ -111,7 +112,7 @@ class Scene:
     async def _manage(self) -> None:
         await run_manager(
             self.settings, manager=MANAGER, stop=self.stop,
-            open_executor=self.open_executor, open_api=self.open_api,
+            open_executor=self.open_executor, open_api=self.open_api, changed=self.changed,
         )  # fmt: skip
 
 
@@ -226,3 +227,53 @@ async def test_a_runner_whose_token_is_refused_does_not_hammer_the_coordinator()
 async def test_without_runners_there_is_nothing_to_do() -> None:
     with pytest.raises(UsageError, match="runners"):
         await Scene()._manage()
+
+
+class Changes:
+    """New settings, when a test gives them."""
+
+    def __init__(self) -> None:
+        self.send, self._receive = anyio.create_memory_object_stream[GlobalSettings](9)
+
+    async def changed(self) -> GlobalSettings:
+        return await self._receive.receive()
+
+    def close(self) -> None:
+        self.send.close()
+        self._receive.close()
+
+
+async def test_new_settings_apply_to_new_jobs_and_leave_running_ones_alone() -> None:
+    busy = Busy(10)
+    queue = FakeQueue(*jobs(6))
+    scene = Scene(queue, act=busy, concurrent=1)
+    changes = Changes()
+    scene.changed = changes.changed
+    wider = GlobalSettings(
+        runners=(a_runner(name="runner 0", builds_dir="/elsewhere"),), concurrent=3
+    )
+
+    async def later() -> None:
+        await anyio.sleep(5)
+        changes.send.send_nowait(wider)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=60)
+    assert busy.most == 3
+    builds = [plan.builds_dir for plan in scene.executor.plans]
+    assert builds == ["/builds", *["/elsewhere"] * 5]
+    assert all(api.states[-1] == "success" for api in queue.apis.values())
+    assert sorted(set(busy.numbers)) == [0, 1, 2]
+    changes.close()
+
+
+async def test_settings_that_cannot_be_used_change_nothing() -> None:
+    queue = FakeQueue(*jobs(3))
+    scene = Scene(queue, act=Busy(10), concurrent=1)
+    changes = Changes()
+    scene.changed = changes.changed
+    changes.send.send_nowait(GlobalSettings(runners=()))
+    await scene.run(drain_after=45)
+    assert len(queue.apis) == 3
+    changes.close()

@@ -1,0 +1,185 @@
+"""The runners at work: one shift for each version of the settings, the same slots for all of them."""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import anyio
+import anyio.abc
+
+from podlane.executors.base import Executor
+from podlane.kit import log
+from podlane.kit.clock import SystemClock
+from podlane.kit.errors import UsageError
+from podlane.model.job import Job
+from podlane.runner.job_variables import JobNumbers, Manager
+from podlane.runner.jobrun import JobRun
+from podlane.runner.pace import Pace
+from podlane.runner.poller import Poller, RunnerApi
+from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
+from podlane.runner.slots import Lease, RunnerSlots, Slots
+from podlane.runner.system_id import short_token
+from podlane.runner.workplace import Workplace
+
+_logger = logging.getLogger(__name__)
+
+OpenExecutor: TypeAlias = Callable[[RunnerSettings, Manager], AbstractAsyncContextManager[Executor]]
+OpenApi: TypeAlias = Callable[[RunnerSettings, Manager], AbstractAsyncContextManager[RunnerApi]]
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """How to stop a manager. ``drain``: take no new job. ``interrupt``: end the running ones too."""
+
+    drain: anyio.Event = field(default_factory=anyio.Event)
+    interrupt: anyio.Event = field(default_factory=anyio.Event)
+
+    def ask_drain(self) -> None:
+        """Take no new job, finish the running ones."""
+        self.drain.set()
+
+    def ask_interrupt(self) -> None:
+        """Take no new job, end the running ones and report them as interrupted."""
+        self.interrupt.set()
+        self.drain.set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What does not change with the settings."""
+
+    manager: Manager
+    open_executor: OpenExecutor
+    open_api: OpenApi
+    stop: StopRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Shift:
+    """The time of one version of the settings: ends with ``retire``, ``quiet`` when nobody asks."""
+
+    retire: anyio.Event = field(default_factory=anyio.Event)
+    quiet: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Crew:
+    """All runners; one shift for each version of the settings, slots common to all shifts."""
+
+    def __init__(self, parts: Parts, settings: GlobalSettings) -> None:
+        self._parts = parts
+        self._slots = Slots(settings.concurrent)
+        self._runner_slots: dict[str, RunnerSlots] = {}
+        self._shift = _Shift()
+        self._shift.quiet.set()
+
+    def retire(self) -> None:
+        """Take no new job under the present settings."""
+        self._shift.retire.set()
+
+    async def change(self, shifts: anyio.abc.TaskGroup, settings: GlobalSettings) -> None:
+        """Take jobs under ``settings`` from now on; earlier ones go on as they are.
+
+        Raises:
+            PodlaneError: these settings cannot be used; everything is as before.
+        """
+        if not settings.runners:
+            raise UsageError("no [[runners]] to run", hint="add one to config.toml")
+        before, shift = self._shift, _Shift()
+        await shifts.start(self._work, settings, shift, before)
+        self._shift = shift
+        before.retire.set()
+
+    async def _work(
+        self,
+        settings: GlobalSettings,
+        shift: _Shift,
+        before: _Shift,
+        *,
+        task_status: anyio.abc.TaskStatus[None],
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            posts = [await self._post(stack, settings, runner) for runner in settings.runners]
+            task_status.started()
+            await before.quiet.wait()
+            self._slots.resize(settings.concurrent)
+            for post in posts:
+                post.resize(others=len(posts) - 1)
+            async with anyio.create_task_group() as jobs:
+                async with anyio.create_task_group() as pollers:
+                    for post in posts:
+                        pollers.start_soon(post.poller(jobs).run)
+                    await shift.retire.wait()
+                    pollers.cancel_scope.cancel()
+                shift.quiet.set()
+
+    async def _post(
+        self, stack: AsyncExitStack, settings: GlobalSettings, runner: RunnerSettings
+    ) -> _Post:
+        parts = self._parts
+        manager = replace(parts.manager, tls_ca_pem=await _ca_pem(runner.tls))
+        api = await stack.enter_async_context(parts.open_api(runner, manager))
+        place = Workplace(
+            runner=runner, manager=manager, api=api, clock=SystemClock(),
+            executor=await stack.enter_async_context(parts.open_executor(runner, manager)),
+            random=random_module.SystemRandom(), interrupted=parts.stop.interrupt,
+            farewell_seconds=settings.shutdown_timeout_seconds,
+        )  # fmt: skip
+        slots = self._runner_slots.setdefault(
+            runner.token, RunnerSlots(self._slots, runner.limit)
+        )  # fmt: skip
+        return _Post(place, api, slots, settings.check_interval_seconds)
+
+
+class _Post:
+    """What belongs to one runner during one shift."""
+
+    def __init__(
+        self, place: Workplace, api: RunnerApi, slots: RunnerSlots, check_interval_seconds: float
+    ) -> None:
+        self._place = place
+        self._api = api
+        self._slots = slots
+        self._pace = Pace(
+            place.runner, check_interval_seconds=check_interval_seconds, random=place.random
+        )
+
+    def resize(self, *, others: int) -> None:
+        """Apply the runner's own limit, and share with so many other runners."""
+        self._slots.resize(self._place.runner.limit)
+        self._slots.others = others
+
+    def poller(self, jobs: anyio.abc.TaskGroup) -> Poller:
+        """Return the poller that starts this runner's jobs in the group ``jobs``."""
+
+        def start(job: Job, lease: Lease) -> None:
+            jobs.start_soon(self._run, job, lease, poller)
+
+        parallel = max(self._place.runner.request_concurrency, 1)
+        poller = Poller(self._api, self._slots, self._pace, start=start, parallel=parallel)
+        return poller
+
+    async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
+        try:
+            with log.fields(runner=short_token(self._place.runner.token)):
+                await JobRun(job, self._place, numbers=lease.numbers or JobNumbers()).run()
+        except Exception:  # the supervisor of jobs: no job ends the manager
+            _logger.exception("job_lost")
+        finally:
+            lease.release()
+            poller.job_ended()
+
+
+async def _ca_pem(tls: TlsSettings) -> str:
+    if not tls.ca_file:
+        return ""
+    try:
+        return await anyio.Path(tls.ca_file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read tls-ca-file {tls.ca_file}: {error}", hint="name a readable PEM file"
+        ) from error

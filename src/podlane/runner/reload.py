@@ -1,0 +1,73 @@
+"""Follow a changing ``config.toml``: every few seconds by its time stamp, at once when told.
+
+A file that cannot be used changes nothing but the log; running jobs keep the settings they began with.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from podlane.kit import log
+from podlane.kit.diagnostics import has_errors
+from podlane.kit.errors import UsageError
+from podlane.runner.config_file import load_config
+from podlane.runner.settings import GlobalSettings
+
+_logger = logging.getLogger(__name__)
+LOOK_SECONDS = 3.0
+
+
+class ConfigWatch:
+    """Tells when the settings in ``file`` differ from the last ones."""
+
+    def __init__(self, file: Path, current: GlobalSettings) -> None:
+        self._file = file
+        self._current = current
+        self._seen = (0, 0)  # the first look reads the file
+        self._told = anyio.Event()
+
+    def look_now(self) -> None:
+        """Read the file even if its time stamp has not changed."""
+        self._told.set()
+
+    async def changed(self) -> GlobalSettings:
+        """Wait for other settings and return them."""
+        while True:
+            with anyio.move_on_after(LOOK_SECONDS):
+                await self._told.wait()
+            told, self._told = self._told.is_set(), anyio.Event()
+            stamp = await anyio.to_thread.run_sync(_stamp, self._file)
+            if stamp == self._seen and not told:
+                continue
+            self._seen = stamp
+            settings = await anyio.to_thread.run_sync(self._read)
+            if settings is not None and settings != self._current:
+                self._current = settings
+                return settings
+
+    def _read(self) -> GlobalSettings | None:
+        try:
+            settings, found = load_config(self._file)
+        except UsageError as error:
+            log.event(_logger, logging.ERROR, "configuration_not_loaded", error=error.message)
+            return None
+        for finding in found:
+            place, message = str(finding.place), finding.message
+            log.event(_logger, logging.WARNING, "configuration", place=place, message=message)
+        if has_errors(found):
+            log.event(_logger, logging.ERROR, "configuration_not_loaded", error="see above")
+            return None
+        return settings
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Return what changes with the file; zeros when it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from podlane.runner import reload
+from podlane.runner.config_file import read_config
+from podlane.runner.reload import ConfigWatch
+
+pytestmark = pytest.mark.anyio
+GOOD = 'concurrent = {}\n[[runners]]\nurl = "u"\ntoken = "t"\nexecutor = "kubernetes"\n'
+
+
+async def test_other_settings_are_told_at_once_when_asked_and_bad_ones_never(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(GOOD.format(1))
+    watch = ConfigWatch(file, read_config(GOOD.format(1), "x", environ={})[0])
+    for useless in (GOOD.format(1), "concurrent = ", "concurent = 2"):
+        file.write_text(useless)
+        watch.look_now()
+        with anyio.move_on_after(0.2) as scope:
+            await watch.changed()
+        assert scope.cancelled_caught
+    file.unlink()
+    watch.look_now()
+    with anyio.move_on_after(0.2) as scope:
+        await watch.changed()
+    assert scope.cancelled_caught
+    file.write_text(GOOD.format(7))
+    watch.look_now()
+    with anyio.fail_after(5):
+        assert (await watch.changed()).concurrent == 7
+
+
+async def test_a_changed_file_is_noticed_by_its_time_stamp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.01)
+    file = tmp_path / "config.toml"
+    file.write_text(GOOD.format(1))
+    watch = ConfigWatch(file, read_config(GOOD.format(1), "x", environ={})[0])
+    file.write_text(GOOD.format(3))
+    with anyio.fail_after(5):
+        assert (await watch.changed()).concurrent == 3
