@@ -161,10 +161,12 @@ class _Passes:
             self._findings.error("empty", EMPTY_PIPELINE, config.root.at)
             return self._result(config, decisions, workflow, Outcome.EMPTY)
         keys = CacheKeys(self._fetcher)
+        present = {decision.job.name for decision in included}
         pipeline = Pipeline(
             stages=config.stages,
-            jobs=tuple(lower_job(decision, keys) for decision in included),
+            jobs=tuple(lower_job(decision, keys, present) for decision in included),
             variables=layers.root,
+            predefined=layers.predefined,
             name=_name(config, layers),
             on_new_commit=_auto_cancel(config, workflow, "on_new_commit") or "conservative",
             on_job_failure=_auto_cancel(config, workflow, "on_job_failure") or "none",

@@ -63,7 +63,8 @@ class FileLoader:
                 "the file must be a mapping",
             )
             return None
-        self._warn_duplicates(root)
+        for document in documents:
+            self._warn_duplicates(document)
         return self._interpolate(root, header, given), not root
 
     def _documents(
@@ -84,15 +85,14 @@ class FileLoader:
             )
         return None
 
-    def _warn_duplicates(self, root: Map) -> None:
-        for holder in (root, *root.values()):
-            for key, mark in holder.duplicates if isinstance(holder, Map) else ():
-                self.findings.warning(
-                    "duplicate-key",
-                    f"`{key}` is written twice; the last one counts",
-                    mark,
-                    "GitLab takes the last one silently",
-                )
+    def _warn_duplicates(self, document: reader.Document) -> None:
+        for key, mark in document.duplicates:
+            self.findings.warning(
+                "duplicate-key",
+                f"`{key}` is written twice; the last one counts",
+                mark,
+                "GitLab takes the last one silently",
+            )
 
     def _interpolate(self, root: Map, header: Map | None, given: Arguments) -> Map:
         if header is None:

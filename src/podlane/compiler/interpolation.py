@@ -52,7 +52,6 @@ class Interpolator:
 
     def _map(self, node: Map) -> Map:
         new = Map(node.at)
-        new.duplicates = node.duplicates
         for key, value in node.items():
             marks = node.marks.get(key, (node.at, node.at))
             name: Scalar = key

@@ -46,6 +46,11 @@ class Layers:
         self._root = {variable.key: variable for variable in lower_variables(root)}
 
     @property
+    def predefined(self) -> tuple[Variable, ...]:
+        """GitLab's own variables of the pipeline."""
+        return tuple(self._predefined.values())
+
+    @property
     def root(self) -> tuple[Variable, ...]:
         """The global variables, those of the workflow's rule included."""
         return tuple(self._root.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.decide import Decision
@@ -13,14 +13,14 @@ from podlane.compiler.graph import stage_of
 from podlane.compiler.keywords import artifacts, control, environment, image, script, values
 from podlane.compiler.source import Map, Node, Seq
 from podlane.model.job import Artifact, Hook
-from podlane.model.pipeline import DeploymentEnvironment, PipelineJob
+from podlane.model.pipeline import DeploymentEnvironment, Need, PipelineJob
 
 _MAX_SLUG = 24
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def lower_job(decision: Decision, cache_keys: CacheKeys) -> PipelineJob:
-    """Return an included job as the model's."""
+def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]) -> PipelineJob:
+    """Return an included job as the model's; links to jobs that are not ``present`` are dropped."""
     job = decision.job.written
     expanded = decision.values.expanded()
     retry = job.get("retry")
@@ -43,8 +43,8 @@ def lower_job(decision: Decision, cache_keys: CacheKeys) -> PipelineJob:
         start_in_seconds=decision.start_in_seconds,
         manual_confirmation=confirmation if isinstance(confirmation, str) else "",
         allow_failure=decision.allow_failure,
-        needs=decision.needs,
-        dependencies=decision.job.dependencies,
+        needs=_present_needs(decision.needs, present),
+        dependencies=_present(decision.job.dependencies, present),
         artifacts=_artifacts(decision.job.group, job),
         cache=cache_keys.lower(job.get("cache")),
         tags=tuple(
@@ -62,6 +62,16 @@ def lower_job(decision: Decision, cache_keys: CacheKeys) -> PipelineJob:
         resource_group=expand(group, expanded) if isinstance(group, str) else "",
         coverage=coverage if isinstance(coverage, str) else "",
     )
+
+
+def _present_needs(
+    needs: tuple[Need, ...] | None, present: Container[str]
+) -> tuple[Need, ...] | None:
+    return None if needs is None else tuple(need for need in needs if need.job in present)
+
+
+def _present(names: tuple[str, ...] | None, present: Container[str]) -> tuple[str, ...] | None:
+    return None if names is None else tuple(name for name in names if name in present)
 
 
 def _hooks(value: Node) -> tuple[Hook, ...]:
@@ -108,7 +118,7 @@ def environment_slug(name: str) -> str:
         slug = f"env-{slug}"
     slug = re.sub(r"-+", "-", slug)
     if len(slug) <= _MAX_SLUG and slug == name:
-        return slug
+        return slug.removesuffix("-")
     head = slug[:17]
     return head + ("" if head.endswith("-") else "-") + _base36_sha256(name)[-6:]
 

@@ -80,8 +80,11 @@ def _job(job: PipelineJob, decision: Decision) -> JsonObject:
         "after_script": list(job.after_script),
         "variables": _variables(job.variables),
         "needs": None
-        if job.needs is None
-        else [{"job": n.job, "artifacts": n.artifacts, "optional": n.optional} for n in job.needs],
+        if decision.needs is None
+        else [
+            {"job": need.job, "artifacts": need.artifacts, "optional": need.optional}
+            for need in decision.needs
+        ],
         "dependencies": None if job.dependencies is None else list(job.dependencies),
         "rules_outcome": None if decision.match is None else outcome(decision.match),
         "when": str(job.when),

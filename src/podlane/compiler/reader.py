@@ -52,11 +52,15 @@ class YamlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: its root, whether it holds ``!reference``, and its size with aliases written out."""
+    """One document: its root, whether it holds ``!reference``, its size with aliases written out.
+
+    ``duplicates`` are keys written twice in one mapping; the last one counts.
+    """
 
     root: Node
     has_references: bool
     size: float
+    duplicates: tuple[tuple[str, Mark], ...] = ()
 
 
 class _Stream(io.StringIO):
@@ -122,7 +126,7 @@ def _next_document(parser: CParser) -> Document | None:
             break
     builder = _Builder(get)
     root, size = builder.node(get(), 0)
-    return Document(root, builder.has_references, size)
+    return Document(root, builder.has_references, size, tuple(builder.duplicates))
 
 
 class _Builder:
@@ -134,6 +138,7 @@ class _Builder:
         self._sizes: dict[str, float] = {}
         self._total = 0.0
         self.has_references = False
+        self.duplicates: list[tuple[str, Mark]] = []
 
     def node(self, event: Event, depth: int) -> tuple[Node, float]:
         kind = type(event)
@@ -249,7 +254,7 @@ class _Builder:
             tail = get()
             value, cost = self.node(tail, depth)
             if key in found and key not in merged and head.start_mark is not None:
-                found.duplicates.append((str(key), head.start_mark))
+                self.duplicates.append((str(key), head.start_mark))
             merged.discard(key)
             found[key] = value
             found.marks[key] = (head.start_mark, tail.start_mark)

@@ -29,13 +29,12 @@ class Symbol(str):
 class Map(dict[Scalar, Node]):
     """A mapping; ``marks`` holds the places of each key and of its value."""
 
-    __slots__ = ("at", "duplicates", "marks")
+    __slots__ = ("at", "marks")
 
     def __init__(self, at: Mark | None = None) -> None:
         super().__init__()
         self.at = at
         self.marks: dict[Scalar, tuple[Mark | None, Mark | None]] = {}
-        self.duplicates: list[tuple[str, Mark]] = []
 
     def put(self, key: Scalar, value: Node, marks: tuple[Mark | None, Mark | None]) -> None:
         """Set ``key`` together with its places."""

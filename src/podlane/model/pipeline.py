@@ -95,11 +95,16 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):
-    """All jobs of one run of the configuration, in the order of the file, and the stages in order."""
+    """All jobs of one run of the configuration, in the order of the file, and the stages in order.
+
+    ``predefined`` are GitLab's own variables of the pipeline (ref, event, merge request) as the rules
+    saw them; every other layer wins over them.
+    """
 
     stages: tuple[str, ...]
     jobs: tuple[PipelineJob, ...]
     variables: tuple[Variable, ...] = ()
     name: str | None = None
+    predefined: tuple[Variable, ...] = ()
     on_new_commit: str = "conservative"
     on_job_failure: str = "none"

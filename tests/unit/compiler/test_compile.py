@@ -19,10 +19,12 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
 
 WORDS = [
-    *table.names("job"), *table.names("global"), "matrix", "if", "changes", "exists", "paths", "refs",
-    "name", "url", "job", "project", "pipeline", "local", "remote", "rules", "key", "files", "prefix", "policy",
-    "max", "exit_codes", "reports", "junit", "action", "on_stop", "default", "value", "expand",
-    "options", ".base", "a", "b", "spec", "inputs", "pre_get_sources_script", "aud", "auto_cancel", "compare_to",
+    *table.names("job"), *table.names("global"),
+    "matrix", "if", "changes", "exists", "paths", "refs", "name", "url", "job", "project",
+    "pipeline", "local", "remote", "rules", "key", "files", "prefix", "policy", "max",
+    "exit_codes", "reports", "junit", "action", "on_stop", "default", "value", "expand", "options",
+    ".base", "a", "b", "spec", "inputs", "pre_get_sources_script", "aud", "auto_cancel",
+    "compare_to",
 ]  # fmt: skip
 scalars = st.one_of(
     st.none(),
