@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAIN = 12
 _STAMP = re.compile(rb"\d+\.\d+\s*$")
 _TRACE = """\
-tick:
+printer:
   image: alpine
   script:
     - i=0
