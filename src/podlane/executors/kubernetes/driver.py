@@ -79,7 +79,7 @@ class PodDriver:
         self, container: str, name: str, status: str
     ) -> AbstractAsyncContextManager[ExecSession]:
         """Run one stage by exec; its script goes to stdin (exec strategy)."""
-        command = self._plan.command("stage", "run", name, status)
+        command = self._plan.command("stage", "run", name, status, container)
         return self._client.exec(
             self._plan.namespace, self._plan.name, container, command, stdin=True
         )

@@ -222,7 +222,7 @@ class KubernetesEnvironment:
             return _Wait()
         if self._legacy is not None:
             return judge.build_died(self._evidence())
-        if self._build_end.exit_code == judge.NOT_WRITABLE and not self._trail.started:
+        if self._build_end.exit_code == judge.NOT_WRITABLE and not self._build_began():
             return judge.build_died(self._evidence())
         elapsed = now - self._build_ended_at
         if elapsed < _RECORD_SECONDS:
@@ -261,6 +261,12 @@ class KubernetesEnvironment:
             default=-1,
         )
         return last in self._trail.ends
+
+    def _build_began(self) -> bool:
+        return any(
+            self._parts.pod.stages[index].substage.role is ContainerRole.BUILD
+            for index in self._trail.started
+        )
 
     def _send_signals(self, tasks: TaskGroup) -> None:
         if not self._following or self._legacy is not None:

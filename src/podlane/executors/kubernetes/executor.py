@@ -10,7 +10,7 @@ import logging
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import SystemRandom
 
 import anyio.to_thread
@@ -62,12 +62,14 @@ class KubernetesExecutor:
     def __init__(
         self,
         settings: KubernetesSettings,
+        manager: ManagerIdentity,
         client: KubeClient,
         watch: PodWatch,
         texts: ShellTexts,
         clock: Clock,
     ) -> None:
         self._settings = settings
+        self._manager = manager
         self._watch = watch
         self._texts = texts
         self._clock = clock
@@ -77,6 +79,9 @@ class KubernetesExecutor:
     @asynccontextmanager
     async def environment(self, plan: ExecutionPlan) -> AsyncIterator[Environment]:
         """Open an environment for one job; leaving it removes all that was made."""
+        # The shared watch selects by these labels: a pod without them would never be seen.
+        manager = self._manager
+        plan = replace(plan, system_id=manager.system_id, short_token=manager.short_token)
         around = Surroundings(suffix=random_suffix(), machine=platform.machine(), texts=self._texts)
         try:
             pod = make_plan(plan, self._settings, around)
@@ -148,4 +153,6 @@ async def open_executor(
         event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
         chosen = selector(manager.system_id, manager.short_token)
         async with PodWatch.open(client, namespace, chosen) as watch:
-            yield KubernetesExecutor(settings, client, watch, texts, clock or SystemClock())
+            yield KubernetesExecutor(
+                settings, manager, client, watch, texts, clock or SystemClock()
+            )

@@ -52,7 +52,7 @@ _REFUSED = (
     "denied",
 )
 _FINAL = frozenset({"InvalidImageName", "ErrImageNeverPull", "SignatureValidationFailed"})
-_SHORT_SECONDS = 8.0
+_SHORT_SECONDS = 11.5  # a kubelet tries again after 10 s: one more chance
 _LONG_SECONDS = 60.0
 
 

@@ -1,7 +1,7 @@
 # One stage by exec (the exec strategy): the script comes on stdin.
 #
-# usage: sh stage run <name> <job status>     the exit status is the script's
-#        sh stage stop <name>                 TERM, a grace period, KILL
+# usage: sh stage run <name> <job status> <build|helper>   the exit status is the script's
+#        sh stage stop <name>                             TERM, a grace period, KILL
 #
 # The stage is a process group of its own, so that it can be stopped as a whole.
 
@@ -37,6 +37,7 @@ for candidate in /usr/local/bin/bash /usr/bin/bash /bin/bash \
 done
 [ "$shell" = "$tools/sh" ] && PATH=$image_path:$tools/bin
 export PATH
+[ "$4" = helper ] && umask 0000
 CI_JOB_STATUS=$3
 export CI_JOB_STATUS
 
@@ -47,4 +48,4 @@ if [ "$pid" = "$group" ]; then
 fi
 setsid=setsid
 [ -x "$tools/busybox" ] && setsid="$tools/busybox setsid"
-exec $setsid "$shell" "$here/stage" lead "$2" "$3"
+exec $setsid "$shell" "$here/stage" lead "$2" "$3" "$4"
