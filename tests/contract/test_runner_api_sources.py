@@ -9,11 +9,20 @@ from pathlib import Path
 import anyio
 import pytest
 
+from podlane.coordinator.app import CoordinatorSettings, running_coordinator
 from podlane.coordinator.submission import Submission
+from podlane.gitlab.client import open_client
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
-from tests.contract.runner_api import Bench, git, pipeline, running_bench, working_tree
+from tests.contract.runner_api import (
+    Bench,
+    client_settings,
+    git,
+    pipeline,
+    running_bench,
+    working_tree,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -157,6 +166,40 @@ async def test_a_shallow_clone_of_the_user_is_served(tmp_path: Path) -> None:
         await bench.start()
         await fetch(await bench.next_job(), tmp_path / "clone")
     assert (tmp_path / "clone" / "new.txt").exists()
+
+
+async def test_odd_names_are_served_too(tmp_path: Path) -> None:
+    tree = working_tree(tmp_path / 'odd: "näme" #1')
+    (tree / 'new: file "ü".txt').write_text("new\n")
+    (tree / "sub").mkdir()
+    (tree / "sub" / "link").symlink_to("../committed.txt")
+    async with running_bench(tmp_path) as bench:
+        await Bench(bench.coordinator, bench.client, tree).start()
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert (tmp_path / "clone" / 'new: file "ü".txt').exists()
+    assert (tmp_path / "clone" / "sub" / "link").readlink() == Path("../committed.txt")
+
+
+async def test_several_pipelines_of_one_tree_can_start_at_once(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(bench.start)
+        for number in range(5):
+            await fetch(await bench.next_job(), tmp_path / f"clone{number}")
+
+
+async def test_our_own_data_directory_in_the_tree_is_left_out(tmp_path: Path) -> None:
+    tree = working_tree(tmp_path / "project")
+    settings = CoordinatorSettings(data_dir=tree / ".podlane")
+    async with (
+        running_coordinator(settings) as coordinator,
+        open_client(client_settings(coordinator.url, coordinator.runner_token)) as client,
+    ):
+        bench = Bench(coordinator, client, tree)
+        await bench.start()
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert not (tmp_path / "clone" / ".podlane").exists()
 
 
 async def test_a_tag_is_fetched_as_a_tag(tmp_path: Path) -> None:

@@ -46,7 +46,12 @@ class RunnersApi:
             web.delete("/api/v4/runners/managers", self.remove_manager),
             web.post("/api/v4/runners/reset_authentication_token", self.reset_token),
             web.post("/api/v4/jobs/request", self.request_job),
+            web.get("/api/v4/runners/router/discovery", self.no_router),
         ]
+
+    async def no_router(self, request: web.Request) -> web.Response:
+        """``GET runners/router/discovery``: jobs are asked for over HTTP here."""
+        return answers.message(501, f"{request.path}: there is no job router")
 
     async def register(self, request: web.Request) -> web.Response:
         """``POST runners``, with the coordinator's registration token."""

@@ -136,8 +136,6 @@ class Repositories:
             "GIT_WORK_TREE": str(user.top),
             "GIT_DIR": str(user.git_dir or bare),
         }
-        if user.objects is not None:
-            environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(user.objects)
         await _git("add", "--all", "--", ".", *self._not_ours(user.top),
                    cwd=user.top, environment=environment)  # fmt: skip
         tree = await _git("write-tree", cwd=user.top, environment=environment)
@@ -223,20 +221,29 @@ def _prepare(bare: Path, user: _UserRepository) -> None:
     if user.object_format != "sha1":
         extension = f"[extensions]\n\tobjectFormat = {user.object_format}\n"
     version = 1 if extension else 0
-    (bare / "config").write_text(
+    _write(
+        bare / "config",
         f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}"
         "[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n"
-        "[gc]\n\tauto = 0\n[pack]\n\tcompression = 0\n\twindow = 0\n"
+        "[gc]\n\tauto = 0\n[pack]\n\tcompression = 0\n\twindow = 0\n",
     )
-    (bare / "HEAD").write_text("ref: refs/heads/main\n")
-    alternates = bare / "objects" / "info" / "alternates"
+    _write(bare / "HEAD", "ref: refs/heads/main\n")
     if user.objects is not None:
-        alternates.write_text(f"{user.objects}\n")
+        _write(bare / "objects" / "info" / "alternates", f"{user.objects}\n")
     shallow = bare / "shallow"
     if user.shallow is not None and user.shallow.exists():
-        shutil.copyfile(user.shallow, shallow)
+        _write(shallow, user.shallow.read_text())
     else:
         shallow.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that git may be reading at this moment; leave it alone if it is right already."""
+    if path.exists() and path.read_text() == text:
+        return
+    temporary = path.with_name(f"{path.name}.{random_suffix()}.new")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _copy_index(source: Path, target: Path) -> None:
