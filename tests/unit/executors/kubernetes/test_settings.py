@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from podlane.executors.kubernetes import official_keys
+from podlane.executors.kubernetes.settings import KubernetesSettings, decode_settings
+from podlane.kit.diagnostics import Place
+from podlane.kit.jsonvalue import Json
+
+PLACE = Place(file="config.toml")
+
+
+def finding(key: str, value: Json) -> str:
+    settings, findings = decode_settings({key: value}, PLACE)
+    assert settings == KubernetesSettings()
+    assert len(findings) == 1
+    return f"{findings[0].message} | {findings[0].hint}"
+
+
+def test_an_empty_table_is_all_defaults() -> None:
+    assert decode_settings({}, PLACE) == (KubernetesSettings(), [])
+
+
+def test_an_unknown_key_gets_a_suggestion() -> None:
+    assert finding("nmespace", "ci") == (
+        "runners.kubernetes.nmespace is not a known setting | did you mean namespace?"
+    )
+
+
+@pytest.mark.parametrize("key", sorted(official_keys.NOT_YET))
+def test_a_key_that_is_not_supported_yet_is_an_error(key: str) -> None:
+    assert "does not support yet" in finding(key, "x")
+
+
+def test_a_value_of_another_type_is_told_with_its_path() -> None:
+    assert "Expected `int`" in finding("poll_timeout", "soon")
+    text = finding("build_container_security_context", {"seccomp_profile": {"type": 1}})
+    assert "`seccomp_profile.type`" in text
+    assert "unknown field `run_as_usr`" in finding("pod_security_context", {"run_as_usr": 1})
+
+
+def test_quantities_and_policies_are_checked() -> None:
+    assert '"lots" is not a quantity' in finding("memory_limit", "lots")
+    assert '"sometimes" is not a pull policy' in finding("pull_policy", "sometimes")
+    assert "not supported yet" in finding("pull_policy", ["always", "never"])
+    assert "is not a DNS policy" in finding("dns_policy", "mine")
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    _, findings = decode_settings({"a": 1, "cpu_limit": "x", "namespace": "ci"}, PLACE)
+    assert len(findings) == 2
+
+
+def test_a_pull_policy_may_be_text_or_a_list_of_one() -> None:
+    values: tuple[Json, ...] = ("always", ["always"])
+    for value in values:
+        settings, findings = decode_settings({"pull_policy": value}, PLACE)
+        assert (settings.pull_policies, findings) == (("always",), [])
