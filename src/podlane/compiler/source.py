@@ -102,8 +102,20 @@ class Reference:
     def __repr__(self) -> str:
         """Return it as GitLab's messages write it."""
         path = self.path
-        shown = "[" + ", ".join(f'"{name}"' for name in path) + "]" if path else str(self.data)
+        shown = (
+            "[" + ", ".join(f'"{name}"' for name in path) + "]" if path else _inspected(self.data)
+        )
         return f"!reference {shown}"
+
+
+def _inspected(node: Node) -> str:
+    if isinstance(node, Seq):
+        return "[" + ", ".join(_inspected(item) for item in node) + "]"
+    if isinstance(node, str):
+        return f'"{node}"'
+    if node is None:
+        return "nil"
+    return "{…}" if isinstance(node, Map) else str(node).lower()
 
 
 def place(mark: Mark | None, fallback: str = "") -> Place:
