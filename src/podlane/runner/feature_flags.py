@@ -37,6 +37,20 @@ DEFAULTS: dict[str, bool] = {
     **dict.fromkeys(_ON.split(), True),
     **dict.fromkeys(_OFF.split(), False),
 }
+# Flags that change something here. The others are accepted, exported, and said to have no effect.
+EFFECTIVE = frozenset(
+    {
+        "FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY",
+        "FF_GITLAB_REGISTRY_HELPER_IMAGE",
+        "FF_USE_POD_ACTIVE_DEADLINE_SECONDS",
+        "FF_USE_DIRECT_DOWNLOAD",
+        "FF_ENABLE_BASH_EXIT_CODE_CHECK",
+        "FF_SCRIPT_SECTIONS",
+        "FF_ENABLE_JOB_CLEANUP",
+        "FF_MASK_ALL_DEFAULT_TOKENS",
+        "FF_TIMESTAMPS",
+    }
+)
 _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0"})
 
@@ -52,6 +66,11 @@ def resolve(
             flags[variable.key] = raw in _TRUE
     flags.update((name, value) for name, value in configured if name in flags)
     return flags
+
+
+def without_effect(flags: dict[str, bool]) -> list[str]:
+    """Return the flags that somebody changed in vain."""
+    return [name for name in not_default(flags) if name not in EFFECTIVE]
 
 
 def not_default(flags: dict[str, bool]) -> dict[str, bool]:

@@ -131,6 +131,10 @@ def make_plan(
         system_id=manager.system_id, runner_name=runner.name, concurrent_id=numbers.concurrent_id,
         feature_flags=tuple(flags.items()),
     )  # fmt: skip
+    reader.warnings += [
+        f"{name} has no effect: Podlane does not support this feature flag yet"
+        for name in feature_flags.without_effect(flags)
+    ]
     if job.cache:
         reader.warnings.append("cache is not supported yet: the job runs without it")
     return JobPlan(

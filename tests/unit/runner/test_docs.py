@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from podlane.runner import feature_flags
+
 DOCS = Path(__file__).parents[3] / "docs" / "reference"
 SOURCES = Path(__file__).parents[3] / "src" / "podlane" / "runner"
 
@@ -35,3 +37,9 @@ def test_every_setting_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", used_variables())
 def test_every_variable_that_the_runner_reads_is_documented(name: str) -> None:
     assert f"`{name}`" in (DOCS / "job-variables.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(feature_flags.EFFECTIVE))
+def test_every_flag_with_an_effect_is_documented(name: str) -> None:
+    default = str(feature_flags.DEFAULTS[name]).lower()
+    assert f"| `{name}` | {default} |" in (DOCS / "job-variables.md").read_text()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from podlane.model.job import Artifact, Dependency
 from podlane.runner.scripts import bash
 from podlane.runner.scripts.context import ScriptContext
-from podlane.runner.scripts.stages import helper_umask
+from podlane.runner.scripts.stages import HELPER_UMASK
 from podlane.runner.scripts.writer import ScriptWriter, assign, quote
 
 HELPER = "gitlab-runner-helper"
@@ -86,7 +86,7 @@ def _upload_flags(context: ScriptContext, artifact: Artifact) -> list[str]:
 
 def _script(context: ScriptContext, writer: ScriptWriter) -> str:
     preamble = [
-        *helper_umask(context),
+        *HELPER_UMASK,
         *bash.exports(context),
         *bash.job_environment(context),
         assign("CI_JOB_TOKEN", context.job.token),

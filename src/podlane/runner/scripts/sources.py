@@ -10,7 +10,7 @@ import shlex
 
 from podlane.runner.scripts import bash, git
 from podlane.runner.scripts.context import ScriptContext
-from podlane.runner.scripts.stages import helper_umask
+from podlane.runner.scripts.stages import HELPER_UMASK
 from podlane.runner.scripts.writer import ScriptWriter, quote
 
 STRATEGIES = frozenset({"fetch", "clone", "none", "empty"})
@@ -44,7 +44,7 @@ def get_sources(context: ScriptContext) -> str:
     chosen = strategy(context)
     if chosen in {"none", "empty"}:
         _without_git(writer, context, chosen)
-        return bash.script(writer.text, preamble=helper_umask(context), xtrace=context.debug_trace)
+        return bash.script(writer.text, preamble=HELPER_UMASK, xtrace=context.debug_trace)
     source = git.remote(context.job, context.runner, context.variables)
     _hooks(writer, context, "pre_get_sources_script", context.runner.scripts.pre_get_sources)
     _repository(writer, context, source, chosen)
@@ -53,7 +53,7 @@ def get_sources(context: ScriptContext) -> str:
     _submodules(writer, context)
     _hooks(writer, context, "post_get_sources_script", context.runner.scripts.post_get_sources)
     preamble = [
-        *helper_umask(context),
+        *HELPER_UMASK,
         *bash.exports(context),
         *_git_environment(context),
         *git.config_exports(context, git.fetch_settings(context, source)),

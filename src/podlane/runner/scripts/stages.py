@@ -8,10 +8,8 @@ from podlane.runner.scripts.bash import ENV_FILE
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import ScriptWriter, quote
 
-
-def helper_umask(context: ScriptContext) -> list[str]:
-    """Return what lets a job user that is not root write what the helper made."""
-    return [] if context.flags["FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR"] else ["umask 0000"]
+# A job user that is not root must be able to write what the helper made.
+HELPER_UMASK = ("umask 0000",)
 
 
 def prepare_script(context: ScriptContext) -> str:
@@ -28,7 +26,7 @@ def prepare_script(context: ScriptContext) -> str:
         "read -r podlane_host 2>/dev/null </proc/sys/kernel/hostname || podlane_host=$(hostname)"
     )
     writer.line(f"printf '%s\\n' \"Running on $podlane_host via \"{quote(context.host)}...")
-    return bash.script(writer.text, preamble=helper_umask(context), xtrace=context.debug_trace)
+    return bash.script(writer.text, preamble=HELPER_UMASK, xtrace=context.debug_trace)
 
 
 def step(context: ScriptContext, step: Step) -> str:
