@@ -267,7 +267,7 @@ async def test_names_are_in_the_hosts_file(data_dir: Path) -> None:
 
 
 async def test_containers_of_a_pod_share_localhost_and_nothing_else(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+    async with world(data_dir, network="none") as w:
         server = container("echo hi | nc -l -p 8000", "server")
         client = container("until nc 127.0.0.1 8000 </dev/null; do :; done; ls /sys/class/net")
         await w.create(pod("p", client, server))

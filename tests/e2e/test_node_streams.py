@@ -116,24 +116,3 @@ async def test_a_hundred_mebibytes_of_log_arrive_whole(data_dir: Path) -> None:
             async for chunk in log:
                 size += len(chunk)
         assert size == 104857600
-
-
-async def test_a_pod_reaches_a_port_of_the_machine(data_dir: Path) -> None:
-    async with (
-        world(data_dir) as w,
-        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
-    ):
-        port = listener.extra(anyio.abc.SocketAttribute.local_port)
-
-        async def answer(stream: anyio.abc.SocketStream) -> None:
-            async with stream:
-                await stream.send(b"from the machine\n")
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, answer)
-            annotations = {"podlane.dev/host-ports": str(port)}
-            script = f"nc 127.0.0.1 {port} </dev/null"
-            await w.create(pod("p", container(script), metadata={"annotations": annotations}))
-            await w.ended("p")
-            assert await w.log("p") == "from the machine\n"
-            tasks.cancel_scope.cancel()

@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
-from podlane.kit.errors import UsageError
+from podlane.kit.errors import PermanentError, PodlaneError, UsageError
 from podlane.kit.tasks import closing
 from podlane.node import machine, pki, state
 from podlane.node.apiserver.app import make_api, serving
@@ -34,8 +34,9 @@ from podlane.node.kubelet.node import Delays, Node
 from podlane.node.kubelet.pulls import ImageSupply
 from podlane.node.kubelet.streams import KubeletStreams
 from podlane.node.runtime import cgroups, libc, oci
-from podlane.node.runtime.mounts import remove_tree
+from podlane.node.runtime.mounts import in_user_namespace, remove_tree
 from podlane.node.runtime.network import Network
+from podlane.node.runtime.uplink import open_uplink
 from podlane.node.settings import NodeSettings
 from podlane.node.sweep import Orphan, sweep
 
@@ -63,6 +64,7 @@ class _Ground:
     pki: pki.Pki
     runtime: str
     groups: cgroups.Cgroups
+    network: Network
     swept: tuple[Orphan, ...]
 
 
@@ -128,7 +130,7 @@ def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageSt
         runtime=oci.OciRuntime(ground.runtime, limits=bool(ground.claim.file.cgroup)),
         cgroups=ground.groups,
         cgroup=ground.claim.file.cgroup or None,
-        network=Network(always_host=settings.network == "host"),
+        network=ground.network,
         events=EventRecorder(store, clock, settings.name),
         clock=clock,
         random=random.SystemRandom(),
@@ -161,7 +163,35 @@ def _prepare(settings: NodeSettings) -> _Ground:
     groups, limits = machine.usable_cgroups(Path(runtime).name)
     claim = state.claim(settings.state_dir, settings.data_dir, cgroup=limits)
     libc.become_subreaper()
-    return _Ground(claim=claim, pki=certificates, runtime=runtime, groups=groups, swept=swept)
+    try:
+        network = _network(settings, claim.file.mark)
+    except PodlaneError:
+        remove_tree(claim.directory)
+        claim.release()
+        raise
+    return _Ground(
+        claim=claim,
+        pki=certificates,
+        runtime=runtime,
+        groups=groups,
+        network=network,
+        swept=swept,
+    )
+
+
+def _network(settings: NodeSettings, mark: str) -> Network:
+    """Return the network that is wished for, or (``auto``) the best that can be had."""
+    if settings.network == "host":
+        return Network(always_host=True)
+    if settings.network == "none" or (settings.network == "auto" and in_user_namespace()):
+        return Network()
+    try:
+        return Network(uplink=open_uplink(mark))
+    except PermanentError as error:
+        if settings.network == "nat":
+            raise
+        log.event(_logger, logging.WARNING, "pods_without_uplink", why=error.message)
+        return Network()
 
 
 def _release(ground: _Ground) -> None:
@@ -170,6 +200,7 @@ def _release(ground: _Ground) -> None:
     if cgroup:
         ground.groups.kill(cgroup)
         ground.groups.remove(cgroup)
+    ground.network.close()
     remove_tree(ground.claim.directory)
     ground.claim.release()
 

@@ -25,9 +25,10 @@ from podlane.kit.names import random_suffix
 
 
 class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
-    """``node.json``. ``cgroup`` empty: the node enforces no limits."""
+    """``node.json``. ``cgroup`` empty: no limits are enforced. ``mark`` is on the firewall rules."""
 
     boot_id: str = ""
+    mark: str = ""
     cgroup: str = ""
     pid: int = 0
 
@@ -68,9 +69,11 @@ def claim(directory: Path, data_dir: Path, *, cgroup: bool) -> Claim:
                 f"another node is running with the state directory {directory}",
                 hint="stop it with `podlane node stop`, or choose another state directory",
             )
+        suffix = random_suffix()
         file = NodeFile(
             boot_id=boot_id(),
-            cgroup=f"/podlane/{random_suffix()}" if cgroup else "",
+            mark=f"podlane-{suffix}",
+            cgroup=f"/podlane/{suffix}" if cgroup else "",
             pid=os.getpid(),
         )
         (directory / "node.json").write_bytes(msgspec.json.encode(file))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from podlane.node import state
 from podlane.node.runtime import cgroups, mounts
+from podlane.node.runtime.uplink import remove_rules
 
 _ROUNDS = 200
 _ROUND_SECONDS = 0.02
@@ -59,6 +60,8 @@ def _sweep(directory: Path) -> Orphan | None:
             unmounted = mounts.unmount_below(directory)
             if file.cgroup:
                 _remove_group(groups, file.cgroup)
+            if file.mark and os.geteuid() == 0:
+                remove_rules(file.mark)
         mounts.remove_tree(directory)
     finally:
         os.close(lock)

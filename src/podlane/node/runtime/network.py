@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import ByteStream, SocketListener, TaskGroup
 
 from podlane.node.runtime.namespaces import PodNamespaces, make_namespaces
+from podlane.node.runtime.uplink import GATEWAY, Uplink
 
 _CHUNK_BYTES = 256 * 1024
 _LOOPBACK = "127.0.0.1"
@@ -21,6 +22,7 @@ class PodNetwork:
 
     namespaces: PodNamespaces
     ip: str
+    uplink: Uplink | None = None
 
     def serve(self, tasks: TaskGroup) -> None:
         """Forward connections from the pod's host ports to the machine's, until cancelled."""
@@ -30,15 +32,17 @@ class PodNetwork:
     def close(self) -> None:
         """Give everything back."""
         self.namespaces.close()
+        if self.uplink is not None:
+            self.uplink.disconnect(self.ip)
 
 
 class Network:
-    """Makes networks for pods. Pods see nothing but themselves and their host ports."""
+    """Makes networks for pods. Without an uplink they see but themselves and their host ports."""
 
-    host_ip = _LOOPBACK
-
-    def __init__(self, *, always_host: bool = False) -> None:
+    def __init__(self, *, always_host: bool = False, uplink: Uplink | None = None) -> None:
         self._always_host = always_host
+        self._uplink = uplink
+        self.host_ip = _LOOPBACK if uplink is None else GATEWAY
 
     def open(self, hostname: str, *, host_network: bool, ports: tuple[int, ...]) -> PodNetwork:
         """Make a pod's namespaces; blocks for a millisecond.
@@ -48,7 +52,19 @@ class Network:
         """
         host_network = host_network or self._always_host
         made = make_namespaces(hostname, host_network=host_network, ports=ports)
-        return PodNetwork(namespaces=made, ip=_LOOPBACK)
+        if self._uplink is None or host_network:
+            return PodNetwork(namespaces=made, ip=_LOOPBACK)
+        try:
+            ip = self._uplink.connect(made.fds["network"])
+        except OSError:
+            made.close()
+            raise
+        return PodNetwork(namespaces=made, ip=ip, uplink=self._uplink)
+
+    def close(self) -> None:
+        """Remove what the node's pods shared. Blocks."""
+        if self._uplink is not None:
+            self._uplink.close()
 
 
 async def _forward(listener: socket.socket, port: int) -> None:

@@ -1,0 +1,79 @@
+"""What a pod of the embedded node reaches: itself, announced ports, the outside."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import pytest
+
+from podlane.node import state
+from podlane.node.runtime.uplink import GATEWAY
+from tests.e2e.nodekit import container, data_dir, pod, world
+
+__all__ = ["data_dir"]
+pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
+
+
+@asynccontextmanager
+async def _server(host: str) -> AsyncIterator[int]:
+    """Serve one line on a port of the machine."""
+
+    async def answer(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.send(b"from the machine\n")
+
+    async with (
+        await anyio.create_tcp_listener(local_host=host) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, answer)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("network", ["none", "auto"])
+async def test_a_pod_reaches_an_announced_port(data_dir: Path, network: str) -> None:
+    async with world(data_dir, network=network) as w, _server("127.0.0.1") as port:
+        annotations = {"podlane.dev/host-ports": str(port)}
+        script = f"nc 127.0.0.1 {port} </dev/null"
+        await w.create(pod("p", container(script), metadata={"annotations": annotations}))
+        await w.ended("p")
+        assert await w.log("p") == "from the machine\n"
+
+
+async def test_a_pod_without_uplink_has_loopback_alone(data_dir: Path) -> None:
+    async with world(data_dir, network="none") as w:
+        await w.create(pod("p", container("ls /sys/class/net")))
+        await w.ended("p")
+        assert await w.log("p") == "lo\n"
+
+
+async def test_a_pod_reaches_the_outside_by_translation(data_dir: Path) -> None:
+    if shutil.which("iptables") is None:
+        pytest.skip("iptables is not installed (scripts/bootstrap)")
+    async with world(data_dir, network="nat") as w, _server("0.0.0.0") as port:
+        await w.create(pod("p", container(f"nc {GATEWAY} {port} </dev/null; ip route")))
+        found = await w.ended("p")
+        assert found.status.pod_ip.startswith("10.")
+        assert await w.log("p") == (
+            f"from the machine\ndefault via {GATEWAY} dev eth0 \n{GATEWAY} dev eth0 scope link \n"
+        )
+        mark = state.read_node_file(w.node.state_dir).mark
+        assert mark in await _rules()
+        await w.create(pod("q", container("ls /sys/class/net | grep -c pl"), hostNetwork=True))
+        await w.ended("q")
+        assert int(await w.log("q")) >= 1
+    assert mark not in await _rules()
+
+
+async def _rules() -> str:
+    done = await anyio.run_process(
+        ["iptables", "-w", "5", "-t", "nat", "-S"], stderr=subprocess.PIPE
+    )
+    return done.stdout.decode()
