@@ -10,15 +10,18 @@ import anyio
 import pytest
 
 from podlane.coordinator.app import CoordinatorSettings, running_coordinator
+from podlane.coordinator.events import PipelineFinished
 from podlane.coordinator.submission import Submission
 from podlane.gitlab.client import open_client
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
+from podlane.model.pipeline import AllowFailure, When
 from tests.contract.runner_api import (
     Bench,
     client_settings,
     git,
+    job,
     pipeline,
     running_bench,
     working_tree,
@@ -77,8 +80,8 @@ async def test_a_dirty_working_tree_is_fetched_as_it_is_and_left_as_it_was(tmp_p
     before = fingerprint(tree)
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
     assert fingerprint(tree) == before
     clone = tmp_path / "clone"
     found = {path.name: path.read_text() for path in clone.iterdir() if path.is_file()}
@@ -90,7 +93,7 @@ async def test_a_dirty_working_tree_is_fetched_as_it_is_and_left_as_it_was(tmp_p
         "run.sh": "#!/bin/sh\n",
     }
     assert (clone / "run.sh").stat().st_mode & 0o111
-    variables = {v.key: v.value for v in job.variables}
+    variables = {v.key: v.value for v in taken.variables}
     assert variables["CI_COMMIT_TITLE"] == "Second"
     assert variables["CI_COMMIT_BRANCH"] == "main"
     assert variables["CI_COMMIT_SHA"] == git(clone, "rev-parse", "HEAD")
@@ -99,9 +102,9 @@ async def test_a_dirty_working_tree_is_fetched_as_it_is_and_left_as_it_was(tmp_p
 async def test_a_clean_working_tree_is_the_users_own_commit(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        assert job.git_info.sha == git(bench.tree, "rev-parse", "HEAD")
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        assert taken.git_info.sha == git(bench.tree, "rev-parse", "HEAD")
+        await fetch(taken, tmp_path / "clone")
         assert (tmp_path / "clone" / "committed.txt").read_text() == "committed\n"
 
 
@@ -111,8 +114,8 @@ async def test_a_file_changed_right_after_it_was_committed_is_seen(tmp_path: Pat
     (tree / "committed.txt").write_text("COMMITTED\n")
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
     assert (tmp_path / "clone" / "committed.txt").read_text() == "COMMITTED\n"
 
 
@@ -123,12 +126,12 @@ async def test_a_directory_that_is_no_repository_is_served_too(tmp_path: Path) -
     before = fingerprint(tree)
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
     assert (tmp_path / "clone" / "sub" / "file.txt").read_text() == "content\n"
     assert fingerprint(tree) == before
     assert not (tree / ".git").exists()
-    assert job.git_info.before_sha == "0" * 40
+    assert taken.git_info.before_sha == "0" * 40
 
 
 async def test_a_repository_without_a_commit_is_served_too(tmp_path: Path) -> None:
@@ -149,9 +152,9 @@ async def test_a_linked_worktree_and_a_subdirectory_serve_the_whole_tree(tmp_pat
     (tmp_path / "project" / "sub" / "new.txt").write_text("new\n")
     async with running_bench(tmp_path) as bench:
         await Bench(bench.coordinator, bench.client, bench.tree / "sub").start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
-    assert job.git_info.ref == "side/branch"
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
+    assert taken.git_info.ref == "side/branch"
     assert (tmp_path / "clone" / "sub" / "new.txt").exists()
     assert (tmp_path / "clone" / "committed.txt").exists()
 
@@ -206,10 +209,10 @@ async def test_a_tag_is_fetched_as_a_tag(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         submission = Submission(pipeline=pipeline(), source=str(bench.tree), ref="v1", is_tag=True)
         await bench.coordinator.create_pipeline(submission)
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
     assert git(tmp_path / "clone", "tag", "--points-at", "HEAD") == "v1"
-    values = {v.key: v.value for v in job.variables}
+    values = {v.key: v.value for v in taken.variables}
     assert values["CI_COMMIT_TAG"] == "v1"
     assert "CI_COMMIT_BRANCH" not in values
     assert values["CI_DEFAULT_BRANCH"] == "main"
@@ -226,8 +229,8 @@ async def test_a_ref_that_git_would_refuse_is_refused(tmp_path: Path, ref: str) 
 async def test_a_git_clone_without_depth_works(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        url = job.git_info.repo_url
+        taken = await bench.next_job()
+        url = taken.git_info.repo_url
         arguments = ("clone", "--quiet", "--branch", "main", url, "clone")
         await anyio.to_thread.run_sync(git, tmp_path, *arguments)
         old = ("-c", "protocol.version=0", "clone", "--quiet", "--branch", "main", url, "old")
@@ -239,20 +242,32 @@ async def test_a_git_clone_without_depth_works(tmp_path: Path) -> None:
 async def test_the_repository_is_closed_when_the_job_has_ended(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await bench.client.update_job(job.id, job.token, JobUpdate(state="success"))
+        taken = await bench.next_job()
+        await bench.client.update_job(taken.id, taken.token, JobUpdate(state="success"))
         with pytest.raises(Exception, match="128"):
-            await fetch(job, tmp_path / "clone")
+            await fetch(taken, tmp_path / "clone")
+
+
+async def test_a_manual_job_finds_its_sources_after_everybody_has_gone(tmp_path: Path) -> None:
+    content = pipeline(job("later", when=When.MANUAL, allow_failure=AllowFailure()))
+    async with running_bench(tmp_path) as bench:
+        pipeline_id = await bench.start(content)
+        *_, last = [event async for event in bench.coordinator.events(pipeline_id)]
+        assert isinstance(last, PipelineFinished)
+    async with running_bench(tmp_path) as bench:  # and after a restart
+        await bench.coordinator.play(pipeline_id, "later")
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert (tmp_path / "clone" / "committed.txt").exists()
 
 
 async def test_nobody_pushes(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
         with pytest.raises(Exception, match="128"):
             await anyio.to_thread.run_sync(
-                git, tmp_path / "clone", "push", job.git_info.repo_url, "HEAD:refs/heads/x"
+                git, tmp_path / "clone", "push", taken.git_info.repo_url, "HEAD:refs/heads/x"
             )
 
 
@@ -266,8 +281,8 @@ async def test_a_missing_directory_is_told(tmp_path: Path) -> None:
 async def test_a_shallow_fetch_is_fast(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        seconds = sorted([await fetch(job, tmp_path / f"clone{n}") for n in range(5)])
+        taken = await bench.next_job()
+        seconds = sorted([await fetch(taken, tmp_path / f"clone{n}") for n in range(5)])
     print("shallow fetch:", [round(s * 1000, 1) for s in seconds], "ms")
     assert seconds[0] < 0.5  # the bar is 60 ms on a quiet machine; this one is shared
 
@@ -288,7 +303,7 @@ async def test_the_project_has_the_path_that_origin_has(
     git(tree, "remote", "add", "origin", url)
     async with running_bench(tmp_path) as bench:
         await bench.start()
-        job = await bench.next_job()
-        await fetch(job, tmp_path / "clone")
-    assert {v.key: v.value for v in job.variables}["CI_PROJECT_PATH"] == path
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
+    assert {v.key: v.value for v in taken.variables}["CI_PROJECT_PATH"] == path
     assert (tmp_path / "clone" / "committed.txt").exists()

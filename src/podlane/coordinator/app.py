@@ -140,7 +140,7 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         )  # fmt: skip
         await engine.recover(abandon=settings.abandon_unfinished)
         repositories = Repositories(settings.data_dir / "repositories")
-        used = {p.row.snapshot.repository for p in engine.pipelines.values() if not p.finished}
+        used = {p.row.snapshot.repository for p in engine.pipelines.values() if not p.completed}
         await anyio.to_thread.run_sync(repositories.remove_all_but, used)
         service = Service(engine, blobs, repositories, SystemClock())
         stopping = Notice()
@@ -153,8 +153,8 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         background = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(background.cancel_scope.cancel)
         retention = Retention(
-            engine=engine, store=store, blobs=blobs, clock=SystemClock(),
-            keep_pipelines=settings.keep_pipelines,
+            engine=engine, store=store, blobs=blobs, repositories=repositories,
+            clock=SystemClock(), keep_pipelines=settings.keep_pipelines,
         )  # fmt: skip
         background.start_soon(_keep_house, parts, retention)
         log.event(_logger, logging.INFO, "coordinator_started", url=url)

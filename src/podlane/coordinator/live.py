@@ -17,7 +17,7 @@ from podlane.coordinator.events import (
     PipelineFinished,
     TraceAppended,
 )
-from podlane.coordinator.lifecycle import Composite, JobStanding
+from podlane.coordinator.lifecycle import COMPLETED, Composite, JobStanding
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.queue import Waiting
 from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
@@ -99,6 +99,11 @@ class LivePipeline:
     def finished(self) -> bool:
         """Whether nothing more happens by itself."""
         return self.row.status != ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether nothing can happen any more, not even by a person."""
+        return self.row.status in COMPLETED
 
     def add(self, job: LiveJob) -> None:
         """Add a job, or a further attempt that takes the place of the one before."""

@@ -9,6 +9,7 @@ from podlane.compiler import durations
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.live import LiveJob
+from podlane.coordinator.repository import Repositories
 from podlane.coordinator.rows import ArtifactRow
 from podlane.coordinator.store import Store
 from podlane.kit.clock import Clock
@@ -24,26 +25,30 @@ class Retention:
     """Removes what is not kept. ``keep_pipelines`` counts finished ones."""
 
     def __init__(
-        self, *, engine: Engine, store: Store, blobs: Blobs, clock: Clock, keep_pipelines: int
-    ) -> None:
+        self, *, engine: Engine, store: Store, blobs: Blobs, repositories: Repositories,
+        clock: Clock, keep_pipelines: int,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._store = store
         self._blobs = blobs
+        self._repositories = repositories
         self._clock = clock
         self._keep = keep_pipelines
 
     async def tidy(self) -> None:
         """Remove old pipelines with all that belongs to them, and expired artifacts."""
-        finished = [live for live in self._engine.pipelines.values() if live.finished]
+        finished = [live for live in self._engine.pipelines.values() if live.completed]
         for live in finished[: max(len(finished) - self._keep, 0)]:
             self._engine.forget(live)
             self._store.delete_pipeline(live.row.id)
+            snapshot, forget = live.row.snapshot, self._repositories.forget
+            await anyio.to_thread.run_sync(forget, snapshot, live.row.id)
             for job in live.attempts:
                 await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
         now = self._clock.now()
         for live in self._engine.pipelines.values():
             # Until a pipeline has finished its jobs may still need each other's artifacts.
-            for job in live.attempts if live.finished else ():
+            for job in live.attempts if live.completed else ():
                 await self._expire(job, now)
 
     async def _expire(self, job: LiveJob, now: float) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio.to_thread
-
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.events import CoordinatorEvent, JobResult
@@ -53,12 +51,9 @@ class Service:
             raise UsageError(f"this coordinator has no pipeline {pipeline_id}")
         return live
 
-    async def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
+    def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
         """Yield all events from the pipeline's beginning until it rests."""
-        async for event in live.watch(self._blobs):
-            yield event
-        snapshot = live.row.snapshot
-        await anyio.to_thread.run_sync(self._repositories.forget, snapshot, live.row.id)
+        return live.watch(self._blobs)
 
     async def results(self, live: LivePipeline) -> list[JobResult]:
         """Return how the pipeline's jobs stand or ended."""
