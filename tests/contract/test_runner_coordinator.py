@@ -55,9 +55,11 @@ async def running_manager(
     )  # fmt: skip
     stop = StopRequest()
 
+    settings = {"concurrent": 4} | settings
+
     async def manage() -> None:
         await run_manager(
-            GlobalSettings(runners=(runner,), concurrent=4, **settings),
+            GlobalSettings(runners=(runner,), **settings),
             manager=MANAGER, stop=stop, open_executor=opened(executor), open_api=open_api,
         )  # fmt: skip
 
@@ -229,7 +231,7 @@ async def open_lossy(runner: RunnerSettings, manager: Manager) -> AsyncIterator[
 
 async def test_lost_answers_are_made_up_for_by_the_coordinators_range(tmp_path: Path) -> None:
     async def counts(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
-        for number in range(40):
+        for number in range(15):
             await emit(Output(data=b"line %d\n" % number))
             await anyio.sleep(0.1)
         return SUCCESS
@@ -243,7 +245,7 @@ async def test_lost_answers_are_made_up_for_by_the_coordinators_range(tmp_path: 
                 one = Pipeline(stages=("build",), jobs=(a_job("count", "x"),))
                 results = await finished(bench, await bench.start(one))
     assert results["count"].status == "success"
-    assert "".join(f"line {n}\n" for n in range(40)) in results["count"].trace
+    assert "".join(f"line {n}\n" for n in range(15)) in results["count"].trace
 
 
 async def until(ready: Callable[[], Awaitable[bool]]) -> None:
@@ -336,3 +338,43 @@ async def test_a_second_signal_ends_the_manager_at_once(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
             results = await bench.coordinator.job_results(pipeline_id)
     assert results[0].status == "running"  # nobody told: the coordinator will find the job lost
+
+
+async def test_a_forced_cancel_ends_the_job_without_after_script(tmp_path: Path) -> None:
+    slow = a_job("slow", "echo begun", "sleep 20", after_script=("echo after",))
+    async with running_bench(tmp_path) as bench:
+        executor = ShellExecutor(tmp_path / "machine")
+        with anyio.fail_after(DEADLINE_SECONDS):
+            async with running_manager(bench.coordinator, executor, tmp_path / "builds"):
+                pipeline_id = await bench.start(Pipeline(stages=("build",), jobs=(slow,)))
+                seen = b""
+                async for event in bench.coordinator.events(pipeline_id):
+                    if isinstance(event, TraceAppended):
+                        seen += event.data
+                    if b"\nbegun\n" in seen:
+                        await bench.coordinator.cancel(pipeline_id, force=True)
+                        seen = b""
+                results = await bench.coordinator.job_results(pipeline_id)
+            assert executor.left == 1
+    assert results[0].status == "canceled"
+    assert "after\n" not in results[0].trace.replace("$ echo after\n", "")
+
+
+async def test_many_jobs_at_once_are_all_told_apart(tmp_path: Path) -> None:
+    async def say_who(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        name = environment.plan.job.job_info.name
+        for number in range(20):
+            await emit(Output(data=f"{name} {number}\n".encode()))
+            await anyio.sleep(0.01)
+        return SUCCESS
+
+    jobs = tuple(a_job(f"job-{n}", "x") for n in range(40))
+    async with running_bench(tmp_path) as bench:
+        executor = ScriptedExecutor(say_who)
+        with anyio.fail_after(DEADLINE_SECONDS):
+            async with running_manager(bench.coordinator, executor, tmp_path / "b", concurrent=20):
+                pipeline = Pipeline(stages=("build",), jobs=jobs)
+                results = await finished(bench, await bench.start(pipeline))
+    assert {result.status for result in results.values()} == {"success"}
+    for name, result in results.items():
+        assert "".join(f"{name} {n}\n" for n in range(20)) in result.trace
