@@ -43,6 +43,7 @@ def configure(root: Map, findings: Findings) -> Config:
             "config", "jobs config should contain at least one visible job", root.at,
             "add a job: a name with a script",
         )  # fmt: skip
+    _check_hidden(root, findings)
     defaults = _defaults(root, findings)
     jobs: dict[str, Map] = {}
     for key in visible:
@@ -65,6 +66,14 @@ def configure(root: Map, findings: Findings) -> Config:
         workflow=found_workflow,
         jobs=jobs,
     )
+
+
+def _check_hidden(root: Map, findings: Findings) -> None:
+    for key, value in root.items():
+        if isinstance(key, str) and key.startswith(".") and (not value and value is not False):
+            Entry(findings, ("jobs", key), value, root.key_at(key)).error(
+                "can't be blank", hint="even a template needs a value"
+            )
 
 
 def _hint_at_keyword(findings: Findings, key: str) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from podlane.compiler.findings import Findings, did_you_mean
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.matrix import ConfiguredJob, expand_needs, groups_of
-from podlane.compiler.source import Map, Mark
+from podlane.compiler.source import Map, Mark, Seq
 from podlane.model.pipeline import Need
 
 DEFAULT_STAGE = "test"
 MAX_NEEDS = 50
+MAX_NAME = 255
 
 
 def stage_of(job: Map) -> str:
@@ -42,6 +43,7 @@ class GraphCheck:
                 self._check_rule_needs(job)
                 self._check_stop(job)
             self._check_dependencies(name, job)
+            self._check_child_files(job)
             mark = job.written.value_at("needs")
             self._check_needs(name, job, job.needs or (), mark)
         self._check_cycles()
@@ -61,6 +63,14 @@ class GraphCheck:
         mark = job.written.value_at("dependencies")
         for other in job.dependencies or ():
             self._check_link(name, job, other, "dependency", mark)
+
+    def _check_child_files(self, job: ConfiguredJob) -> None:
+        trigger = job.written.get("trigger")
+        included = trigger.get("include") if isinstance(trigger, Map) else None
+        for item in included if isinstance(included, Seq) else [included]:
+            maker = item.get("job") if isinstance(item, Map) else None
+            if isinstance(maker, str) and isinstance(item, Map):
+                self._check_link(job.name, job, maker, "dependency", item.value_at("job"))
 
     def _check_rule_needs(self, job: ConfiguredJob) -> None:
         for rule in listed_rules(job.written.get("rules")):
@@ -100,6 +110,12 @@ class GraphCheck:
                 did_you_mean(other, self._jobs),
             )
             return
+        if kind == "need" and len(other) > MAX_NAME:
+            self._findings.error(
+                "needs",
+                f"{name} job: need `{other}` name is too long (maximum is {MAX_NAME} characters)",
+                mark,
+            )
         theirs = stage_of(self._jobs[other].written)
         mine = stage_of(job.written)
         if self._order.get(theirs, 0) > self._order.get(mine, len(self._order)):

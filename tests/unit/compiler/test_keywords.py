@@ -69,7 +69,7 @@ JOB_KEYWORDS = [k for k in KEYWORDS if k.scope == "job" and ":" not in k.name]
 
 
 def compiled(body: str) -> Compilation:
-    text = f".base: {{}}\ny:\n  stage: build\n  script: echo\nx:\n  {body}\n"
+    text = f".base: {{tags: []}}\ny:\n  stage: build\n  script: echo\nx:\n  {body}\n"
     return compile_pipeline(".gitlab-ci.yml", MemoryFetcher({".gitlab-ci.yml": text}), Context())
 
 

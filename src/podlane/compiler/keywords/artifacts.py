@@ -85,7 +85,7 @@ def _check_expose(entry: Entry, value: Map) -> None:
         entry.error("is too long (maximum is 100 characters)", attribute="expose as", mark=mark)
     elif not _EXPOSE_AS.match(shown):
         entry.error(
-            'can contain only letters, digits, "-", "_" and spaces',
+            "can contain only letters, digits, '-', '_' and spaces",
             attribute="expose as",
             mark=mark,
         )
@@ -93,7 +93,7 @@ def _check_expose(entry: Entry, value: Map) -> None:
     if not paths:
         entry.error("can't be blank", attribute="paths", mark=mark, hint="expose_as needs paths")
     elif any("*" in path for path in paths):
-        entry.error('can\'t contain "*" when used with "expose_as"', attribute="paths")
+        entry.error("can't contain '*' when used with 'expose_as'", attribute="paths", mark=mark)
 
 
 def _check_reports(entry: Entry) -> None:

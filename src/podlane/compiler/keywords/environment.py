@@ -11,7 +11,6 @@ from podlane.compiler.source import Map, Node, Seq
 
 KEYS = ("name", "url", "action", "on_stop", "auto_stop_in", "kubernetes", "deployment_tier")
 ACTIONS = ("start", "stop", "prepare", "verify", "access")
-TIERS = ("production", "staging", "testing", "development", "other")
 MAX_URL = 255
 _NAME = re.compile(r"\A[a-zA-Z0-9_\-$\{\}. ](?:[a-zA-Z0-9_/\-$\{\}. ]*[a-zA-Z0-9_\-$\{\}. ])?\Z")
 _NAME_TEXT = (
@@ -40,16 +39,8 @@ def check_environment(entry: Entry) -> None:
     _check_name(entry, value.get("name"), entry.child("name"))
     _check_url(entry, value)
     _check_action(entry, value)
-    tier = value.get("deployment_tier")
-    if tier is not None and not _is_variable(tier) and tier not in TIERS:
-        entry.error(
-            f"must be one of {', '.join(TIERS)}",
-            attribute="deployment tier",
-            mark=value.value_at("deployment_tier"),
-        )
-    stop = value.get("auto_stop_in")
-    if stop is not None and not _is_variable(stop) and stop != "never":
-        values.duration(entry, "auto_stop_in")
+    for key in ("deployment_tier", "auto_stop_in"):
+        values.string(entry, key)
     kubernetes = value.get("kubernetes")
     if kubernetes is not None:
         child = entry.child("kubernetes")

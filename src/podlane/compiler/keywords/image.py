@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
+from podlane.compiler.keywords.script import check_commands
 from podlane.compiler.keywords.variables import check_variables, lower_variables
 from podlane.compiler.source import Map, Node, Seq
 from podlane.model.job import ExecutorOptions, Image, KubernetesOptions
@@ -43,9 +44,15 @@ def _check(entry: Entry, keys: tuple[str, ...]) -> None:
         entry.error("can't be blank", attribute="name", hint="a map needs `name: image`")
     else:
         values.string(entry, "name")
-    for key in ("entrypoint", "command"):
-        if (key == "command" and isinstance(value.get(key), str)) or value.get(key) is not None:
-            values.string_list(entry, key)
+    values.string_list(entry, "entrypoint")
+    if value.get("command") is not None:
+        check_commands(entry.child("command"))
+    if "ports" in value:
+        entry.error(
+            "contains disallowed keys: ports",
+            mark=value.key_at("ports"),
+            hint="GitLab takes ports in the configuration of web terminals only",
+        )
     values.string(entry, "alias")
     _check_options(entry, value)
     if value.get("variables") is not None:

@@ -149,8 +149,12 @@ def _check_kind(entry: Entry, job: Map, *, bridge: bool) -> bool:
             entry.error(f"these keys cannot be used together: {', '.join(found)}")
             return False
     if bridge and job.get("trigger") is None:
-        if not isinstance(job.get("needs"), Map):
-            _report_no_script(entry)
+        needed = job.get("needs")
+        if not (isinstance(needed, Map) and "pipeline" in needed):
+            entry.error(
+                "should contain either a trigger or a needs:pipeline",
+                hint="a job with needs and without a script is taken for a trigger job: add script:",
+            )
             return False
     elif not bridge and "run" not in job and not job.get("script"):
         entry.error("can't be blank", attribute="script", mark=job.value_at("script"))
@@ -172,7 +176,15 @@ def _check_interplay(entry: Entry, job: Map) -> None:
     extends = job.get("extends")
     if extends is not None and not (isinstance(extends, str) or values.is_string_list(extends)):
         entry.error("should be an array of strings or a string", attribute="extends")
-    if job.get("publish") is not None and not environment.is_pages(entry.path[-1], job):
+    name = entry.path[-1]
+    pages = job.get("pages")
+    if job.get("publish") is not None and isinstance(pages, Map) and "publish" in pages:
+        entry.findings.error(
+            "pages",
+            f"{name} job: use either {name}:publish or {name}:pages:publish",
+            job.key_at("publish"),
+        )
+    if job.get("publish") is not None and not environment.is_pages(name, job):
         entry.error(
             "can only be used within a `pages` job", attribute="publish", mark=job.key_at("publish")
         )

@@ -41,23 +41,28 @@ def _check_need(parent: Entry, item: Node, mark: Mark | None) -> None:
         if not item.strip():
             entry.error("can't be blank")
         return
-    if not isinstance(item, Map) or not item:
+    shape = _shape(item) if isinstance(item, Map) else None
+    if shape is None or not isinstance(item, Map):
         entry.error(
             "has an unsupported type", attribute="", hint="a job's name, or a map with `job:`"
         )
         return
-    keys: Sequence[str] = _JOB_KEYS
-    required: Sequence[str] = ("job",)
-    if "project" in item:
-        keys, required = _PROJECT_KEYS, ("project", "job", "ref")
-    elif "pipeline" in item:
-        keys, required = _PIPELINE_KEYS, ("pipeline",)
+    keys, required = shape
     if entry.known_keys(keys):
         _check_fields(entry, item, required)
     if keys is not _JOB_KEYS:
         entry.refuse(
             "jobs of other pipelines and projects cannot be reached without a GitLab server"
         )
+
+
+def _shape(item: Map) -> tuple[Sequence[str], Sequence[str]] | None:
+    """Return the keys of a need and those it must have, by what it points at."""
+    if "project" in item:
+        return _PROJECT_KEYS, ("project", "job", "ref")
+    if "pipeline" in item:
+        return _PIPELINE_KEYS, ("pipeline",)
+    return (_JOB_KEYS, ("job",)) if "job" in item and "ref" not in item else None
 
 
 def _check_fields(entry: Entry, item: Map, required: Sequence[str]) -> None:

@@ -17,7 +17,12 @@ def check_parallel(entry: Entry, *, bridge: bool) -> None:
     value = entry.value
     if isinstance(value, Map):
         if entry.known_keys(("matrix",)):
-            _check_matrix(entry.child("matrix"))
+            if "matrix" in value:
+                _check_matrix(entry.child("matrix"))
+            else:
+                entry.error("missing required keys: matrix")
+    elif isinstance(value, float):
+        entry.error("must be an integer")
     elif type(value) is not int:
         entry.error("should be an integer or a hash", attribute="", hint=_number_hint(value))
     elif bridge:

@@ -17,9 +17,7 @@ def check_policy(entry: Entry) -> None:
     """Check ``only`` or ``except``."""
     value = entry.value
     if isinstance(value, Seq):
-        if not value:
-            entry.error("can't be blank")
-        elif not _are_refs(value):
+        if not _are_refs(value):
             entry.error(_REFS_TEXT)
         return
     if not isinstance(value, Map):

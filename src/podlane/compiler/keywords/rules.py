@@ -181,18 +181,26 @@ def check_exists(entry: Entry) -> None:
     if value is None or isinstance(value, str):
         return
     if isinstance(value, Map):
-        child.known_keys(("paths", "regexp", "project", "ref"))
-        if value.get("ref") is not None and value.get("project") is None:
-            child.error("missing required keys: project", mark=value.key_at("ref"))
-        if value.get("paths") is None and value.get("regexp") is None:
-            child.error("missing required keys: paths")
-            return
-        if value.get("project") is not None:
-            child.refuse("files of other projects cannot be looked up without a GitLab server")
-        value = value.get("paths")
-        if value is None or isinstance(value, str):
-            return
-    if not values.is_string_list(value):
+        _check_exists_map(child, value)
+    elif not isinstance(value, Seq):
+        child.error("should be a string, an array of strings, or a hash", attribute="")
+    elif not values.is_string_list(value):
         child.error("should be an array of strings")
-    elif isinstance(value, Seq) and len(value) > MAX_PATHS:
+    elif len(value) > MAX_PATHS:
         child.error(f"has too many entries (maximum {MAX_PATHS})")
+
+
+def _check_exists_map(entry: Entry, value: Map) -> None:
+    entry.known_keys(("paths", "regexp", "project", "ref"))
+    if value.get("ref") is not None and value.get("project") is None:
+        entry.error("missing required keys: project", mark=value.key_at("ref"))
+    if value.get("paths") is None and value.get("regexp") is None:
+        entry.error("missing required keys: paths")
+    if value.get("project") is not None:
+        entry.refuse("files of other projects cannot be looked up without a GitLab server")
+    values.string(entry, "project")
+    values.string(entry, "ref")
+    values.string_list(entry, "paths")
+    paths = value.get("paths")
+    if isinstance(paths, Seq) and len(paths) > MAX_PATHS:
+        entry.error(f"has too many entries (maximum {MAX_PATHS})", attribute="paths")

@@ -67,22 +67,26 @@ def _check_map(entry: Entry, item: Map, keys: tuple[str, ...]) -> None:
             hint=f"allowed: {', '.join(keys)}",
         )
         return
-    values.boolean(entry, "expand")
-    values.string(entry, "description")
-    if isinstance(item.get("value"), (Map, Seq, Reference)):
+    for key in ("value", "description"):
+        if isinstance(item.get(key), (Map, Seq, Reference)):
+            entry.error(
+                "must be an alphanumeric string", attribute=f"config {key}", mark=item.value_at(key)
+            )
+    expand = item.get("expand")
+    if expand is not None and not isinstance(expand, bool):
         entry.error(
-            "must be either a string or a number", attribute="value", mark=item.value_at("value")
+            "should be a boolean value", attribute="config expand", mark=item.value_at("expand")
         )
     options = item.get("options")
     if options is None:
         return
     if not values.is_string_list(options):
         entry.error(
-            "should be an array of strings", attribute="options", mark=item.value_at("options")
+            "should be an array of strings",
+            attribute="config options",
+            mark=item.value_at("options"),
         )
-    elif "value" not in item or item["value"] is None:
-        entry.error("value must be present when options are given")
-    elif text_of(values.scalar(item["value"])) not in values.strings(options):
+    elif values.strings(options) and item.get("value") not in values.strings(options):
         entry.error("value must be present in options", mark=item.value_at("value"))
 
 

@@ -20,11 +20,8 @@ def check_workflow(entry: Entry) -> None:
     if not entry.known_keys(("rules", "name", "auto_cancel")):
         return
     name = value.get("name")
-    if name is not None:
-        if not isinstance(name, str):
-            entry.error("should be a string", attribute="name", mark=value.value_at("name"))
-        elif len(name) > MAX_NAME:
-            entry.error(f"is too long (maximum is {MAX_NAME} characters)", attribute="name")
+    if name is not None and len(values.shown(name)) > MAX_NAME:
+        entry.error(f"is too long (maximum is {MAX_NAME} characters)", attribute="name")
     if value.get("rules") is not None:
         child = entry.child("rules")
         rules.check_rules(child, rules.WORKFLOW)
