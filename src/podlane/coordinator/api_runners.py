@@ -20,10 +20,14 @@ from podlane.model.job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSettings:
-    """How long a request for a job is held, and the token for ``register`` (empty: refused)."""
+    """How long a request for a job is held, and the tokens of people (empty: refused).
+
+    ``registration_token`` makes runners, ``personal_token`` renews the token of any.
+    """
 
     hold_seconds: float = 50.0
     registration_token: str = ""
+    personal_token: str = ""
 
 
 class RunnersApi:
@@ -45,6 +49,7 @@ class RunnersApi:
             web.delete("/api/v4/runners", self.unregister),
             web.delete("/api/v4/runners/managers", self.remove_manager),
             web.post("/api/v4/runners/reset_authentication_token", self.reset_token),
+            web.post("/api/v4/runners/{id}/reset_authentication_token", self.reset_token_of),
             web.post("/api/v4/jobs/request", self.request_job),
             web.get("/api/v4/runners/router/discovery", self.no_router),
         ]
@@ -55,7 +60,7 @@ class RunnersApi:
 
     async def register(self, request: web.Request) -> web.Response:
         """``POST runners``, with the coordinator's registration token."""
-        body = await answers.read(request, wire.RunnerRequest)
+        body = await answers.read(request, wire.Registration)
         expected = self._settings.registration_token
         if not expected or not same(expected, body.token):
             return answers.forbidden("invalid token supplied")
@@ -96,6 +101,17 @@ class RunnersApi:
         runner = self._runners.find(body.token)
         if runner is None:
             return answers.forbidden()
+        token = self._runners.renew(runner)
+        return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
+
+    async def reset_token_of(self, request: web.Request) -> web.Response:
+        """``POST runners/:id/reset_authentication_token``, with a personal token."""
+        expected = self._settings.personal_token
+        if not expected or not same(expected, request.headers.get(wire.PRIVATE_TOKEN, "")):
+            return answers.forbidden("the personal token is not valid")
+        runner = self._runners.with_id(request.match_info["id"])
+        if runner is None:
+            return answers.message(404, "there is no such runner")
         token = self._runners.renew(runner)
         return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
 

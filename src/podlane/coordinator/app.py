@@ -205,8 +205,9 @@ def _routes(parts: _Parts) -> list[web.RouteDef]:
         parts.secrets.runner_token, description="built-in", tags=settings.runner_tags
     )  # fmt: skip
     poll = PollSettings(
-        hold_seconds=settings.hold_seconds, registration_token=settings.registration_token
-    )
+        hold_seconds=settings.hold_seconds, registration_token=settings.registration_token,
+        personal_token=parts.secrets.admin_token,
+    )  # fmt: skip
     interval = settings.trace_update_interval_seconds
     return [
         *RunnersApi(engine, runners, parts.stopping, poll).routes(),

@@ -20,6 +20,10 @@ class Runners:
         """Return the runner with this token."""
         return self._by_hash.get(tokens.hashed(token)) if token else None
 
+    def with_id(self, text: str) -> RunnerRow | None:
+        """Return the runner with this id."""
+        return next((row for row in self._by_hash.values() if str(row.id) == text), None)
+
     def add(
         self, token: str, *, description: str = "", tags: tuple[str, ...] = (),
         run_untagged: bool = True,

@@ -28,7 +28,7 @@ from podlane.gitlab.errors import (
 )
 from podlane.gitlab.info import RunnerInfo
 from podlane.gitlab.transport import Reply, Request, TlsFiles, Transport, open_session
-from podlane.gitlab.wire import JobUpdate, RunnerAnswer
+from podlane.gitlab.wire import JobUpdate, Registration, RunnerAnswer
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError
@@ -89,6 +89,17 @@ class RunnerApiClient:
         self._check(reply, expected=200, what="verify the runner")
         return wire.decode(reply.body, RunnerAnswer)
 
+    async def register(self, registration: Registration) -> RunnerAnswer:
+        """Make a runner with a registration token; return its id and token.
+
+        Raises:
+            ForbiddenError, TemporaryError, BadAnswerError: as for ``verify``.
+        """
+        request = Request(method="POST", path="runners", body=wire.encode(registration))
+        reply = await self._send(request)
+        self._check(reply, expected=201, what="register a runner")
+        return wire.decode(reply.body, RunnerAnswer)
+
     async def unregister(self) -> None:
         """Remove this runner: its manager for ``glrt-`` tokens, the whole runner otherwise.
 
@@ -114,6 +125,20 @@ class RunnerApiClient:
         reply = await self._send(
             Request(method="POST", path="runners/reset_authentication_token", body=body)
         )
+        self._check(reply, expected=201, what="reset the runner token")
+        return wire.decode(reply.body, RunnerAnswer)
+
+    async def reset_token_of(self, runner_id: int, personal_token: str) -> RunnerAnswer:
+        """Ask for a new token of a runner with a personal access token.
+
+        Raises:
+            ForbiddenError, TemporaryError, BadAnswerError: as for ``verify``.
+        """
+        request = Request(
+            method="POST", path=f"runners/{runner_id}/reset_authentication_token", body=b"null",
+            headers={wire.PRIVATE_TOKEN: personal_token},
+        )  # fmt: skip
+        reply = await self._send(request)
         self._check(reply, expected=201, what="reset the runner token")
         return wire.decode(reply.body, RunnerAnswer)
 

@@ -25,6 +25,7 @@ TRACE_INTERVAL = "X-GitLab-Trace-Update-Interval"
 JOB_STATUS = "Job-Status"
 JOB_TOKEN = "JOB-TOKEN"  # noqa: S105 - the name of a header
 RUNNER_TOKEN = "RUNNER-TOKEN"  # noqa: S105 - the name of a header
+PRIVATE_TOKEN = "PRIVATE-TOKEN"  # noqa: S105 - the name of a header
 
 
 class TraceOutput(Frozen, frozen=True, kw_only=True, omit_defaults=False):
@@ -56,14 +57,26 @@ class JobRequest(Frozen, frozen=True, kw_only=True):
 
 
 class RunnerRequest(Frozen, frozen=True, kw_only=True):
-    """The body of ``runners``, ``runners/verify``, ``runners/managers`` and the token reset."""
+    """The body of ``runners/verify``, ``runners/managers`` and the token reset."""
 
     token: str = ""
     info: RunnerInfo | None = None
     system_id: str = ""
+
+
+class Registration(Frozen, frozen=True, kw_only=True, omit_defaults=False):
+    """The body of ``POST runners``; ``token`` is a registration token, ``info`` names no executor."""
+
+    token: str = ""
+    info: RunnerInfo | None = None
     description: str = ""
+    maintenance_note: str = ""
     tag_list: str = ""
     run_untagged: bool = True
+    locked: bool = True
+    access_level: str = ""
+    maximum_timeout: int = 0
+    paused: bool = False
 
 
 class RunnerAnswer(Frozen, frozen=True, kw_only=True, omit_defaults=False):
