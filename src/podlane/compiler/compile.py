@@ -108,7 +108,7 @@ class _Passes:
         self._tree: Map | None = None
         self._evaluator = Evaluator(fetcher)
         variables = Layers(context, None).include()
-        masked = frozenset(v.key for v in (*context.project, *context.given) if v.masked)
+        masked = _masked(context)
         self._loader = FileLoader(self._findings, variables, self._sources, masked)
         self._includer = Includer(
             fetcher,
@@ -210,6 +210,11 @@ class _Passes:
             tree=self._tree,
             main_file=self._root,
         )
+
+
+def _masked(context: Context) -> frozenset[str]:
+    scoped = tuple(one.variable for one in context.scoped)
+    return frozenset(v.key for v in (*context.project, *scoped, *context.given) if v.masked)
 
 
 def _workflow_mark(config: Config) -> Mark | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -98,17 +99,32 @@ def offline_sentence(file: RemoteFile) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScopedVariable:
+    """A project's variable for environments whose name matches ``scope`` (``*`` is any text)."""
+
+    scope: str
+    variable: Variable
+
+    def fits(self, environment: str) -> bool:
+        """Whether an environment's name matches the scope."""
+        pattern = ".*".join(re.escape(part) for part in self.scope.split("*"))
+        return re.fullmatch(pattern, environment) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The facts a pipeline is compiled for.
 
     ``predefined`` replace variables that ``predefined.py`` computes (lowest precedence), ``project`` are
-    the project's, group's and instance's, ``given`` the pipeline's own (``--variable``; highest).
+    the project's, group's and instance's (``scoped`` those for certain environments; the most specific
+    scope wins), ``given`` the pipeline's own (``--variable``; highest precedence).
     ``source`` is ``CI_PIPELINE_SOURCE``; ``ref`` a branch or tag name (of a merge request: its source
     branch). ``inputs`` are values for the main file's ``spec:inputs``.
     """
 
     predefined: Mapping[str, str] = field(default_factory=dict)
     project: tuple[Variable, ...] = ()
+    scoped: tuple[ScopedVariable, ...] = ()
     given: tuple[Variable, ...] = ()
     inputs: Mapping[str, Json] = field(default_factory=dict)
     source: str = "push"

@@ -22,7 +22,10 @@ from podlane.model.pipeline import AllowFailure, Need, When
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a job. ``reason`` is empty for an included one."""
+    """What became of a job. ``reason`` is empty for an included one.
+
+    ``variables`` are the YAML's; ``project_variables`` win over them, and may be secret.
+    """
 
     job: ConfiguredJob
     included: bool
@@ -30,6 +33,7 @@ class Decision:
     allow_failure: AllowFailure
     needs: tuple[Need, ...] | None
     variables: tuple[Variable, ...]
+    project_variables: tuple[Variable, ...]
     start_in_seconds: int | None
     interruptible: bool
     values: Values
@@ -65,7 +69,8 @@ class Decider:
         written = job.written
         self._evaluator.subject = job.name
         yaml = self._layers.of_job(job)
-        seen = self._layers.seen_by(job, yaml)
+        project = self._layers.project_of(job, yaml)
+        seen = self._layers.seen_by(job, yaml, project)
         match: Match | None = None
         reason = ""
         if written.get("rules") is not None:
@@ -89,7 +94,7 @@ class Decider:
             reason = "a rule with when: never matched"
         if rule.get("variables") is not None:
             yaml |= {v.key: v for v in lower_variables(rule.get("variables"))}
-            seen = self._layers.seen_by(job, yaml)
+            seen = self._layers.seen_by(job, yaml, project)
         delay = rule.get("start_in") or written.get("start_in")
         return Decision(
             job=job,
@@ -98,6 +103,7 @@ class Decider:
             allow_failure=_allow_failure(rule, written),
             needs=self._needs(rule, job),
             variables=tuple(yaml.values()),
+            project_variables=tuple(project.values()),
             start_in_seconds=control.seconds(delay) if when is When.DELAYED else None,
             interruptible=_first(rule.get("interruptible"), written.get("interruptible")) is True,
             values=seen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from podlane.compiler.context import Context
-from podlane.compiler.expansion import ExpandedVariables
+from podlane.compiler.expansion import ExpandedVariables, expand
 from podlane.compiler.keywords import inherit
 from podlane.compiler.keywords.variables import lower_variables
 from podlane.compiler.matrix import ConfiguredJob
@@ -42,7 +42,10 @@ class Layers:
             key: Variable(key=key, value=value, public=True)
             for key, value in pipeline_variables(context).items()
         }
-        self._given = {v.key: v for v in (*context.project, *context.given)}
+        self._project = {v.key: v for v in context.project}
+        # The most specific scope last: it wins.
+        self._scoped = sorted(context.scoped, key=lambda one: len(one.scope.replace("*", "")))
+        self._given = {v.key: v for v in context.given}
         self._root = {variable.key: variable for variable in lower_variables(root)}
 
     @property
@@ -61,11 +64,11 @@ class Layers:
 
     def pipeline(self) -> Values:
         """Return what ``workflow:rules`` see."""
-        return Values({**self._predefined, **self._root, **self._given})
+        return Values({**self._predefined, **self._root, **self._everywhere(), **self._given})
 
     def include(self) -> Values:
         """Return what ``include`` sees: no variable of the file."""
-        return Values({**self._predefined, **self._given})
+        return Values({**self._predefined, **self._everywhere(), **self._given})
 
     def of_job(self, job: ConfiguredJob) -> dict[str, Variable]:
         """Return the YAML variables of a job: global, its own, its permutation."""
@@ -81,10 +84,29 @@ class Layers:
             found |= {k: Variable(key=k, value=v, public=True) for k, v in job.matrix.items()}
         return found
 
-    def seen_by(self, job: ConfiguredJob, yaml: Mapping[str, Variable]) -> Values:
+    def project_of(self, job: ConfiguredJob, yaml: Mapping[str, Variable]) -> dict[str, Variable]:
+        """Return the project's variables for a job: those for all environments, and for its own."""
+        if not self._scoped:
+            return self._project
+        environment = job.written.get("environment")
+        name = environment.get("name") if isinstance(environment, Map) else environment
+        if not isinstance(name, str):
+            return self._everywhere()
+        seen = Values({**self._predefined, **yaml, **self._everywhere(), **self._given})
+        expanded = expand(name, seen.expanded())
+        scoped = {one.variable.key: one.variable for one in self._scoped if one.fits(expanded)}
+        return {**self._project, **scoped}
+
+    def seen_by(
+        self, job: ConfiguredJob, yaml: Mapping[str, Variable], project: Mapping[str, Variable]
+    ) -> Values:
         """Return what the rules of a job see."""
         own = {k: Variable(key=k, value=v, public=True) for k, v in _of(job)}
-        return Values({**self._predefined, **own, **yaml, **self._given})
+        return Values({**self._predefined, **own, **yaml, **project, **self._given})
+
+    def _everywhere(self) -> dict[str, Variable]:
+        everywhere = {v.variable.key: v.variable for v in self._scoped if v.scope == "*"}
+        return {**self._project, **everywhere} if everywhere else self._project
 
 
 def _of(job: ConfiguredJob) -> Iterator[tuple[str, str]]:

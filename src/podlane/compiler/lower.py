@@ -12,7 +12,7 @@ from podlane.compiler.expansion import expand
 from podlane.compiler.graph import stage_of
 from podlane.compiler.keywords import artifacts, control, environment, image, script, values
 from podlane.compiler.source import Map, Node, Seq
-from podlane.model.job import Artifact, Hook
+from podlane.model.job import Artifact, Hook, Variable
 from podlane.model.pipeline import DeploymentEnvironment, Need, PipelineJob
 
 _MAX_SLUG = 24
@@ -38,7 +38,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         hooks=_hooks(job.get("hooks")),
         image=image.lower_image(job.get("image")),
         services=image.lower_services(job.get("services")),
-        variables=decision.variables,
+        variables=_layered(decision.variables, decision.project_variables),
         when=decision.when,
         start_in_seconds=decision.start_in_seconds,
         manual_confirmation=confirmation if isinstance(confirmation, str) else "",
@@ -62,6 +62,10 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         resource_group=expand(group, expanded) if isinstance(group, str) else "",
         coverage=coverage if isinstance(coverage, str) else "",
     )
+
+
+def _layered(*layers: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    return tuple({one.key: one for layer in layers for one in layer}.values())
 
 
 def _present_needs(

@@ -78,7 +78,7 @@ def _job(job: PipelineJob, decision: Decision) -> JsonObject:
         "script": list(job.script),
         "before_script": list(job.before_script),
         "after_script": list(job.after_script),
-        "variables": _variables(job.variables),
+        "variables": _variables(decision.variables),
         "needs": None
         if decision.needs is None
         else [

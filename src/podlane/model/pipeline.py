@@ -56,7 +56,7 @@ class DeploymentEnvironment(Frozen, frozen=True, kw_only=True, omit_defaults=Tru
 class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One job of a compiled pipeline.
 
-    ``variables`` are the YAML's, global ones included; ``group`` is the name without the suffix of
+    ``variables`` are the YAML's, global ones included, and the project's over them; ``group`` is the name without the suffix of
     ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it; ``coverage`` is the regular
     expression with its slashes.
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier

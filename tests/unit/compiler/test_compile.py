@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podlane.compiler.compile import Outcome, compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context, MemoryFetcher, ScopedVariable
 from podlane.compiler.explain import explain_text
 from podlane.compiler.keywords import table
 from podlane.compiler.present import merged_document, pipeline_document
@@ -99,6 +99,26 @@ def test_file_variables_are_left_to_the_runner() -> None:
     context = Context(project=(Variable(key="F", value="content", file=True),))
     result = compile_pipeline("f", MemoryFetcher({"f": text}), context)
     assert result.pipeline is not None
+
+
+def test_the_most_specific_scope_wins_for_the_jobs_environment() -> None:
+    def scoped(scope: str, value: str) -> ScopedVariable:
+        return ScopedVariable(scope=scope, variable=Variable(key="V", value=value, masked=True))
+
+    text = "variables: {V: yaml}\n" + "".join(
+        f"{name}:\n  script: echo\n  environment: {environment}\n"
+        for name, environment in (("a", "review/1"), ("b", "review/app"), ("c", "production"))
+    )
+    text += "d:\n  script: echo\n"
+    context = Context(
+        scoped=(scoped("review/*", "some"), scoped("*", "all"), scoped("review/app", "one"))
+    )
+    result = compile_pipeline("f", MemoryFetcher({"f": text}), context)
+    assert result.pipeline is not None
+    found = {job.name: {v.key: v.value for v in job.variables}["V"] for job in result.pipeline.jobs}
+    assert found == {"a": "some", "b": "one", "c": "all", "d": "all"}
+    shown: Any = pipeline_document(result)["jobs"]
+    assert shown["a"]["variables"] == {"V": "yaml"}  # a project's values may be secret
 
 
 def test_the_cost_grows_with_the_configuration() -> None:
