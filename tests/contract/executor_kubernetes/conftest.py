@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -154,15 +155,19 @@ class Cluster:
     system_id: str = field(default_factory=lambda: f"s_{random_suffix()}")
 
     @asynccontextmanager
-    async def executor(self, **settings: object) -> AsyncIterator[KubernetesExecutor]:
-        table: JsonObject = {"pull_policy": "if-not-present", **settings}  # type: ignore[dict-item]  # test settings are JSON
+    async def executor(
+        self, process: str = "", **settings: Any
+    ) -> AsyncIterator[KubernetesExecutor]:
+        table: JsonObject = {"pull_policy": "if-not-present", **settings}
         decoded, findings = decode_settings(table, Place(file="config.toml"))
         assert findings == []
-        identity = ManagerIdentity(system_id=self.system_id, short_token="contract1")
+        identity = ManagerIdentity(
+            system_id=self.system_id, short_token="contract1", process=process
+        )
         async with open_executor(decoded, self.access, identity) as executor:
             yield executor
 
-    async def run(self, plan: ExecutionPlan, **settings: object) -> Ran:
+    async def run(self, plan: ExecutionPlan, **settings: Any) -> Ran:
         """Run one job with an executor of its own."""
         async with self.executor(**settings) as executor:
             return await run(executor, plan)

@@ -198,7 +198,7 @@ async def test_what_a_dead_manager_left_is_removed_at_the_next_start(cluster: Cl
         async with cluster.executor() as successor:
             await nothing_of(successor, plan)
 
-    async with cluster.executor() as executor:
+    async with cluster.executor(process="another-1-2") as executor:
         ran = await run_and(executor, plan, restart)
     assert ran.outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
 

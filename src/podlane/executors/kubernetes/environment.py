@@ -215,7 +215,7 @@ class KubernetesEnvironment:
         )
 
     def _running(self, now: float) -> _Step:
-        if self._trail.lost:
+        if self._trail.lost == HELPER or (self._trail.lost and self._build_end is None):
             text = f"the supervisor of container {self._trail.lost} has shown no sign of life"
             return JobOutcome(reason=SYSTEM, message=f"{text} for a minute")
         if self._build_end is None or self._build_ended_at is None:

@@ -23,7 +23,7 @@ from podlane.executors.base import (
     StageFinished,
     StageStarted,
 )
-from podlane.executors.kubernetes import shelltexts
+from podlane.executors.kubernetes import process, shelltexts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
 from podlane.executors.kubernetes.manifests.metadata import selector
@@ -48,10 +48,14 @@ _QUICK_GRACE_SECONDS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerIdentity:
-    """Who makes the pods: both go into labels, so that a later process finds what we made."""
+    """Who makes the pods; goes into labels, so that a later process finds what we made.
+
+    ``process`` is filled in by :func:`open_executor`.
+    """
 
     system_id: str
     short_token: str
+    process: str = ""
 
 
 class KubernetesExecutor:
@@ -82,7 +86,12 @@ class KubernetesExecutor:
         # The shared watch selects by these labels: a pod without them would never be seen.
         manager = self._manager
         plan = replace(plan, system_id=manager.system_id, short_token=manager.short_token)
-        around = Surroundings(suffix=random_suffix(), machine=platform.machine(), texts=self._texts)
+        around = Surroundings(
+            suffix=random_suffix(),
+            process=manager.process,
+            machine=platform.machine(),
+            texts=self._texts,
+        )
         try:
             pod = make_plan(plan, self._settings, around)
         except PermanentError as error:
@@ -147,9 +156,11 @@ async def open_executor(
         kube.errors.ApiError, UnreachableError, AccessError: the cluster does not let us work.
     """
     texts = await anyio.to_thread.run_sync(shelltexts.load)
+    label = await anyio.to_thread.run_sync(process.own_label)
+    manager = replace(manager, process=manager.process or label)
     namespace = settings.namespace or "default"
     async with KubeClient.connect(access) as client:
-        swept = await sweep(client, namespace, manager.system_id, manager.short_token)
+        swept = await sweep(client, namespace, manager.system_id)
         event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
         chosen = selector(manager.system_id, manager.short_token)
         async with PodWatch.open(client, namespace, chosen) as watch:

@@ -47,9 +47,13 @@ class PlanError(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a plan needs to know beyond job and settings. ``suffix`` makes the names unique."""
+    """What a plan needs to know beyond job and settings.
+
+    ``suffix`` makes the names unique; ``process`` is the label of the process that makes the pod.
+    """
 
     suffix: str
+    process: str
     machine: str
     texts: ShellTexts
 
@@ -116,7 +120,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         name=name,
         namespace=settings.namespace or "default",
         secret=name,
-        labels=metadata.pod_labels(plan, settings.pod_labels, variables),
+        labels=metadata.pod_labels(plan, settings.pod_labels, variables, around.process),
         annotations=metadata.pod_annotations(plan, settings.pod_annotations, variables),
         containers=(
             boxes.build_container(inputs, build, images.user),

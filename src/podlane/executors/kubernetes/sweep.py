@@ -1,10 +1,13 @@
-"""Removes at start what a dead manager left: pods and Secrets with our labels that no job claims."""
+"""Removes at start what a dead manager left: pods and Secrets whose maker lives no more."""
 
 from __future__ import annotations
 
 import logging
 
-from podlane.executors.kubernetes.manifests.metadata import selector
+import anyio.to_thread
+
+from podlane.executors.kubernetes import process
+from podlane.executors.kubernetes.manifests.metadata import PROCESS, machine_selector
 from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import objects, text
 from podlane.kit.log import event
@@ -15,12 +18,12 @@ _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 1
 
 
-async def sweep(client: KubeClient, namespace: str, system_id: str, runner: str) -> int:
-    """Delete the orphans of this runner on this manager; return how many there were.
+async def sweep(client: KubeClient, namespace: str, system_id: str) -> int:
+    """Delete the orphans of all managers of this machine; return how many there were.
 
     Call it before the first job. A failure is logged: it must not keep the manager from working.
     """
-    chosen = selector(system_id, runner)
+    chosen = machine_selector(system_id)
     removed = 0
     for resource in ("pods", "secrets"):
         try:
@@ -29,6 +32,9 @@ async def sweep(client: KubeClient, namespace: str, system_id: str, runner: str)
             event(_log, logging.WARNING, "sweep_failed", resource=resource, error=error.message)
             continue
         for orphan in objects(found, "items"):
+            label = text(orphan, "metadata", "labels", PROCESS)
+            if await anyio.to_thread.run_sync(process.is_alive, label):
+                continue
             removed += await _remove(client, resource, namespace, text(orphan, "metadata", "name"))
     return removed
 

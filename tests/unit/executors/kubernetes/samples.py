@@ -79,7 +79,7 @@ def pod_plan(
     machine: str = "x86_64",
 ) -> PodPlan:
     """The pod of a job."""
-    around = Surroundings(suffix="abcd1234", machine=machine, texts=TEXTS)
+    around = Surroundings(suffix="abcd1234", process="boot-1-2", machine=machine, texts=TEXTS)
     return make_plan(plan or execution_plan(), configured or settings(), around)
 
 

@@ -13,6 +13,7 @@ from podlane.model.variables import Variables
 SYSTEM_ID = "podlane.dev/system-id"
 JOB_ID = "podlane.dev/job-id"
 RUNNER = "podlane.dev/runner"
+PROCESS = "podlane.dev/process"
 OWN_LABEL = re.compile(r"(^|.*\.)(runner\.gitlab\.com|podlane\.dev)(/.*|$)")
 _NAME_LIMIT = 54
 
@@ -29,8 +30,13 @@ def selector(system_id: str, runner: str) -> str:
     return f"{SYSTEM_ID}={label_value(system_id)},{RUNNER}={label_value(runner)}"
 
 
+def machine_selector(system_id: str) -> str:
+    """Return the label selector of everything that managers of this machine made."""
+    return f"{SYSTEM_ID}={label_value(system_id)}"
+
+
 def pod_labels(
-    plan: ExecutionPlan, configured: Mapping[str, str], variables: Variables
+    plan: ExecutionPlan, configured: Mapping[str, str], variables: Variables, process: str
 ) -> dict[str, Json]:
     """Return the labels; the administrator cannot override GitLab's and ours."""
     info = plan.job.job_info
@@ -49,6 +55,7 @@ def pod_labels(
         JOB_ID: str(plan.job.id),
         SYSTEM_ID: plan.system_id,
         RUNNER: plan.short_token,
+        PROCESS: process,
     }
     added = {
         key: variables.expand(value)

@@ -93,10 +93,17 @@ records() { # print what is new
   done
 } 2>&3
 
-vital() { # vital <role>: report a supervisor without a sign of life
+suspects=
+vital() { # vital <role>: report a supervisor without a sign of life, at the second look
   [ -e "$logs/beat.$1" ] && read -r seen < "$logs/beat.$1" || return
   case $seen in '' | *[!0-9]*) return ;; esac
-  [ $((NOW - seen)) -gt 6000 ] && say "lost=$1"
+  if [ $((NOW - seen)) -le 4000 ]; then
+    [ "$suspects" = "$1" ] && suspects=
+  elif [ "$suspects" = "$1" ]; then
+    say "lost=$1"
+  else # the whole machine may have been asleep
+    suspects=$1
+  fi
 }
 
 measure() { # SIZE of the spool

@@ -403,6 +403,7 @@ if [ "$role" = helper ]; then
   exit 0
 fi
 
+rm -f "$logs/beat.$role" # ended is not lost
 if [ ! "$begun" ]; then
   farewell "podlane: no stage of this container ran"
   exit 118
