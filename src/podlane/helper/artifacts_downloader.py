@@ -35,7 +35,6 @@ _TITLE = "Downloading artifacts from coordinator..."
 _FINAL = {401: "unauthorized", 403: "forbidden", 404: "not found"}
 _CHUNK = 256 * 1024
 _MAX_REDIRECTS = 10
-_ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 Pause = Callable[[float], None]
 
 
@@ -102,17 +101,8 @@ def fetch(
 
 def unpack(path: str) -> None:
     """Unpack the archive ``path`` into the working directory."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    if magic == _ZSTD:
-        console.fatal(
-            "the artifacts are a tar.zst archive, which this helper cannot unpack: "
-            "let the job that makes them use the format zip"
-        )
-    if magic[:2] == _GZIP:
-        console.fatal("the artifacts are a gzip file, which cannot be unpacked into a directory")
     try:
-        extract.extract_zip(path, os.getcwd())
+        extract.extract(path, os.getcwd())
     except extract.UnsafeArchiveError as error:
         console.fatal(f"unpacking artifacts was refused: {error}")
     except extract.DAMAGED as error:

@@ -131,7 +131,7 @@ def test_gzip_has_a_member_for_each_file_and_raw_is_the_file(
     assert _upload(coordinator, "--path", "a.xml", *raw) == 0
     assert coordinator.uploads[1] == ("a.xml", b"<a/>")
     assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "raw") == 1
-    assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "zipzstd") == 1
+    assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "cpio") == 1
 
 
 def test_a_big_file_is_streamed_in_chunks(project: Path, coordinator: Coordinator) -> None:
