@@ -11,9 +11,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +88,17 @@ def podlane(
 ) -> Ran:
     """Run a command to its end."""
     with start(*args, cwd=cwd, env=env) as process:
-        try:
-            out, err = process.communicate(timeout=deadline_seconds)
-        except BaseException:
-            process.kill()
-            raise
+        out, err = ended(process, deadline_seconds)
     return Ran(process.returncode, out, err)
+
+
+def ended(process: subprocess.Popen[str], deadline_seconds: float = 60.0) -> tuple[str, str]:
+    """Wait for a command's end and return what it printed; kill one that does not end."""
+    try:
+        return process.communicate(timeout=deadline_seconds)
+    except BaseException:
+        process.kill()
+        raise
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +166,35 @@ def run(cluster: Cluster) -> Run:
         return podlane("run", "--format", "json", *where, *args, cwd=folder, env=env)
 
     return run_in
+
+
+def until(process: subprocess.Popen[str], wanted: str) -> None:
+    """Read what a command says on stderr until the line ``wanted``."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if line.strip() == wanted:
+            return
+    pytest.fail(f"{wanted!r} never came:\n{''.join(seen)}")
+
+
+def interrupt(process: subprocess.Popen[str], times: int) -> None:
+    """Press Ctrl-C once or twice; the second time when the first has been noticed."""
+    process.send_signal(signal.SIGINT)
+    if times > 1:
+        until(process, "stopping the jobs; once more stops at once")
+        process.send_signal(signal.SIGINT)
+
+
+def pods_gone(state_dir: Path, deadline_seconds: float = 10.0) -> bool:
+    """Whether the node has no pod any more, given a pod's grace period to end."""
+    deadline = time.monotonic() + deadline_seconds
+    while time.monotonic() < deadline:
+        status = podlane("node", "status", "--state-dir", state_dir, "--format", "json")
+        if status.document["pods"] == 0:
+            return True
+    return False
 
 
 def mounts_below(folder: Path) -> list[str]:

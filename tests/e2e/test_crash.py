@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,19 @@ from tests.e2e.conftest import (
     Cluster,
     Project,
     Run,
+    ended,
+    interrupt,
     mounts_below,
     podlane,
+    pods_gone,
     processes_of,
     start,
+    until,
 )
 
 pytestmark = pytest.mark.e2e
 
-MARK = "podlane-crash-test-8471"
+MARK = f"podlane-crash-test-{secrets.token_hex(8)}"
 SLOW = f"""
 slow:
   image: alpine
@@ -35,14 +39,6 @@ job:
   image: alpine
   script: ["true"]
 """
-
-
-def _until_started(process: subprocess.Popen[str]) -> None:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.strip() == "slow | started":
-            return
-    pytest.fail("the job did not start")
 
 
 def _only_own_node(cluster: Cluster) -> None:
@@ -58,7 +54,7 @@ def test_a_killed_run_with_a_private_node_is_cleaned_up_by_the_next(
     env = {"PODLANE_DATA_DIR": str(data), "KUBECONFIG": str(tmp_path / "none")}
     _share_images(data)
     with start("run", "--format", "json", cwd=project(SLOW), env=env) as process:
-        _until_started(process)
+        until(process, "slow | started")
         process.kill()
         process.communicate()
     ran = podlane("run", "--format", "json", cwd=project(GREEN), env=env)
@@ -75,23 +71,28 @@ def test_a_killed_node_is_cleaned_up_by_the_next(
     _only_own_node(cluster)
     state = tmp_path / "node"
     assert podlane("node", "start", "--state-dir", state).code == 0
-    kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
-    args = ("run", "--kubeconfig", kubeconfig, "--format", "json")
-    with start(*args, cwd=project(SLOW)) as process:
-        _until_started(process)
-        shown = podlane("node", "status", "--state-dir", state, "--format", "json")
-        os.kill(int(shown.document["pid"]), signal.SIGKILL)
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == 1, (out, err)
-    assert "Traceback" not in err
-    assert podlane("node", "start", "--state-dir", state).code == 0
     try:
+        kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
+        args = ("run", "--kubeconfig", kubeconfig, "--format", "json")
+        with start(*args, cwd=project(SLOW)) as process:
+            until(process, "slow | started")
+            shown = podlane("node", "status", "--state-dir", state, "--format", "json")
+            os.kill(int(shown.document["pid"]), signal.SIGKILL)
+            interrupt(process, times=2)
+            out, err = ended(process)
+        assert process.returncode == 130, (out, err)
+        assert "Traceback" not in err
+    finally:
+        again = podlane("node", "start", "--state-dir", state)
+    try:
+        assert again.code == 0, again
         assert not processes_of(MARK)
         kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
         ran = podlane("run", "--kubeconfig", kubeconfig, "--format", "json", cwd=project(GREEN))
         assert ran.code == 0, ran
     finally:
-        assert podlane("node", "stop", "--state-dir", state).code == 0
+        stopped = podlane("node", "stop", "--state-dir", state)
+    assert stopped.code == 0, stopped
     assert not mounts_below(state)
 
 
@@ -100,14 +101,13 @@ def test_the_pods_of_a_killed_run_are_removed_by_the_next(
 ) -> None:
     args = ("run", "--kubeconfig", cluster.kubeconfig, "--format", "json")
     with start(*args, cwd=project(SLOW)) as process:
-        _until_started(process)
+        until(process, "slow | started")
         process.kill()
         process.communicate()
     ran = run(project(GREEN))
     assert ran.code == 0, ran
     if cluster.state_dir is not None:
-        status = podlane("node", "status", "--state-dir", cluster.state_dir, "--format", "json")
-        assert status.document["pods"] == 0, status
+        assert pods_gone(cluster.state_dir)
 
 
 def _share_images(data: Path) -> None:

@@ -31,21 +31,29 @@ GITLAB = f"registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{AR
 DOCKER_HUB = f"docker.io/gitlab/gitlab-runner-helper:{ARCHITECTURE}-latest"
 
 
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that the commands run on; asyncio's own ends TLS connections late."""
+    return "asyncio", {"use_uvloop": True}
+
+
 async def _images_of_a_run(cluster: Cluster, folder: Path, *args: str) -> set[str]:
     """Run the pipeline and return every image that any of its pods named."""
     seen: set[str] = set()
     access = load_access(cluster.kubeconfig)
 
-    async def watch(client: KubeClient, version: str) -> None:
+    async def watch(client: KubeClient, version: str, before: set[str]) -> None:
         events = client.watch_pods(access.namespace, resource_version=version)
         async with contextlib.aclosing(events):
             async for event in events:
                 spec = event.pod.spec
-                seen.update(c.image for c in (*spec.init_containers, *spec.containers))
+                if event.pod.metadata.uid not in before:
+                    seen.update(c.image for c in (*spec.init_containers, *spec.containers))
 
     async with KubeClient.connect(access) as client, anyio.create_task_group() as group:
-        version = (await client.list_pods(access.namespace)).resource_version
-        group.start_soon(watch, client, version)
+        there = await client.list_pods(access.namespace)
+        before = {pod.metadata.uid for pod in there.items}
+        group.start_soon(watch, client, there.resource_version, before)
         command = [*PODLANE, "run", "--format", "json", "--kubeconfig", str(cluster.kubeconfig)]
         ran = await anyio.run_process([*command, *args], cwd=folder, check=False)
         group.cancel_scope.cancel()

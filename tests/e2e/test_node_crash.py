@@ -98,3 +98,16 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         return False
     return text.rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_a_dead_node_is_found_though_its_directories_are_used_no_more(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "images").symlink_to(data_dir / "images")
+    dead = _killed_node(tmp_path)
+    orphans = _processes(dead)
+    assert len(orphans) == 2
+    async with world(data_dir) as w:
+        assert any(orphan.directory == dead for orphan in w.node.swept)
+        assert not any(_is_alive(pid) for pid in orphans)
+        assert not mounts_below(dead)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,10 +13,8 @@ from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kube.access import Access, load_access
 from podlane.kube.client import KubeClient
-from podlane.node.runtime import cgroups, oci
-
-MIN_FREE_BYTES = 1_000_000_000
-MIN_FREE_INODES = 10_000
+from podlane.node import preflight
+from podlane.node.settings import NodeSettings, private_state_dir
 
 # What the runner asks of a cluster, in the namespace of its pods.
 PERMISSIONS = (
@@ -67,78 +62,28 @@ class Check:
 
 def machine() -> list[Check]:
     """Look at what every run here needs, with or without a cluster."""
-    return [_git(), *_disk()]
+    return [_git()]
 
 
 def node() -> list[Check]:
     """Look at what the embedded node needs."""
-    return [_runtime(), _privileges(), _limits(), _running_node()]
-
-
-def _runtime() -> Check:
-    try:
-        found = oci.find_program("auto")
-    except PodlaneError as error:
-        return Check(
-            name="container runtime",
-            verdict=Verdict.MISSING,
-            detail=error.message,
-            remedy=error.hint,
+    data_dir = places.data_dir()
+    settings = NodeSettings(state_dir=private_state_dir(data_dir), data_dir=data_dir)
+    verdicts = {
+        preflight.Level.OK: Verdict.OK,
+        preflight.Level.WARN: Verdict.WARNING,
+        preflight.Level.FAIL: Verdict.MISSING,
+    }
+    looked = [
+        Check(
+            name=check.name,
+            verdict=verdicts[check.level],
+            detail=check.what,
+            remedy=check.fix or None,
         )
-    return Check(name="container runtime", verdict=Verdict.OK, detail=found)
-
-
-def _privileges() -> Check:
-    if os.geteuid() == 0:
-        return Check(name="privileges", verdict=Verdict.OK, detail="root")
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    if not _content("/proc/sys/user/max_user_namespaces").strip("0\n"):
-        return Check(
-            name="privileges",
-            verdict=Verdict.MISSING,
-            detail="not root, and user namespaces are switched off",
-            remedy="run as root, or: sudo sysctl -w user.max_user_namespaces=15000",
-        )
-    if shutil.which("newuidmap") is None:
-        return Check(
-            name="privileges",
-            verdict=Verdict.MISSING,
-            detail="not root, and newuidmap is not installed",
-            remedy="sudo apt-get install uidmap",
-        )
-    lacking = [
-        name
-        for name in ("/etc/subuid", "/etc/subgid")
-        if not any(line.startswith(f"{user}:") for line in _content(name).splitlines())
+        for check in preflight.checks(settings)
     ]
-    if lacking:
-        return Check(
-            name="privileges",
-            verdict=Verdict.MISSING,
-            detail=f"not root, and {user} has no line in {' and '.join(lacking)}",
-            remedy=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
-        )
-    return Check(name="privileges", verdict=Verdict.OK, detail=f"{user}, with user namespaces")
-
-
-def _limits() -> Check:
-    groups = cgroups.find()
-    if os.geteuid() == 0 and cgroups.writable(groups):
-        detail = f"cgroup {groups.layout}: memory and CPU limits are enforced"
-        return Check(name="limits", verdict=Verdict.OK, detail=detail)
-    return Check(
-        name="limits",
-        verdict=Verdict.WARNING,
-        detail=f"cgroup {groups.layout} cannot be written: memory and CPU limits are not enforced",
-        remedy="run as root, on a machine where /sys/fs/cgroup is writable, if you need limits",
-    )
-
-
-def _content(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
+    return [*looked, _running_node()]
 
 
 def _git() -> Check:
@@ -152,28 +97,6 @@ def _git() -> Check:
         )
     shown = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
     return Check(name="git", verdict=Verdict.OK, detail=shown.stdout.strip() or found)
-
-
-def _disk() -> Iterator[Check]:
-    folder = places.data_dir()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        yield Check(
-            name="data directory",
-            verdict=Verdict.MISSING,
-            detail=f"{existing} is not writable",
-            remedy="choose another one with PODLANE_DATA_DIR",
-        )
-        return
-    space = os.statvfs(existing)
-    free = space.f_bavail * space.f_frsize
-    full = free < MIN_FREE_BYTES or (space.f_files > 0 and space.f_favail < MIN_FREE_INODES)
-    yield Check(
-        name="data directory",
-        verdict=Verdict.WARNING if full else Verdict.OK,
-        detail=f"{folder}: {free / 1e9:.1f} GB and {space.f_favail} files free",
-        remedy="make room, or choose another place with PODLANE_DATA_DIR" if full else None,
-    )
 
 
 def _running_node() -> Check:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podlane.cli import output
+from podlane.cli import output, project
+from podlane.kit.diagnostics import has_errors
 from podlane.kit.errors import UsageError
+from podlane.runner.config_file import load_config
 from podlane.runner.settings import GlobalSettings
 
 
-def load(path: Path, out: output.Output) -> GlobalSettings:
-    """Return the settings of the file.
+def load(path: Path, out: output.Output, *, needs_gitlab: bool = True) -> GlobalSettings:
+    """Return the settings of the file, its findings shown.
+
+    ``needs_gitlab`` false: the runner will be pointed at a coordinator of our own, so the file may
+    lack ``url`` and ``token``.
 
     Raises:
-        UsageError: the file cannot be used; the findings have been shown.
+        UsageError: the file cannot be used.
     """
-    del out
-    raise UsageError(f"{path}: reading a config.toml is not possible yet")
+    settings, found = load_config(path)
+    findings = [f for f in found if needs_gitlab or f.code != "setting-missing"]
+    source = path.read_text() if findings else None
+    for finding in findings:
+        out.note(project.painted(out, finding, source))
+    if has_errors(findings):
+        raise UsageError(f"{path} cannot be used", hint="mend what is listed above")
+    return settings

@@ -1,6 +1,6 @@
 """A command of ours that stays in the background: start it, see it, stop it.
 
-Whoever holds the lock on ``daemon.lock`` is the daemon, so a stale pid is never mistaken for it.
+Whoever holds the lock on the lock is the daemon, so a stale pid is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,19 @@ class _Files:
 
 
 def _files(state_dir: Path) -> _Files:
-    return _Files(
-        lock=state_dir / "daemon.lock",
-        record=state_dir / "daemon.json",
-        log=state_dir / "daemon.log",
-    )
+    """Return our files: beside the state directory, whose content comes and goes with its node."""
+    folder = state_dir.with_name(f"{state_dir.name}.daemon")
+    return _Files(lock=folder / "lock", record=folder / "daemon.json", log=folder / "log")
+
+
+def _make_folder(files: _Files) -> None:
+    try:
+        files.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the directory {files.lock.parent}: {error.strerror}",
+            hint="choose another --state-dir, or PODLANE_DATA_DIR",
+        ) from error
 
 
 def running(state_dir: Path) -> Daemon | None:
@@ -75,7 +83,7 @@ def start(state_dir: Path, command: Sequence[str]) -> Daemon:
         PodlaneError: it did not start; the error carries the end of its log.
     """
     files = _files(state_dir)
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(files)
     receive, send = os.pipe()
     try:
         with files.log.open("wb") as log:
@@ -121,7 +129,7 @@ def being_the_daemon(state_dir: Path) -> Iterator[None]:
         UsageError: there is one already.
     """
     files = _files(state_dir)
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(files)
     with files.lock.open("a+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

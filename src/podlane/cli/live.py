@@ -7,6 +7,7 @@ there is no region; changes of state are lines like any other.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class LiveView:
         self._width = min(max((len(name) for name, _ in jobs), default=0), 32)
         self._region: list[str] = []
         self._frozen = False
+        self._log_rest = ""
+        self._painting = threading.Lock()
 
     def trace(self, name: str, data: bytes) -> None:
         """Show what a job printed."""
@@ -88,6 +91,15 @@ class LiveView:
             rest.append(self._prefixed(job, self._styled(state, f"[{state}]")))
         self._show(rest)
 
+    def write(self, text: str) -> None:
+        """Show lines of our log above the region (``kit.log.Sink``)."""
+        self._log_rest += text
+        *lines, self._log_rest = self._log_rest.split("\n")
+        self._show(lines)
+
+    def flush(self) -> None:
+        """Do nothing: complete lines are shown at once."""
+
     def note(self, text: str) -> None:
         """Show a line of our own above the region."""
         self._show([text])
@@ -104,6 +116,10 @@ class LiveView:
         self._frozen = True
 
     def _show(self, lines: Sequence[str]) -> None:
+        with self._painting:  # our log may speak from a thread
+            self._paint(lines)
+
+    def _paint(self, lines: Sequence[str]) -> None:
         above = "".join(f"{line}\n" for line in lines)
         if not self._stream.terminal or self._frozen:
             if above:

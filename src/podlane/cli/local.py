@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
-from podlane.cli import clusters, executing, leftovers, places, rundir, runnerconfig
+from podlane.cli import clusters, executing, places, rundir, runnerconfig
 from podlane.coordinator.app import CoordinatorSettings, RunningCoordinator, running_coordinator
 from podlane.runner import system_id
 from podlane.runner.app import StopRequest, local_manager, run_manager
@@ -32,7 +31,6 @@ class LocalSettings:
 class _Run:
     settings: LocalSettings
     coordinator: RunningCoordinator
-    folder: Path
     note: clusters.Note
 
 
@@ -42,10 +40,10 @@ async def running_here(
 ) -> AsyncIterator[RunningCoordinator]:
     """Yield a coordinator that is being served; all of it is gone when the block is left."""
     listen, external_url = _addresses(settings)
-    with rundir.private(places.data_dir() / "run") as folder:
+    with rundir.private(places.data_dir() / "coordinators") as folder:
         made = CoordinatorSettings(data_dir=folder, listen=listen, external_url=external_url)
         async with running_coordinator(made) as coordinator, anyio.create_task_group() as tasks:
-            run = _Run(settings=settings, coordinator=coordinator, folder=folder, note=note)
+            run = _Run(settings=settings, coordinator=coordinator, note=note)
             stop = StopRequest()
             tasks.start_soon(_serve_jobs, run, stop)
             try:
@@ -66,16 +64,6 @@ async def _serve_jobs(run: _Run, stop: StopRequest) -> None:
             concurrent=run.settings.concurrent,
         )
         settings = runnerconfig.point(run.settings.runner, target)
-        dead = await anyio.to_thread.run_sync(leftovers.of_dead_runs, run.folder.parent)
-        await leftovers.remove_pods(dead, cluster.access, cluster.access.namespace)
-        if not cluster.private:
-            entry = leftovers.Record(
-                server=cluster.access.server,
-                namespace=runnerconfig.namespace(settings),
-                system_id=manager.system_id,
-                short_token=system_id.short_token(target.token),
-            )
-            await anyio.to_thread.run_sync(leftovers.record, run.folder, entry)
         await run_manager(
             settings,
             manager=manager,

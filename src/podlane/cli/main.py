@@ -107,7 +107,7 @@ def exit_code_of(error: BaseException, out: output.Output) -> int:
     from podlane.cli import crash
 
     out.error(
-        f"this is a fault in podlane: {type(error).__name__}: {first_line(error)}",
+        f"this is a fault in podlane: {first_line(error)}",
         f"the details are in {crash.record(error)}; PODLANE_DEBUG=1 prints them",
     )
     return FAILED
@@ -123,8 +123,9 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the error's text; of a group, the text of the first leaf."""
-    return (str(next(leaves(error))).splitlines() or [""])[0]
+    """Return kind and first line of the error; of a group, of its first leaf."""
+    leaf = next(leaves(error))
+    return f"{type(leaf).__name__}: {(str(leaf).splitlines() or [''])[0]}"
 
 
 def _bad_usage(error: click.ClickException, out: output.Output) -> int:

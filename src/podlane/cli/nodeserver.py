@@ -21,21 +21,21 @@ def serve(state_dir: Path, *, port: int, network: NetworkChoice, runtime: Runtim
     """Run the node until a signal ends it; it is the daemon of its state directory meanwhile."""
     log.configure()
     settings = NodeSettings(
-        state_dir=state_dir / "state",
+        state_dir=state_dir,
         data_dir=places.data_dir(),
         listen_port=port,
         network=network,
         runtime=runtime,
     )
     with daemon.being_the_daemon(state_dir):
-        eventloop.run(_serve, state_dir, settings)
+        eventloop.run(_serve, settings)
 
 
-async def _serve(state_dir: Path, settings: NodeSettings) -> None:
+async def _serve(settings: NodeSettings) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with running_node(settings) as node:
             mine = daemon.Daemon(pid=os.getpid(), url=node.url, kubeconfig=str(node.kubeconfig))
-            await anyio.to_thread.run_sync(daemon.announce, state_dir, mine)
+            await anyio.to_thread.run_sync(daemon.announce, settings.state_dir, mine)
             async for _ in signals:
                 break
 

@@ -11,6 +11,7 @@ from podlane.cli.live import LiveView
 from podlane.cli.output import Output
 from podlane.coordinator.events import Coordinator
 from podlane.coordinator.submission import Submission
+from podlane.kit import log
 
 SUCCESS = 0
 FAILED = 1
@@ -22,6 +23,7 @@ class Options:
     """The command's arguments, as far as they are not about compiling."""
 
     as_json: bool
+    log_level: str
     coordinator_url: str | None
     here: local.LocalSettings
 
@@ -31,6 +33,7 @@ def run(submission: Submission, options: Options, out: Output) -> int:
     stream = out.err if options.as_json else out.out
     jobs = [(job.name, job.stage) for job in submission.pipeline.jobs]
     view = LiveView(stream, jobs, time.monotonic)
+    log.configure(level=options.log_level, sink=view)
     try:
         ended = eventloop.run(session.run_pipeline, submission, _coordinator(options, view), view)
     finally:

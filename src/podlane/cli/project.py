@@ -99,7 +99,7 @@ def show_findings(out: Output, compilation: Compilation, *, refuse: bool = True)
     """
     refusals = compilation.run_refusals
     for finding in (*compilation.diagnostics, *refusals):
-        out.note(_painted(out, finding, compilation.sources.get(finding.place.file)))
+        out.note(painted(out, finding, compilation.sources.get(finding.place.file)))
     errors = has_errors(compilation.diagnostics) or (refuse and has_errors(refusals))
     return compilation.pipeline is not None and not errors
 
@@ -117,7 +117,8 @@ def finding_document(finding: Diagnostic) -> JsonObject:
     }
 
 
-def _painted(out: Output, finding: Diagnostic, source: str | None) -> str:
+def painted(out: Output, finding: Diagnostic, source: str | None) -> str:
+    """Return a finding as text for stderr, its severity in colour."""
     look = Style.RED if finding.severity is Severity.ERROR else Style.YELLOW
     word = f" {finding.severity}: "
     return render(finding, source).replace(word, out.err.style(word, look, Style.BOLD), 1)

@@ -1,4 +1,4 @@
-"""The private directory of one run. Whoever holds the lock in it is alive."""
+"""The private directory of one run; what killed runs left goes with the next. A lock tells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from podlane.kit.names import random_suffix
 
 _LOCK = "in-use"
-_PREFIX = "coordinator-"
 _FRESH_SECONDS = 60.0
 
 
@@ -20,24 +19,22 @@ _FRESH_SECONDS = 60.0
 def private(parent: Path) -> Iterator[Path]:
     """Yield a fresh directory below ``parent``; it is gone when the block is left."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = parent / f"{_PREFIX}{random_suffix()}"
+    sweep(parent)
+    folder = parent / random_suffix()
     folder.mkdir(mode=0o700)
     try:
         with (folder / _LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
     finally:
-        remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def abandoned(parent: Path) -> list[Path]:
-    """Return the directories whose run is dead."""
-    return [folder for folder in sorted(parent.glob(f"{_PREFIX}*")) if not _is_alive(folder)]
-
-
-def remove(folder: Path) -> None:
-    """Remove a run's directory; it may be gone already."""
-    shutil.rmtree(folder, ignore_errors=True)
+def sweep(parent: Path) -> None:
+    """Remove the directories whose run is dead."""
+    for folder in parent.iterdir():
+        if not _is_alive(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_alive(folder: Path) -> bool:

@@ -41,11 +41,6 @@ def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
     return replace(base, runners=(runner,), concurrent=target.concurrent or base.concurrent)
 
 
-def namespace(settings: GlobalSettings) -> str:
-    """Return the namespace of the pods that these settings make."""
-    return text(settings.runners[0].executor_table, "namespace")
-
-
 def _executor_table(table: JsonObject, target: Target) -> JsonObject:
     made = dict(table)
     address = urlsplit(target.url)

@@ -55,6 +55,8 @@ def lines(
     ]
     head, *body = table(("JOB", "STAGE", "STATUS", "DURATION", "IMAGE"), rows)
     verdict = f"pipeline {status} in {human_seconds(duration_seconds)}"
+    if not jobs:
+        return ["", stream.style(verdict, *_LOOKS.get(status, ()), Style.BOLD)]
     return [
         *failures,
         "",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
 _context: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("podlane_log_fields", default=())
 
@@ -44,9 +45,21 @@ class _Formatter(logging.Formatter):
         return f"{stamp} {record.levelname:<7} {record.getMessage():<32} {pairs}".rstrip()
 
 
-def configure(*, level: str = "info", log_format: str = "text") -> None:
-    """Send the log to stderr; called once by each command."""
-    handler = logging.StreamHandler(sys.stderr)
+class Sink(Protocol):
+    """Where the log's lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Take a piece of text."""
+        ...
+
+    def flush(self) -> object:
+        """Nothing is held back after this."""
+        ...
+
+
+def configure(*, level: str = "info", log_format: str = "text", sink: Sink | None = None) -> None:
+    """Send the log to stderr, or to ``sink``; called once by each command."""
+    handler = logging.StreamHandler(sink or sys.stderr)
     handler.setFormatter(_Formatter(as_json=log_format == "json"))
     root = logging.getLogger("podlane")
     root.handlers[:] = [handler]

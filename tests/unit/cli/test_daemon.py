@@ -11,6 +11,10 @@ from podlane.kit.errors import UsageError
 ME = daemon.Daemon(pid=os.getpid(), url="https://127.0.0.1:1", kubeconfig="/k")
 
 
+def _record(state_dir: Path) -> Path:
+    return state_dir.with_name(f"{state_dir.name}.daemon") / "daemon.json"
+
+
 def test_a_state_directory_without_a_daemon_has_none(tmp_path: Path) -> None:
     assert daemon.running(tmp_path) is None
     assert daemon.running(tmp_path / "nothing") is None
@@ -21,15 +25,15 @@ def test_whoever_holds_the_lock_is_the_daemon(tmp_path: Path) -> None:
     with daemon.being_the_daemon(tmp_path):
         daemon.announce(tmp_path, ME)
         assert daemon.running(tmp_path) == ME
-        assert (tmp_path / "daemon.json").stat().st_mode & 0o777 == 0o600
+        assert (_record(tmp_path)).stat().st_mode & 0o777 == 0o600
     assert daemon.running(tmp_path) is None
 
 
 def test_a_record_without_its_process_is_no_daemon(tmp_path: Path) -> None:
     with daemon.being_the_daemon(tmp_path):
         daemon.announce(tmp_path, ME)
-        record = (tmp_path / "daemon.json").read_bytes()
-    (tmp_path / "daemon.json").write_bytes(record)
+        record = (_record(tmp_path)).read_bytes()
+    (_record(tmp_path)).write_bytes(record)
     assert daemon.running(tmp_path) is None
 
 

@@ -59,6 +59,13 @@ from podlane.cli.options import (
     help="Give the pipeline to a coordinator that runs already, with its own runners.",
 )
 @click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="error",
+    show_default=True,
+    help="How much of our own log to show between the traces.",
+)
+@click.option(
     "--allow-unsupported",
     is_flag=True,
     help="Run although the configuration asks for something that a run here cannot honour.",
@@ -76,6 +83,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     listen: str | None,
     external_url: str | None,
     coordinator_url: str | None,
+    log_level: str,
     allow_unsupported: bool,
 ) -> int:
     """Run the pipeline of the current directory.
@@ -96,7 +104,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         return 2
     assert compilation.pipeline is not None, "a pipeline without errors exists"
     pipeline = selection.select(compilation.pipeline, jobs)
-    runner = None if config is None else configfile.load(config, out)
+    runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
     from podlane.cli import local, pipelinerun
     from podlane.cli.clusters import Place
     from podlane.coordinator.submission import Submission
@@ -117,6 +125,9 @@ def command(  # noqa: PLR0913 - one parameter per option
         config_file=str(found.file),
     )
     options = pipelinerun.Options(
-        as_json=output_format == "json", coordinator_url=coordinator_url, here=here
+        as_json=output_format == "json",
+        log_level=log_level,
+        coordinator_url=coordinator_url,
+        here=here,
     )
     return pipelinerun.run(submission, options, out)

@@ -19,11 +19,10 @@ def command() -> None:
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default="/etc/gitlab-runner/config.toml",
-    show_default=True,
-    help="The configuration, in the format of the official runner.",
+    metavar="FILE",
+    help="The configuration.  [default: CONFIG_FILE, else where the official runner has it]",
 )
-def run(config: Path) -> int:
+def run(config: Path | None) -> int:
     """Take and run jobs until told to stop.
 
     SIGQUIT takes no new job and waits for the running ones; SIGTERM and Ctrl-C end them and report
@@ -31,8 +30,9 @@ def run(config: Path) -> int:
     of KUBECONFIG, ~/.kube/config, or the pod's service account.
     """
     from podlane.cli import configfile, eventloop, runnerserver
+    from podlane.runner.config_file import default_path
 
-    out = output.standard()
-    settings = configfile.load(config, out)
-    eventloop.run(runnerserver.serve, settings, config.absolute().parent)
+    file = config or default_path()
+    settings = configfile.load(file, output.standard())
+    eventloop.run(runnerserver.serve, settings, file.absolute().parent)
     return 0
