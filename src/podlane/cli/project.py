@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from podlane.cli.asked import Asked, current
+from podlane.cli.checkout import DEFAULT_BRANCH, Checkout
+from podlane.cli.context import Changes, context_of
 from podlane.cli.output import Output, Style
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import Context, FetchError, RemoteFile, offline_sentence
+from podlane.compiler.context import FetchError, RemoteFile, offline_sentence
+from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import JsonObject
-from podlane.model.job import Variable
-
-DEFAULT_REF = "main"
 
 
 class ProjectFiles:
     """Reads from a directory; paths in a configuration are relative to it and stay inside."""
 
-    def __init__(self, root: Path, main_file: Path) -> None:
+    def __init__(self, root: Path, main_file: Path, changes: Changes | None = None) -> None:
         self._root = root
         self._main_file = str(main_file)
+        self._checkout = Checkout(root)
+        self._changes = changes or Changes(self._checkout, Asked())
 
     def read_local(self, path: str) -> bytes | None:
         """Return the file at ``path``; the main file may lie anywhere.
@@ -43,20 +45,15 @@ class ProjectFiles:
 
     def list_files(self) -> Sequence[str]:
         """Return the files of the working tree, without what git ignores."""
-        listed = _git(self._root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        listed = self._checkout.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
         if listed is not None:
             return [name for name in listed.split("\0") if name]
         files = (path.relative_to(self._root) for path in self._root.rglob("*") if path.is_file())
         return [str(path) for path in files if path.parts[0] != ".git"]
 
     def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
-        """Return what changed since ``compare_to``, or what is not committed yet."""
-        changed = _git(self._root, "diff", "-z", "--name-only", compare_to or "HEAD")
-        if changed is None:
-            if compare_to is not None:
-                raise FetchError(f"{compare_to} is not a valid ref")
-            return None
-        return [name for name in changed.split("\0") if name]
+        """Return what changed since ``compare_to``, or since what the event compares with."""
+        return self._changes.files(compare_to)
 
     def read_remote(self, file: RemoteFile) -> bytes:
         """Refuse: nothing is fetched behind the user's back."""
@@ -71,17 +68,21 @@ class Project:
     file: Path
 
     def compile(self, variables: Sequence[tuple[str, str]]) -> Compilation:
-        """Compile the configuration for a pipeline with these variables."""
-        context = Context(
-            given=tuple(Variable(key=key, value=value) for key, value in variables),
-            ref=self.ref(),
-        )
-        return compile_pipeline(str(self.file), ProjectFiles(self.root, self.file), context)
+        """Compile the configuration for a pipeline with these variables, as the options ask for it."""
+        checkout, asked = Checkout(self.root), current()
+        files = ProjectFiles(self.root, self.file, Changes(checkout, asked))
+        context = context_of(checkout, asked, str(self.file), variables)
+        return compile_pipeline(str(self.file), files, context)
 
     def ref(self) -> str:
-        """Return the branch that is checked out; ``main`` outside of a repository."""
-        name = _git(self.root, "symbolic-ref", "-q", "--short", "HEAD")
-        return name.strip() if name else DEFAULT_REF
+        """Return the ref that was asked for, or that is checked out; ``main`` without either."""
+        asked, checkout = current(), Checkout(self.root)
+        found = checkout.tag() if asked.event == Event.TAG else checkout.branch()
+        return asked.ref or found or DEFAULT_BRANCH
+
+    def is_tag(self) -> bool:
+        """Whether the pipeline is one for a tag."""
+        return current().event == Event.TAG
 
 
 def here(file: Path) -> Project:
@@ -122,14 +123,3 @@ def painted(out: Output, finding: Diagnostic, source: str | None) -> str:
     look = Style.RED if finding.severity is Severity.ERROR else Style.YELLOW
     word = f" {finding.severity}: "
     return render(finding, source).replace(word, out.err.style(word, look, Style.BOLD), 1)
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Return what git prints, or None where it fails or is missing."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, check=False, text=True
-        )
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None

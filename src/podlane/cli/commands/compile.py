@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
+from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, variable_option
 
 
@@ -20,6 +21,7 @@ from podlane.cli.options import examples, file_option, variable_option
 )
 @file_option
 @variable_option
+@pipeline_options
 @click.option(
     "--format",
     "output_format",

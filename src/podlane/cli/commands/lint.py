@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
+from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
 
 
@@ -16,6 +17,7 @@ from podlane.cli.options import examples, file_option, format_option, variable_o
 )
 @file_option
 @variable_option
+@pipeline_options
 @format_option
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """Check the pipeline's configuration.

@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
+from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
 
 
 @click.command(name="list", epilog=examples("podlane list", "podlane list --format json"))
 @file_option
 @variable_option
+@pipeline_options
 @format_option
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """List the jobs of the pipeline, in the order of its stages."""
