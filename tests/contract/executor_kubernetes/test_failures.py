@@ -36,6 +36,7 @@ async def test_an_image_that_may_not_be_pulled_fails_at_once(cluster: Cluster) -
     ran = await cluster.run(make_plan(image_name="missing:1"), pull_policy="never")
     assert ran.outcome.reason is FailureReason.RUNNER_CONFIGURATION_ERROR
     assert "ErrImageNeverPull" in ran.outcome.message
+    assert any("Event retrieved from the cluster" in line for line in ran.messages)
     assert ran.seconds < 5
 
 

@@ -70,6 +70,17 @@ class PodDriver:
         """Return the pod, asked directly."""
         return await self._client.get_pod(self._plan.namespace, self._plan.name)
 
+    async def warnings(self) -> list[str]:
+        """Return the Warning events of the pod, each once; none when they cannot be read."""
+        plan = self._plan
+        chosen = f"involvedObject.name={plan.name},type=Warning"
+        try:
+            found = await self._client.list_events(plan.namespace, chosen)
+        except PodlaneError as error:
+            event(_log, logging.INFO, "events_not_read", error=error.message)
+            return []
+        return list(dict.fromkeys(f"{each.reason}: {each.message}" for each in found.items))
+
     def follow(self, offset: int) -> AbstractAsyncContextManager[ExecSession]:
         """Run the follower in the helper, from a byte offset of the spool."""
         command = self._plan.command("follow", str(offset))

@@ -42,12 +42,19 @@ from podlane.kube.informer import PodWatch, Subscription
 from podlane.kube.types import StateTerminated
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import JobOutcome
-from podlane.model.substages import PREPARE_EXECUTOR, PREPARE_SCRIPT, ContainerRole
+from podlane.model.substages import PREPARE_EXECUTOR, PREPARE_SCRIPT
 
 SYSTEM = FailureReason.RUNNER_SYSTEM_FAILURE
 _RECORD_SECONDS = 2.0  # after the end of "build", before its missing record is believed
 _LAST_WORD_SECONDS = 30.0
 _WATCH_SECONDS = 15.0
+_EVENTS_SECONDS = 3.0
+_WORTH_EVENTS = (
+    SYSTEM,
+    FailureReason.IMAGE_PULL_FAILURE,
+    FailureReason.RUNNER_CONFIGURATION_ERROR,
+    FailureReason.RUNNER_EXTERNAL_DEPENDENCY_FAILURE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ class EnvironmentParts:
     clock: Clock
     random: Random
     poll_timeout_seconds: float
+    print_events: bool
 
 
 class KubernetesEnvironment:
@@ -146,8 +154,16 @@ class KubernetesEnvironment:
                 tasks.start_soon(self._observe, states)
                 self._since = anyio.current_time()
                 outcome = await self._decide(tasks, emit)
+                if parts.print_events and outcome.reason in _WORTH_EVENTS:
+                    await self._tell_events(emit)
                 tasks.cancel_scope.cancel()
         return outcome
+
+    async def _tell_events(self, emit: Emit) -> None:
+        with anyio.move_on_after(_EVENTS_SECONDS):
+            for text in await self._parts.driver.warnings():
+                line = f"Event retrieved from the cluster: {text}"
+                await emit(Message(text=line, level=Level.WARNING))
 
     async def _observe(self, states: Subscription) -> None:
         async for state in states:
@@ -222,12 +238,14 @@ class KubernetesEnvironment:
             return _Wait()
         if self._legacy is not None:
             return judge.build_died(self._evidence())
-        if self._build_end.exit_code == judge.NOT_WRITABLE and not self._build_began():
+        if self._build_end.exit_code == judge.NOT_WRITABLE and not judge.build_began(
+            self._parts.pod.stages, self._trail.started
+        ):
             return judge.build_died(self._evidence())
         elapsed = now - self._build_ended_at
         if elapsed < _RECORD_SECONDS:
             return _Wait(seconds=_RECORD_SECONDS - elapsed)
-        if self._build_recorded():
+        if judge.build_recorded(self._parts.pod.stages, self._trail.ends):
             return _Wait()
         left = _LAST_WORD_SECONDS - elapsed
         return _Wait(seconds=left) if left > 0 else judge.build_died(self._evidence())
@@ -251,23 +269,6 @@ class KubernetesEnvironment:
             hint = "raise helper_memory_limit in [runners.kubernetes]"
         return JobOutcome(reason=SYSTEM, message=f"{text}, before the job was over", hint=hint)
 
-    def _build_recorded(self) -> bool:
-        last = max(
-            (
-                index
-                for index, stage in enumerate(self._parts.pod.stages)
-                if stage.substage.role is ContainerRole.BUILD
-            ),
-            default=-1,
-        )
-        return last in self._trail.ends
-
-    def _build_began(self) -> bool:
-        return any(
-            self._parts.pod.stages[index].substage.role is ContainerRole.BUILD
-            for index in self._trail.started
-        )
-
     def _send_signals(self, tasks: TaskGroup) -> None:
         if not self._following or self._legacy is not None:
             return
@@ -275,7 +276,11 @@ class KubernetesEnvironment:
             self._signaled.add("cancel")
             tasks.start_soon(self._parts.driver.signal, "cancel")
         ended = self._build_ended_at
-        if ended is None or f"gone.{BUILD}" in self._signaled or self._build_recorded():
+        if (
+            ended is None
+            or f"gone.{BUILD}" in self._signaled
+            or judge.build_recorded(self._parts.pod.stages, self._trail.ends)
+        ):
             return
         if anyio.current_time() - ended >= _RECORD_SECONDS:
             self._signaled.add(f"gone.{BUILD}")

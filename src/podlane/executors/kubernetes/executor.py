@@ -107,6 +107,7 @@ class KubernetesExecutor:
                 clock=self._clock,
                 random=self._random,
                 poll_timeout_seconds=self._settings.poll_timeout,
+                print_events=self._settings.print_pod_warning_events,
             )
         )
         try:

@@ -7,7 +7,7 @@ never success.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from podlane.executors.base import StageScript
@@ -80,6 +80,17 @@ def judge(evidence: Evidence) -> JobOutcome:
             + ", ".join(names or ["the end of the log"]),
         )
     return SUCCESS
+
+
+def build_began(stages: Sequence[StageScript], started: Collection[int]) -> bool:
+    """Whether a stage of the build container has begun."""
+    return any(stages[index].substage.role is ContainerRole.BUILD for index in started)
+
+
+def build_recorded(stages: Sequence[StageScript], ends: Collection[int]) -> bool:
+    """Whether the build container left its last record."""
+    own = [i for i, stage in enumerate(stages) if stage.substage.role is ContainerRole.BUILD]
+    return not own or own[-1] in ends
 
 
 def build_died(evidence: Evidence) -> JobOutcome:
