@@ -5,6 +5,9 @@
     <state>/pods/       see ``kubelet.sandbox``
     <state>/kubeconfig
 
+    /run/podlane/<mark> the same facts for all nodes of root on this machine, locked as well, so that a
+                        dead node is found though nobody uses its directories again
+
 ``<data>/sweep.lock`` is held while a directory is claimed and while dead ones are swept, so that
 nobody sweeps what is just being made.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,8 @@ import msgspec
 
 from podlane.kit.errors import PermanentError, UsageError
 from podlane.kit.names import random_suffix
+
+REGISTRY = Path("/run/podlane")
 
 
 class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +36,7 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
     mark: str = ""
     cgroup: str = ""
     pid: int = 0
+    directory: str = ""
 
 
 @dataclass(slots=True)
@@ -40,12 +46,17 @@ class Claim:
     directory: Path
     file: NodeFile
     lock: int
+    entry: int | None = None
 
     def release(self) -> None:
         """Give the directory up."""
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1
+        if self.entry is not None:
+            (REGISTRY / self.file.mark).unlink(missing_ok=True)
+            os.close(self.entry)
+            self.entry = None
 
 
 def claim(directory: Path, data_dir: Path, *, cgroup: bool) -> Claim:
@@ -75,9 +86,39 @@ def claim(directory: Path, data_dir: Path, *, cgroup: bool) -> Claim:
             mark=f"podlane-{suffix}",
             cgroup=f"/podlane/{suffix}" if cgroup else "",
             pid=os.getpid(),
+            directory=str(directory.absolute()),
         )
         (directory / "node.json").write_bytes(msgspec.json.encode(file))
-        return Claim(directory, file, lock)
+        return Claim(directory, file, lock, _register(file) if cgroup else None)
+
+
+def _register(file: NodeFile) -> int | None:
+    """Enter a node into the machine's list; None where there is no place for one."""
+    with suppress(OSError, PermanentError), sweeping(REGISTRY):
+        entry = os.open(REGISTRY / file.mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(entry, msgspec.json.encode(file))
+        return entry
+    return None
+
+
+def take_dead_entries() -> list[NodeFile]:
+    """Return what dead nodes wrote into the machine's list, and forget it."""
+    dead: list[NodeFile] = []
+    if os.geteuid() != 0 or not REGISTRY.is_dir():
+        return dead
+    with suppress(OSError, PermanentError), sweeping(REGISTRY):
+        for path in REGISTRY.glob("podlane-*"):
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                dead.append(msgspec.json.decode(path.read_bytes(), type=NodeFile))
+                path.unlink()
+            except (BlockingIOError, msgspec.MsgspecError):
+                continue
+            finally:
+                os.close(lock)
+    return dead
 
 
 def try_lock(directory: Path) -> int | None:

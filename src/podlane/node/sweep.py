@@ -39,32 +39,45 @@ class Orphan:
 
 
 def sweep(data_dir: Path, *more: Path) -> list[Orphan]:
-    """Clean up after all dead nodes of a data directory (and of further state directories). Blocks."""
+    """Clean up after dead nodes: of a data directory, of more state directories, of root. Blocks."""
     with state.sweeping(data_dir):
         candidates = [data_dir / "node", *(data_dir / "run").glob("*"), *more]
         found = [_sweep(path) for path in dict.fromkeys(candidates) if path.is_dir()]
+        found += [_sweep_entry(entry) for entry in state.take_dead_entries()]
     return [orphan for orphan in found if orphan is not None]
 
 
 def _sweep(directory: Path) -> Orphan | None:
+    """Clean up after the node of a state directory, if it is dead."""
     lock = state.try_lock(directory)
     if lock is None:
         return None
     try:
-        file = state.read_node_file(directory)
-        pods = sum(1 for _ in (directory / "pods").glob("*"))
-        killed = unmounted = 0
-        if file.boot_id == state.boot_id():
-            groups = cgroups.find()
-            killed = _kill(groups, file.cgroup, directory)
-            unmounted = mounts.unmount_below(directory)
-            if file.cgroup:
-                _remove_group(groups, file.cgroup)
-            if file.mark and os.geteuid() == 0:
-                remove_rules(file.mark)
-        mounts.remove_tree(directory)
+        return _remove(directory, state.read_node_file(directory))
     finally:
         os.close(lock)
+
+
+def _sweep_entry(file: state.NodeFile) -> Orphan | None:
+    """Clean up after a dead node of the machine's list, whose directory may be gone."""
+    directory = Path(file.directory)
+    if directory.is_dir():
+        return _sweep(directory)
+    return _remove(directory, file)
+
+
+def _remove(directory: Path, file: state.NodeFile) -> Orphan | None:
+    pods = sum(1 for _ in (directory / "pods").glob("*"))
+    killed = unmounted = 0
+    if file.boot_id == state.boot_id():
+        groups = cgroups.find()
+        killed = _kill(groups, file.cgroup, directory)
+        unmounted = mounts.unmount_below(directory)
+        if file.cgroup:
+            _remove_group(groups, file.cgroup)
+        if file.mark and os.geteuid() == 0:
+            remove_rules(file.mark)
+    mounts.remove_tree(directory)
     if not (pods or killed or unmounted):
         return None
     return Orphan(directory=directory, pods=pods, processes=killed, mounts=unmounted)
