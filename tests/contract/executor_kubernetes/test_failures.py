@@ -119,7 +119,10 @@ async def test_a_log_stream_that_breaks_again_and_again_loses_and_repeats_nothin
         return Breaking(follow(driver, offset), after=3)
 
     monkeypatch.setattr(PodDriver, "follow", breaking)
-    script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done; sleep 0.5; echo end"
+    script = (
+        "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; "
+        "[ $((i % 250)) -ne 0 ] || sleep 0.15; done; echo end"
+    )
     ran = await cluster.run(make_plan(script))
     assert ran.outcome == SUCCESS
     assert opened > 2
