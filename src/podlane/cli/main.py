@@ -25,6 +25,8 @@ COMMANDS = {
     "list": "List the jobs of the pipeline.",
     "compile": "Print the compiled pipeline.",
     "lint": "Check the pipeline's configuration.",
+    "explain": "Say why a job is as it is.",
+    "graph": "Draw the pipeline.",
     "doctor": "Say what is missing on this machine, and how to fix it.",
     "node": "The embedded node: a Kubernetes of one machine.",
     "coordinator": "The coordinator: a small GitLab for runners.",

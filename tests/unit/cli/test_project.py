@@ -70,7 +70,14 @@ def test_lint_and_list_speak_json(
     assert json.loads(capsys.readouterr().out) == {"valid": True, "findings": []}
     assert main(["list", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"name": "job", "stage": "test", "when": "on_success", "needs": None, "image": ""}
+        {
+            "name": "job",
+            "stage": "test",
+            "when": "on_success",
+            "needs": None,
+            "image": "",
+            "included": True,
+        }
     ]
 
 

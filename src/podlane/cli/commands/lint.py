@@ -8,36 +8,49 @@ import click
 
 from podlane.cli import output
 from podlane.cli.asked import pipeline_options
-from podlane.cli.options import examples, file_option, format_option, variable_option
+from podlane.cli.options import examples, file_option, variable_option
 
 
 @click.command(
     name="lint",
-    epilog=examples("podlane lint", "podlane lint --file ci/nightly.yml --format json"),
+    epilog=examples(
+        "podlane lint",
+        "podlane lint --file ci/nightly.yml --format json",
+        "podlane lint --format codequality > gl-code-quality-report.json",
+    ),
 )
 @file_option
 @variable_option
 @pipeline_options
-@format_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "sarif", "codequality"]),
+    default="text",
+    show_default=True,
+    help="Text for people, or one document on stdout for tools.",
+)
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """Check the pipeline's configuration.
 
     Prints every finding with its place. Exits with 2 when there are errors.
     """
-    from podlane.cli import project
+    from podlane.cli import project, reports
     from podlane.kit.jsonvalue import Json
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
+    findings = (*compilation.diagnostics, *compilation.run_refusals)
+    valid = compilation.pipeline is not None and not compilation.run_refusals
     if output_format == "json":
-        findings = (*compilation.diagnostics, *compilation.run_refusals)
         shown: list[Json] = [project.finding_document(finding) for finding in findings]
-        valid = compilation.pipeline is not None and not compilation.run_refusals
         out.document({"valid": valid, "findings": shown})
-        return 0 if valid else 2
-    if not project.show_findings(out, compilation):
-        return 2
-    assert compilation.pipeline is not None, "a pipeline without findings exists"
-    jobs = len(compilation.pipeline.jobs)
-    out.out.line(f"{file}: valid, {jobs} job{'' if jobs == 1 else 's'}")
-    return 0
+    elif output_format == "sarif":
+        out.document(reports.sarif(findings))
+    elif output_format == "codequality":
+        out.document(reports.codequality(findings))
+    elif project.show_findings(out, compilation):
+        assert compilation.pipeline is not None, "a pipeline without findings exists"
+        jobs = len(compilation.pipeline.jobs)
+        out.out.line(f"{file}: valid, {jobs} job{'' if jobs == 1 else 's'}")
+    return 0 if valid else 2

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from podlane.cli import output
 from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
+
+if TYPE_CHECKING:
+    from podlane.kit.jsonvalue import Json, JsonObject
+    from podlane.model.pipeline import PipelineJob
 
 
 @click.command(name="list", epilog=examples("podlane list", "podlane list --format json"))
@@ -28,19 +33,14 @@ def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: s
     assert pipeline is not None, "a pipeline without errors exists"
     order = {stage: number for number, stage in enumerate(pipeline.stages)}
     jobs = sorted(pipeline.jobs, key=lambda job: order[job.stage])
+    excluded = [(name, one) for name, one in compilation.decisions.items() if not one.included]
     if output_format == "json":
-        out.document(
-            [
-                {
-                    "name": job.name,
-                    "stage": job.stage,
-                    "when": str(job.when),
-                    "needs": None if job.needs is None else [need.job for need in job.needs],
-                    "image": job.image.name if job.image else "",
-                }
-                for job in jobs
-            ]
-        )
+        shown: list[Json] = [_document(job) for job in jobs]
+        shown += [
+            {"name": name, "included": False, "reason": decision.reason}
+            for name, decision in excluded
+        ]
+        out.document(shown)
         return 0
     rows = [
         (
@@ -54,4 +54,20 @@ def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: s
     ]
     for line in output.table(("JOB", "STAGE", "WHEN", "NEEDS", "IMAGE"), rows):
         out.out.line(line)
+    if excluded:
+        out.out.line("")
+        reasons = [(name, decision.reason) for name, decision in excluded]
+        for line in output.table(("LEFT OUT", "WHY"), reasons):
+            out.out.line(line)
     return 0
+
+
+def _document(job: PipelineJob) -> JsonObject:
+    return {
+        "name": job.name,
+        "stage": job.stage,
+        "when": str(job.when),
+        "needs": None if job.needs is None else [need.job for need in job.needs],
+        "image": job.image.name if job.image else "",
+        "included": True,
+    }

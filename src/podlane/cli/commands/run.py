@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
+from podlane.cli.asked import pipeline_options
 from podlane.cli.options import (
     cluster_options,
     examples,
@@ -28,6 +29,7 @@ from podlane.cli.options import (
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
 @file_option
 @variable_option
+@pipeline_options
 @format_option
 @cluster_options
 @click.option(
@@ -122,6 +124,8 @@ def command(  # noqa: PLR0913 - one parameter per option
         source=str(found.root),
         variables=tuple(Variable(key=key, value=value) for key, value in variables),
         ref=found.ref(),
+        is_tag=found.is_tag(),
+        predefined=pipeline.predefined,
         config_file=str(found.file),
     )
     options = pipelinerun.Options(
