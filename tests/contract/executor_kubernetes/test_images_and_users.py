@@ -8,13 +8,21 @@ from typing import Any
 
 import pytest
 
+from podlane.model.failures import FailureReason
 from podlane.model.outcome import SUCCESS
 from podlane.node.images import build
 from podlane.node.images.config import ImageConfig
 from podlane.node.images.recipes import Recipe
 from podlane.node.images.store import ImageStore
 from podlane.node.images.tree import Tree
-from tests.contract.executor_kubernetes.conftest import LEGACY, Cluster, make_plan
+from tests.contract.executor_kubernetes.conftest import (
+    LEGACY,
+    Cluster,
+    Meanwhile,
+    image,
+    make_plan,
+    run_and,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.e2e]
 BOTH = pytest.mark.parametrize("flags", [(), (LEGACY,)], ids=["attach", "exec"])
@@ -97,3 +105,28 @@ async def test_bash_is_used_when_the_image_has_it(cluster: Cluster) -> None:
         "bash yes\n"
         in (await cluster.run(make_plan(script, image_name="steveazz/noroot-debian"))).text
     )
+
+
+@pytest.mark.parametrize("helper", ["alpine", "steveazz/noroot-debian"])
+@pytest.mark.parametrize("name", ["alpine", "steveazz/noroot-debian"])
+async def test_a_helper_image_without_static_tools_uses_the_shells_of_the_images(
+    cluster: Cluster, helper: str, name: str
+) -> None:
+    """The stock helper image has no static busybox; these two have neither."""
+    plan = make_plan("echo in the job; exit 3", image_name=name)
+    ran = await cluster.run(plan, helper_image=image(helper))
+    assert ran.outcome.exit_code == 3, ran
+    assert "in the job\nafter failed\nuploading what there is\n" in ran.text
+
+
+async def test_a_cancel_works_without_static_tools(cluster: Cluster) -> None:
+    async def cancel(environment: Any, meanwhile: Meanwhile) -> None:
+        await meanwhile.until_printed(b"begun\n")
+        await environment.cancel()
+
+    async with cluster.executor(helper_image=image("steveazz/noroot-debian")) as executor:
+        plan = make_plan("echo begun; sleep 100", image_name="steveazz/noroot-debian")
+        ran = await run_and(executor, plan, cancel)
+    assert ran.outcome.reason is FailureReason.JOB_CANCELED
+    assert "after canceled\n" in ran.text
+    assert ran.seconds < 10
