@@ -6,6 +6,7 @@ there is no region; changes of state are lines like any other.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections import Counter
@@ -19,6 +20,8 @@ from podlane.kit.units import human_seconds
 from podlane.model.states import FINISHED, JobState
 
 MAX_ROWS = 10
+NEWLINE = "\n"
+_TRAILING = re.compile(r" +\n")
 LOOKS: dict[JobState, tuple[str, tuple[Style, ...]]] = {
     JobState.CREATED: ("·", (Style.DIM,)),
     JobState.PENDING: ("·", ()),
@@ -50,9 +53,15 @@ class LiveView:
     """Shows a pipeline while it runs. ``clock`` gives seconds; only differences are used."""
 
     def __init__(
-        self, stream: Stream, jobs: Sequence[tuple[str, str]], clock: Callable[[], float]
+        self,
+        stream: Stream,
+        jobs: Sequence[tuple[str, str]],
+        clock: Callable[[], float],
+        *,
+        with_traces: bool = True,
     ) -> None:
         """Take the jobs as (name, stage) in their order."""
+        self._with_traces = with_traces
         self._stream = stream
         self._clock = clock
         self._jobs = {
@@ -72,6 +81,8 @@ class LiveView:
 
     def trace(self, name: str, data: bytes) -> None:
         """Show what a job printed."""
+        if not self._with_traces:
+            return
         job = self._jobs[name]
         self._show([self._prefixed(job, line) for line in job.lines.feed(data)])
 
@@ -150,9 +161,11 @@ class LiveView:
         text = f"{job.name[:32]:<{self._width}}  {job.stage[:24]}  {job.state}  {spent}".rstrip()
         return self._stream.style(f"{sign} {text}"[: columns - 1], *looks)
 
-    def _prefixed(self, job: _Job, line: str) -> str:
+    def _prefixed(self, job: _Job, text: str) -> str:
+        """Return one or more lines, each behind the job's name."""
         name = self._stream.style(f"{job.name[:32]:<{self._width}} |", job.look)
-        return f"{name} {line}".rstrip(" ")
+        lines = f"{name} {text.replace(NEWLINE, NEWLINE + name + ' ')}".rstrip(" ")
+        return _TRAILING.sub("\n", lines) if " \n" in lines else lines
 
     def _styled(self, state: JobState, text: str) -> str:
         return self._stream.style(text, *LOOKS[state][1])

@@ -32,7 +32,7 @@ def run(submission: Submission, options: Options, out: Output) -> int:
     """Run a pipeline and return the exit code."""
     stream = out.err if options.as_json else out.out
     jobs = [(job.name, job.stage) for job in submission.pipeline.jobs]
-    view = LiveView(stream, jobs, time.monotonic)
+    view = LiveView(stream, jobs, time.monotonic, with_traces=not options.as_json)
     log.configure(level=options.log_level, sink=view)
     try:
         ended = eventloop.run(session.run_pipeline, submission, _coordinator(options, view), view)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from podlane.cli.output import Stream, Style, table
-from podlane.cli.tracelines import TraceLines
+from podlane.cli.tracelines import MAX_LINE_CHARACTERS, TraceLines
 from podlane.coordinator.events import JobResult
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.units import human_seconds
@@ -80,7 +80,9 @@ def _failure(stream: Stream, job: JobResult) -> list[str]:
     allowed = ", allowed to fail" if job.allow_failure else ""
     head = f"job {job.name} failed: {reason}{code}{allowed}; its last lines:"
     reader = TraceLines(color=stream.color)
-    shown = [line for line in (*reader.feed(job.trace.encode()), *reader.finish()) if line.strip()]
+    tail = job.trace[-MAX_LINE_CHARACTERS * LAST_LINES :].encode()
+    texts = "\n".join([*reader.feed(tail), *reader.finish()])
+    shown = [line for line in texts.split("\n") if line.strip()]
     return [
         "",
         stream.style(head, Style.RED, Style.BOLD),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 
 MAX_LINE_CHARACTERS = 16 * 1024
 
@@ -17,7 +18,8 @@ _SECTION = re.compile(
     r"section_(?:start|end):\d+:[A-Za-z0-9_.-]+(?:\[[^\]\r\n]*\])?\r(?:\x1b\[0K)?"
 )
 # 2024-05-22T12:43:46.962646Z 00O text: stream number, O or E, and "+" when it continues a line
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z [0-9a-f]{2}[OE][+ ]?")
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z [0-9a-f]{2}[OE][+ ]?", re.MULTILINE)
+_SPECIAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _ESCAPE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
@@ -29,7 +31,10 @@ _ESCAPE = re.compile(
 
 
 class TraceLines:
-    """Turns chunks of a trace into finished lines; the unfinished rest waits for its end."""
+    """Turns chunks of a trace into finished lines; the unfinished rest waits for its end.
+
+    Lines of plain text stay together, because a chunk of them costs no more than one line.
+    """
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
@@ -37,21 +42,42 @@ class TraceLines:
         self._rest = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the lines that ``data`` completes."""
-        return self._split(self._decoder.decode(data))
+        """Return what ``data`` completes: texts of one or more lines, without their last line feed."""
+        return list(self._split(self._decoder.decode(data)))
 
     def finish(self) -> list[str]:
         """Return what is left when the job has ended."""
-        lines = self._split(self._decoder.decode(b"", final=True) + "\n")
-        return [line for line in lines if line]
+        texts = self._split(self._decoder.decode(b"", final=True) + "\n")
+        return [text for text in texts if text]
 
-    def _split(self, text: str) -> list[str]:
-        *complete, self._rest = (self._rest + text).split("\n")
+    def _split(self, text: str) -> Iterator[str]:
+        complete, found, self._rest = (self._rest + text).rpartition("\n")
+        if found:
+            yield from self._texts(complete)
         if len(self._rest) > MAX_LINE_CHARACTERS:
-            complete.append(self._rest)
-            self._rest = ""
-        shown = (readable(line, color=self._color) for line in complete)
-        return [line for line in shown if line is not None]
+            rest, self._rest = self._rest, ""
+            yield from self._texts(rest)
+
+    def _texts(self, text: str) -> Iterator[str]:
+        """Yield runs of plain lines as they are, and every other line made readable."""
+        start = 0
+        while (special := _SPECIAL.search(text, start)) is not None:
+            begin = text.rfind("\n", start, special.start()) + 1 or start
+            if begin > start:
+                yield _shorten_stamps(text[start : begin - 1])
+            end = text.find("\n", special.start())
+            line = text[begin:] if end < 0 else text[begin:end]
+            shown = readable(line, color=self._color)
+            if shown is not None:
+                yield shown
+            if end < 0:
+                return
+            start = end + 1
+        yield _shorten_stamps(text[start:])
+
+
+def _shorten_stamps(text: str) -> str:
+    return _STAMP.sub(r"\1 ", text) if "Z " in text else text
 
 
 def readable(line: str, *, color: bool) -> str | None:

@@ -29,7 +29,6 @@ DEFAULT_PREFIXES = (
 )  # fmt: skip
 _NEAR = 64  # bytes at the end of a chunk in which every position is looked at
 _HEAD = 8  # bytes by which longer needles are found before that
-_PROBE, _MAX_PROBES = 2, 4  # a few rare pairs of bytes rule a chunk out faster than a search
 MAX_PREFIXES = 15  # GitLab Runner uses the shortest fifteen
 _URL_VALUE = re.compile(rb"[^?&\s\x00-\x1f\x7f]*")
 _TOKEN_VALUE = re.compile(rb"[0-9A-Za-z\-._=]*")
@@ -43,8 +42,6 @@ class _Needles:
         self._finder = BytesAhoCorasick(patterns, kind, Implementation.DFA)
         self._sorted = sorted(patterns)
         self._longest = max(map(len, patterns))
-        beginnings = {p[:_PROBE] for p in patterns}
-        self._probes = beginnings if len(beginnings) <= _MAX_PROBES else None
         firsts = b"".join(re.escape(bytes([c])) for c in sorted({p[0] for p in patterns}))
         self._first = re.compile(b"[" + firsts + b"]")
         heads = {p[:_HEAD] for p in patterns if len(p) > _NEAR}
@@ -52,8 +49,6 @@ class _Needles:
 
     def find(self, text: bytes) -> list[tuple[int, int, int]]:
         """Return (needle, start, end) of all matches, leftmost first, not overlapping."""
-        if self._probes is not None and not any(probe in text for probe in self._probes):
-            return []
         found: list[tuple[int, int, int]] = self._finder.find_matches_as_indexes(text)
         return found
 

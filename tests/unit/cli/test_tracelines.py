@@ -3,13 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podlane.cli.tracelines import MAX_LINE_CHARACTERS, TraceLines, plain
+from podlane.cli.tracelines import MAX_LINE_CHARACTERS, TraceLines, plain, readable
 from podlane.model import sections
 
 
 def _lines(*chunks: bytes, color: bool = False) -> list[str]:
     reader = TraceLines(color=color)
-    return [line for chunk in chunks for line in reader.feed(chunk)] + reader.finish()
+    texts = [text for chunk in chunks for text in reader.feed(chunk)] + reader.finish()
+    return [line for text in texts for line in text.split("\n")]
 
 
 def test_lines_are_put_together_from_chunks() -> None:
@@ -52,6 +53,20 @@ def test_cursor_movements_never_reach_the_terminal() -> None:
 def test_a_line_without_end_is_shown_in_pieces() -> None:
     reader = TraceLines(color=False)
     assert reader.feed(b"x" * (MAX_LINE_CHARACTERS + 1)) == ["x" * (MAX_LINE_CHARACTERS + 1)]
+
+
+def test_lines_of_plain_text_stay_together() -> None:
+    trace = b"one\n\ntwo\n\x1b[31mred\x1b[0m\nthree\nfour\n\nfi"
+    assert TraceLines(color=False).feed(trace) == ["one\n\ntwo", "red", "three\nfour\n"]
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\x1b[0m", b" ", b"Z "])), st.integers(0, 20))
+def test_a_chunk_shows_the_lines_that_its_lines_show(pieces: list[bytes], cut: int) -> None:
+    data = b"".join(pieces)
+    shown = [readable(line, color=False) for line in data.decode().split("\n")[:-1]]
+    reader = TraceLines(color=False)
+    texts = [*reader.feed(data[:cut]), *reader.feed(data[cut:])]
+    assert [line for text in texts for line in text.split("\n")] == shown
 
 
 @given(st.binary(max_size=200))
