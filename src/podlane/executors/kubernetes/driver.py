@@ -24,7 +24,6 @@ from podlane.kit.tasks import closing
 from podlane.kube.client import KubeClient
 from podlane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from podlane.kube.execstream import ExecSession
-from podlane.kube.types import Pod
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -65,10 +64,6 @@ class PodDriver:
             self._owned = True
         except PodlaneError as error:
             event(_log, logging.WARNING, "secret_without_owner", error=error.message)
-
-    async def get(self) -> Pod:
-        """Return the pod, asked directly."""
-        return await self._client.get_pod(self._plan.namespace, self._plan.name)
 
     async def warnings(self) -> list[str]:
         """Return the Warning events of the pod, each once; none when they cannot be read."""
