@@ -216,6 +216,24 @@ async def nothing_of(executor: KubernetesExecutor, plan: ExecutionPlan) -> None:
                 await anyio.sleep(0.05)
 
 
+@BOTH
+async def test_a_service_that_names_its_port_answers_before_the_job_goes_on(
+    cluster: Cluster, flags: Flags
+) -> None:
+    service = Service(
+        name=image("alpine"),
+        alias="slow",
+        command=("sh", "-c", "sleep 1; mkdir /w; echo up > /w/index.html; httpd -f -p 8080 -h /w"),
+        variables=(Variable(key="HEALTHCHECK_TCP_PORT", value="8080"),),
+    )
+    ran = await cluster.run(
+        make_plan("wget -qO- http://slow:8080", services=(service,), flags=flags)
+    )
+    assert ran.outcome == SUCCESS
+    assert "Waiting for services to be up and running: slow..." in ran.text
+    assert "up\n" in ran.text
+
+
 async def test_services_answer_on_their_alias(cluster: Cluster) -> None:
     service = Service(
         name=image("alpine"),

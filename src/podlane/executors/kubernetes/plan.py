@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
 from podlane.executors.kubernetes import helper_image as helper_images
@@ -25,6 +25,7 @@ from podlane.executors.kubernetes.manifests.services import (
     name_services,
 )
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories, directories
+from podlane.executors.kubernetes.readiness import with_health_checks
 from podlane.executors.kubernetes.settings import ConfiguredService, KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
 from podlane.kit.errors import PermanentError
@@ -102,7 +103,8 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     variables = Variables(plan.variables, temp_dir=f"{plan.project_dir}.tmp")
     images = _Images(plan, settings, variables, around.machine)
     services = name_services([*map(_configured, settings.services), *(plan.job.services or ())])
-    stages = tuple(s for s in plan.stages if s.substage != substages.CLEAR_WORKTREE)
+    scripts = with_health_checks(plan.stages, services)
+    stages = tuple(s for s in scripts if s.substage != substages.CLEAR_WORKTREE)
     where = directories(
         settings.logs_base_dir,
         settings.scripts_base_dir,
@@ -111,7 +113,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         plan.job.id,
     )
     inputs = ContainerInputs(settings=settings, where=where, idle=plan.flag(LEGACY_FLAG))
-    files = _files(plan, stages, where, around.texts, legacy=inputs.idle)
+    files = _files(replace(plan, stages=scripts), stages, where, around.texts, legacy=inputs.idle)
     hidden, kind = _hidden(plan, services, variables)
     name = f"{metadata.unique_name(plan)}-{around.suffix}"
     build = images.build()
