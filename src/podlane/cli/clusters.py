@@ -41,6 +41,11 @@ class Cluster:
     private: bool = False
 
 
+def needs_node(place: Place) -> bool:
+    """Whether a node has to be started for this run."""
+    return place.is_this_machine and daemon.running(places.node_dir()) is None
+
+
 @asynccontextmanager
 async def open_cluster(place: Place, note: Note) -> AsyncIterator[Cluster]:
     """Yield the cluster to use; a node that was started for it is gone afterwards.

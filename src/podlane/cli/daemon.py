@@ -101,7 +101,11 @@ def start(state_dir: Path, command: Sequence[str]) -> Daemon:
         os.close(send)
     answer = _read_line(receive, START_SECONDS)
     if answer:
-        return msgspec.json.decode(answer, type=Daemon)
+        daemon = msgspec.json.decode(answer, type=Daemon)
+        # In a namespace of its own it does not know the number that it has out here.
+        daemon = msgspec.structs.replace(daemon, pid=process.pid)
+        _write(files.record, daemon)
+        return daemon
     if answer is None and not _end(process.pid, signal.SIGTERM, STOP_SECONDS):
         process.kill()
     raise _failure(files.log, process.wait())
@@ -146,15 +150,17 @@ def being_the_daemon(state_dir: Path) -> Iterator[None]:
 
 def announce(state_dir: Path, daemon: Daemon) -> None:
     """Write the daemon's record, and tell the command that started us that we are ready."""
-    data = msgspec.json.encode(daemon)
-    record = _files(state_dir).record
-    fresh = record.with_suffix(".new")
-    fresh.write_bytes(data)
-    fresh.chmod(0o600)
-    fresh.replace(record)
+    _write(_files(state_dir).record, daemon)
     if fd := os.environ.pop(READY_FD, ""):
         with suppress(OSError), os.fdopen(int(fd), "wb") as ready:
-            ready.write(data + b"\n")
+            ready.write(msgspec.json.encode(daemon) + b"\n")
+
+
+def _write(record: Path, daemon: Daemon) -> None:
+    fresh = record.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(daemon))
+    fresh.chmod(0o600)
+    fresh.replace(record)
 
 
 def _read_line(fd: int, deadline_seconds: float) -> bytes | None:
@@ -167,7 +173,7 @@ def _read_line(fd: int, deadline_seconds: float) -> bytes | None:
 def _end(pid: int, number: signal.Signals, deadline_seconds: float) -> bool:
     """Send a signal to the process and return whether it ended in time."""
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(_inside(pid))
     except ProcessLookupError:
         return True
     try:
@@ -178,6 +184,18 @@ def _end(pid: int, number: signal.Signals, deadline_seconds: float) -> bool:
     finally:
         os.close(pidfd)
     return bool(readable)
+
+
+def _inside(pid: int) -> int:
+    """Return the process that unshare waits for, of which it keeps signals away; else ``pid``."""
+    process = Path(f"/proc/{pid}")
+    try:
+        if (process / "comm").read_text().strip() != "unshare":
+            return pid
+        children = (process / "task" / str(pid) / "children").read_text().split()
+    except OSError:
+        return pid
+    return int(children[0]) if children else pid
 
 
 def _failure(log: Path, code: int) -> PodlaneError:

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from podlane.cli import daemon, eventloop, places
+from podlane.cli import daemon, eventloop, places, rights
 from podlane.kit import log
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
@@ -19,6 +19,7 @@ from podlane.node.settings import NetworkChoice, NodeSettings, RuntimeChoice
 
 def serve(state_dir: Path, *, port: int, network: NetworkChoice, runtime: RuntimeChoice) -> None:
     """Run the node until a signal ends it; it is the daemon of its state directory meanwhile."""
+    rights.acquire()
     log.configure()
     settings = NodeSettings(
         state_dir=state_dir,

@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from podlane.cli import eventloop, local, session, summary
+from podlane.cli import clusters, eventloop, local, rights, session, summary
 from podlane.cli.live import LiveView
 from podlane.cli.output import Output
 from podlane.coordinator.events import Coordinator
@@ -30,6 +30,8 @@ class Options:
 
 def run(submission: Submission, options: Options, out: Output) -> int:
     """Run a pipeline and return the exit code."""
+    if options.coordinator_url is None and clusters.needs_node(options.here.place):
+        rights.acquire()
     stream = out.err if options.as_json else out.out
     jobs = [(job.name, job.stage) for job in submission.pipeline.jobs]
     view = LiveView(stream, jobs, time.monotonic, with_traces=not options.as_json)

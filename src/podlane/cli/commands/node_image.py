@@ -26,12 +26,14 @@ def build(names: tuple[str, ...], *, again: bool) -> int:
 
     Names are alpine, noroot-alpine, noroot-debian and helper, or the full names of the images.
     """
+    from podlane.cli import rights
     from podlane.kit.errors import UsageError
     from podlane.node.images.build import ensure_images
     from podlane.node.images.recipes import default_recipes
     from podlane.node.images.reference import parse_reference
     from podlane.node.images.store import ImageStore
 
+    rights.acquire()
     recipes = {recipe.name: recipe for recipe in default_recipes()}
     wanted = {}
     for name in names:
@@ -55,9 +57,11 @@ def build(names: tuple[str, ...], *, again: bool) -> int:
 @click.option("--name", metavar="NAME", help="Call the image this, whatever the file says.")
 def load(path: Path, name: str | None) -> int:
     """Load images from a docker archive, an OCI archive or an OCI layout directory."""
+    from podlane.cli import rights
     from podlane.node.images.archive import load_archive
     from podlane.node.images.store import ImageStore
 
+    rights.acquire()
     out = output.standard()
     for stored in load_archive(ImageStore(places.images_dir()), path, name):
         out.out.line(stored.reference)
@@ -120,8 +124,10 @@ def tag(existing: str, new: str) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def remove(names: tuple[str, ...]) -> int:
     """Remove images by name; content that nothing else uses goes too."""
+    from podlane.cli import rights
     from podlane.node.images.store import ImageStore
 
+    rights.acquire()
     out = output.standard()
     store = ImageStore(places.images_dir())
     known = [store.remove(name) for name in names]
