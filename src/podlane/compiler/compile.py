@@ -20,7 +20,7 @@ from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.decide import Decider, Decision, check_presence, has_real_jobs
-from podlane.compiler.expansion import CircularVariablesError, circle, expand
+from podlane.compiler.expansion import circle, circle_message, expand
 from podlane.compiler.fetching import FileFinder
 from podlane.compiler.files import FileLoader
 from podlane.compiler.findings import Findings
@@ -175,13 +175,11 @@ class _Passes:
 
     def _check_circles(self, included: list[Decision]) -> None:
         for decision in included:
-            if not any("$" in v.value or "%" in v.value for v in decision.variables):
-                continue
-            names = circle({v.key: v for v in decision.variables})
+            names = circle(decision.values.variables)
             if names:
                 self._findings.error(
                     "variables",
-                    f"{decision.job.name}: {CircularVariablesError(names)}",
+                    f"{decision.job.name}: {circle_message(names)}",
                     decision.job.written.key_at("variables"),
                 )
 

@@ -27,17 +27,17 @@ def expand(text: str, variables: Mapping[str, str], *, keep_undefined: bool = Fa
     return _REFERENCE.sub(replaced, text)
 
 
-class CircularVariablesError(ValueError):
-    """Variables that refer to one another in a circle."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
-        shown = ", ".join(f'"{name}"' for name in self.names)
-        super().__init__(f"circular variable reference detected: [{shown}]")
+def circle_message(names: Iterable[str]) -> str:
+    """Return GitLab's sentence about variables that refer to one another in a circle."""
+    shown = ", ".join(f'"{name}"' for name in names)
+    return f"circular variable reference detected: [{shown}]"
 
 
 class ExpandedVariables(Mapping[str, str]):
-    """Variables whose values are expanded through one another when they are asked for."""
+    """Variables whose values are expanded through one another when they are asked for.
+
+    A circle (``circle`` finds them) is left as it is written.
+    """
 
     def __init__(self, variables: Mapping[str, Variable]) -> None:
         self._variables = variables
@@ -51,7 +51,7 @@ class ExpandedVariables(Mapping[str, str]):
         if variable.raw or ("$" not in variable.value and "%" not in variable.value):
             return variable.value
         if name in self._open:
-            raise CircularVariablesError(self._open[self._open.index(name) :])
+            return variable.value
         self._open.append(name)
         try:
             value = _IN_VALUE.sub(self._replaced, variable.value)

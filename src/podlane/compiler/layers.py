@@ -18,20 +18,20 @@ class Values(Mapping[str, str]):
     """Variables by their raw values: what expressions compare."""
 
     def __init__(self, variables: Mapping[str, Variable]) -> None:
-        self._variables = variables
+        self.variables = variables
 
     def __getitem__(self, name: str) -> str:
-        return self._variables[name].value
+        return self.variables[name].value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
+        return iter(self.variables)
 
     def __len__(self) -> int:
-        return len(self._variables)
+        return len(self.variables)
 
     def expanded(self) -> ExpandedVariables:
         """Return the variables expanded through one another."""
-        return ExpandedVariables(self._variables)
+        return ExpandedVariables(self.variables)
 
 
 class Layers:
@@ -39,7 +39,7 @@ class Layers:
 
     def __init__(self, context: Context, root: Node) -> None:
         self._predefined = {
-            key: Variable(key=key, value=value, public=True)
+            key: Variable(key=key, value=value, public=True, raw=True)
             for key, value in pipeline_variables(context).items()
         }
         self._project = {v.key: v for v in context.project}

@@ -104,10 +104,15 @@ def _environment(value: Node, variables: Mapping[str, str]) -> DeploymentEnviron
         return expand(item, variables) if isinstance(item, str) else ""
 
     name = text("name")
+    slug = environment_slug(name)
+    own = {"CI_ENVIRONMENT_NAME": name, "CI_ENVIRONMENT_SLUG": slug}
+    url = found.get("url")
+    if isinstance(url, str):  # what stays may come from the job itself, by a dotenv report
+        url = expand(expand(url, own, keep_undefined=True), variables, keep_undefined=True)
     return DeploymentEnvironment(
         name=name,
-        slug=environment_slug(name),
-        url=text("url"),
+        slug=slug,
+        url=url if isinstance(url, str) else "",
         action=text("action") or "start",
         tier=text("deployment_tier"),
         on_stop=text("on_stop"),

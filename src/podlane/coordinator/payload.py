@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
+from podlane.compiler.expansion import ExpandedVariables
 from podlane.coordinator import predefined
 from podlane.coordinator.predefined import JobFacts
 from podlane.model.failures import FailureReason
@@ -27,8 +30,10 @@ from podlane.model.pipeline import PipelineJob
 DEFAULT_TIMEOUT_SECONDS = 3600
 DEFAULT_DEPTH = 20
 AFTER_SCRIPT_TIMEOUT_SECONDS = 300
-# Of these the one who starts the pipeline knows better.
-_STARTERS = frozenset({"CI_PIPELINE_SOURCE"})
+# Of these the one who starts the pipeline knows better: they say what the rules have seen.
+_STARTERS = frozenset(
+    {"CI_PIPELINE_SOURCE", "CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_DEFAULT_BRANCH"}
+)
 TOKEN_MASK_PREFIXES = ("glpat-",)
 
 
@@ -43,9 +48,7 @@ def job_payload(
     """Return the complete job. ``variables`` are those given when the pipeline was started."""
     job, snapshot = facts.job, facts.snapshot
     given = (*job.variables, *variables)
-    ours = predefined.predefined_variables(facts)
-    known = {variable.key for variable in ours} - _STARTERS
-    added = tuple(v for v in predefined_by_starter if v.key not in known)
+    ours = _predefined(facts, tuple(predefined_by_starter))
     return Job(
         id=facts.job_id,
         token=facts.job_token,
@@ -63,7 +66,7 @@ def job_payload(
         ),
         git_info=_git_info(facts, _depth(given)),
         runner_info=RunnerLimits(timeout=facts.timeout_seconds),
-        variables=(*ours, *added, *given),
+        variables=_expanded((*ours, *given)),
         steps=_steps(job, facts.timeout_seconds),
         image=job.image or Image(),
         services=job.services or None,
@@ -76,6 +79,31 @@ def job_payload(
             token_mask_prefixes=TOKEN_MASK_PREFIXES,
             failure_reasons=tuple(reason.value for reason in FailureReason),
         ),
+    )
+
+
+def _predefined(facts: JobFacts, by_starter: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Return GitLab's own variables: ours, and those of the starter that we cannot know."""
+    ours = predefined.predefined_variables(facts)
+    if not by_starter:
+        return ours
+    kept = tuple(variable for variable in ours if variable.key not in _STARTERS)
+    known = {variable.key for variable in kept}
+    return (*kept, *(variable for variable in by_starter if variable.key not in known))
+
+
+def _expanded(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Return the variables with values expanded through one another, as GitLab sends them.
+
+    Undefined references, files and ``$$`` stay for the runner.
+    """
+    last = {variable.key: variable for variable in variables}
+    values = ExpandedVariables(last)
+    return tuple(
+        msgspec.structs.replace(variable, value=values[variable.key])
+        if "$" in variable.value and not variable.raw and last[variable.key] is variable
+        else variable
+        for variable in variables
     )
 
 

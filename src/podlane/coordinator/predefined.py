@@ -71,7 +71,8 @@ def predefined_variables(facts: JobFacts) -> tuple[Variable, ...]:
 
 
 def _public(pairs: Iterator[tuple[str, str]]) -> tuple[Variable, ...]:
-    return tuple(Variable(key=key, value=value, public=True) for key, value in pairs)
+    # Raw: a "$" in a commit's message is no reference.
+    return tuple(Variable(key=key, value=value, public=True, raw=True) for key, value in pairs)
 
 
 def _stamp(seconds: float) -> str:

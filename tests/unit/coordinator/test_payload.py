@@ -159,3 +159,38 @@ def test_the_payload_is_readable_by_our_own_runner() -> None:
 )
 def test_a_slug_is_gitlabs(raw: str, expected: str) -> None:
     assert slug(raw) == expected
+
+
+def test_values_are_expanded_through_one_another_as_gitlab_sends_them() -> None:
+    spec = PipelineJob(
+        name="x",
+        stage="test",
+        script=("true",),
+        variables=(
+            Variable(key="A", value="a-$B"),
+            Variable(key="B", value="b-$GIVEN"),
+            Variable(key="C", value="$$A $UNKNOWN"),
+            Variable(key="R", value="$B", raw=True),
+        ),
+    )
+    found = {v.key: v.value for v in build(spec, Variable(key="GIVEN", value="g")).variables}
+    assert found["A"] == "a-b-g"
+    assert found["C"] == "$$A $UNKNOWN"
+    assert found["R"] == "$B"
+
+
+def test_the_starter_knows_better_what_the_pipeline_is_for() -> None:
+    by_starter = (
+        Variable(key="CI_PIPELINE_SOURCE", value="merge_request_event"),
+        Variable(key="CI_MERGE_REQUEST_IID", value="7"),
+        Variable(key="CI_JOB_ID", value="no"),
+    )
+    spec = PipelineJob(name="x", stage="test", script=("true",))
+    job = payload.job_payload(
+        facts(spec), variables=(), predefined_by_starter=by_starter, dependencies=()
+    )
+    found = {v.key: v.value for v in job.variables}
+    assert found["CI_PIPELINE_SOURCE"] == "merge_request_event"
+    assert found["CI_MERGE_REQUEST_IID"] == "7"
+    assert found["CI_JOB_ID"] != "no"
+    assert "CI_COMMIT_BRANCH" not in found
