@@ -26,3 +26,14 @@ class SystemClock:
 def rfc3339(seconds: float) -> str:
     """Return a stamp as Kubernetes writes it: UTC, whole seconds, ``Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_rfc3339(text: str) -> float | None:
+    """Return the seconds since the epoch, None for what is no stamp and for Go's zero time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.year == 1:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import anyio
 import anyio.abc
 
-from podlane.gitlab.client import ClientSettings, open_client
+from podlane.gitlab.client import ClientSettings, RunnerApiClient, open_client
 from podlane.gitlab.info import COMPATIBLE_VERSION, runner_info
 from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
@@ -26,7 +26,6 @@ from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.job_variables import Manager
-from podlane.runner.poller import RunnerApi
 from podlane.runner.reload import ConfigWatch
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
@@ -48,7 +47,7 @@ def local_manager(system_id: str) -> Manager:
 
 
 @asynccontextmanager
-async def open_gitlab(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApi]:
+async def open_gitlab(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApiClient]:
     """Open the HTTP client of one runner."""
     tls = runner.tls
     settings = ClientSettings(

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from podlane.executors.kubernetes.settings import decode_settings
+from podlane.kit.clock import from_rfc3339
 from podlane.kit.diagnostics import Diagnostic, Place
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, obj
@@ -33,11 +34,9 @@ from podlane.runner.settings import (
 from podlane.runner.toml_table import Findings, Table, full_name, lines_of
 
 _GLOBAL_NOT_YET = {
-    "listen_address": "there are no metrics to read yet",
     "sentry_dsn": "errors are in the log only",
     "user": "it matters for shell executors only",
     "connection_max_age": "connections to GitLab live as long as they are used",
-    "session_server": "there is no web terminal",
     "experimental": "there is no usage log",
     "machine": "it matters for docker+machine only",
 }
@@ -53,7 +52,6 @@ _RUNNER_NOT_YET = {
     "slot_cgroup_template": "it matters for docker only",
     "step_runner_image": "native steps are not supported",
 }
-_BOOKKEEPING = ("id", "token_obtained_at", "token_expires_at")
 _OTHER_EXECUTORS = ("docker", "machine", "autoscaler", "ssh", "parallels", "virtualbox", "custom")
 _SHELLS = frozenset({"", "bash", "sh"})
 
@@ -120,8 +118,10 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
         log_level={"warn": "warning", "panic": "critical", "fatal": "critical"}.get(level, level),
         log_format="json" if table.text("log_format", "runner") == "json" else "text",
+        listen_address=table.text("listen_address"),
         labels=labels,
         runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
+    _session_server(table.table("session_server"))
     )
     table.no_effect(_GLOBAL_NOT_YET)
     table.finish()
@@ -131,6 +131,15 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
     ]
     return replace(settings, runners=tuple(merged))
 
+def _session_server(table: Table) -> None:
+    """Read ``[session_server]``: without an address it is off, as GitLab Runner writes it by itself."""
+    table.number("session_timeout", 1800)
+    table.text("advertise_address")
+    if table.text("listen_address"):
+        table.no_effect({"listen_address": "there is no web terminal"})
+    table.finish()
+
+
 
 def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> RunnerSettings:
     known = Variables(Variable(key=k, value=v, raw=True) for k, v in environ.items())
@@ -138,6 +147,9 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
     settings = RunnerSettings(
         name=table.text("name"),
         url=known.expand(table.text("url")),
+        id=table.number("id", 0),
+        token_obtained_at=from_rfc3339(table.text("token_obtained_at")),
+        token_expires_at=from_rfc3339(table.text("token_expires_at")),
         token=known.expand(table.text("token")),
         executor=executor,
         shell=table.text("shell"),
@@ -168,7 +180,6 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
     )
     settings = _sub_tables(table, settings)
     _check(table, settings)
-    table.ignore(_BOOKKEEPING)
     if executor == "kubernetes":
         table.ignore(_OTHER_EXECUTORS)
     table.no_effect(_RUNNER_NOT_YET)

@@ -37,11 +37,17 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerSettings:
-    """One ``[[runners]]`` entry. ``limit`` 0 means unlimited; ``executor_table`` is its own table."""
+    """One ``[[runners]]`` entry. ``limit`` 0 means unlimited; ``executor_table`` is its own table.
+
+    ``id`` 0 and times None: not written down.
+    """
 
     url: str
     token: str
     name: str = ""
+    id: int = 0
+    token_obtained_at: float | None = None
+    token_expires_at: float | None = None
     executor: str = "kubernetes"
     executor_table: JsonObject = field(default_factory=dict)
     shell: str = ""
@@ -70,7 +76,10 @@ class RunnerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalSettings:
-    """The whole file. ``shutdown_timeout_seconds`` bounds a forceful stop."""
+    """The whole file. ``shutdown_timeout_seconds`` bounds a forceful stop.
+
+    ``listen_address``: where metrics are served; empty for nowhere.
+    """
 
     runners: tuple[RunnerSettings, ...]
     concurrent: int = 1
@@ -79,3 +88,4 @@ class GlobalSettings:
     log_level: str = "info"
     log_format: str = "text"
     labels: tuple[tuple[str, str], ...] = ()
+    listen_address: str = ""

@@ -67,9 +67,7 @@ def a_runner_with(lines: str) -> tuple[RunnerSettings, list[str]]:
 
 def test_an_official_file_is_read_as_it_is() -> None:
     settings, found = read(OFFICIAL)
-    assert [(d.severity, d.message.split()[0]) for d in found] == [
-        (Severity.WARNING, "session_server")
-    ]
+    assert found == ()
     assert settings.concurrent == 7
     assert settings.check_interval_seconds == 3.0
     assert settings.log_level == "warning"
@@ -153,3 +151,23 @@ def test_the_second_runner_has_lines_of_its_own() -> None:
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*config\.toml: No such file"):
         load_config(tmp_path / "config.toml")
+
+
+def test_a_session_server_is_warned_about_only_where_it_is_asked_for() -> None:
+    _, found = read('[session_server]\nlisten_address = ":8093"\nadvertise_address = "a:8093"\n')
+    assert [(d.severity, d.place.line) for d in found] == [(Severity.WARNING, 2)]
+    assert "session_server.listen_address" in found[0].message
+    _, found = read("[session_server]\nsession_timeout = 1\nlisten = 3\n")
+    assert [(d.severity, d.place.line) for d in found] == [(Severity.ERROR, 3)]
+
+
+def test_what_register_writes_of_a_token_is_read() -> None:
+    runner, found = a_runner_with(
+        "id = 3\ntoken_obtained_at = 2024-01-01T00:00:00Z\ntoken_expires_at = 2024-01-02T00:00:00Z"
+    )
+    assert found == []
+    assert runner.id == 3
+    assert runner.token_obtained_at == 1704067200.0
+    assert runner.token_expires_at == 1704153600.0
+    unset, _ = a_runner_with("token_expires_at = 0001-01-01T00:00:00Z")
+    assert unset.token_expires_at is None

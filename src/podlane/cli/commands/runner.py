@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
+from podlane.cli.commands import runner_config, runner_register, runner_roster
 from podlane.cli.options import examples
+from podlane.cli.runnerflags import config_option
 
 
 @click.group(name="runner")
@@ -15,13 +17,19 @@ def command() -> None:
     """Run the runner manager: takes jobs from a GitLab and runs them in pods."""
 
 
+for _command in (
+    runner_register.register,
+    runner_roster.list_runners,
+    runner_roster.verify,
+    runner_roster.unregister,
+    runner_roster.reset_token,
+    runner_config.config,
+):
+    command.add_command(_command)
+
+
 @command.command(name="run", epilog=examples("podlane runner run --config config.toml"))
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The configuration.  [default: CONFIG_FILE, else where the official runner has it]",
-)
+@config_option
 def run(config: Path | None) -> int:
     """Take and run jobs until told to stop.
 

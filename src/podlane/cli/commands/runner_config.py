@@ -1,0 +1,41 @@
+"""``podlane runner config``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from podlane.cli import output
+from podlane.cli.options import examples
+from podlane.cli.runnerflags import config_option
+
+
+@click.group(name="config")
+def config() -> None:
+    """Look at config.toml."""
+
+
+@config.command(
+    name="check",
+    epilog=examples("podlane runner config check", "podlane runner config check -c config.toml"),
+)
+@config_option
+def check(config: Path | None) -> int:
+    """Say what is wrong with config.toml: the line, why, and what to write instead.
+
+    Exits with 2 when a manager would refuse the file; what only warns exits with 0.
+    """
+    from podlane.cli import configfile
+    from podlane.runner.config_file import default_path
+
+    file = config or default_path()
+    out = output.standard()
+    settings = configfile.load(file, out)
+    count = len(settings.runners)
+    out.note(f"{file} can be used: {count} runner{'s' if count != 1 else ''}")
+    if not count:
+        out.warning(
+            "without [[runners]] there is nothing to do; `podlane runner register` adds one"
+        )
+    return 0

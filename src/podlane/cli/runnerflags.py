@@ -1,0 +1,105 @@
+"""The settings of a ``[[runners]]`` entry as click options, made from the runner's own table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+from podlane.kit.jsonvalue import Json, JsonObject
+
+if TYPE_CHECKING:
+    from podlane.runner.flags import Flag
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MORE_NAMES = {"--url": ["-u"], "--token": ["-t"], "--name": ["--description"]}
+Given = str | Sequence[str] | None
+
+
+def config_option(function: Callable[P, R]) -> Callable[P, R]:
+    """Add ``--config``."""
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="CONFIG_FILE",
+        show_envvar=True,
+        metavar="FILE",
+        help="The configuration.  [default: where the official runner has it]",
+    )(function)
+
+
+class _Words(click.types.StringParamType):
+    """Text; what a variable holds may be a JSON document, or parts between commas."""
+
+    name = "text"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Return the parts of a variable's value."""
+        from podlane.runner import flags
+
+        return flags.words(rv)
+
+
+class FlagsCommand(click.Command):
+    """A command that has an option for each setting; underscores and dashes are the same."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options, those of the table, and ``--help``."""
+        from podlane.runner import flags
+
+        *own, last = super().get_params(ctx)
+        return [*own, *map(_option, flags.runner_flags()), last]
+
+
+def entry_of(given: Mapping[str, Given]) -> JsonObject:
+    """Return the ``[[runners]]`` entry that these options describe.
+
+    Raises:
+        UsageError: a value is not of its setting's kind.
+    """
+    from podlane.runner import flags
+
+    values: dict[tuple[str, ...], Json] = {}
+    for flag in flags.runner_flags():
+        value = given.get(_parameter(flag))
+        if value is not None and value != ():
+            texts = (value,) if isinstance(value, str) else tuple(value)
+            values[flag.path] = flags.parse(flag, texts)
+    return flags.entry_of(values)
+
+
+def optional_bool(*names: str, variable: str, description: str) -> click.Option:
+    """Return an option that is true without a value, and takes true or false, as Go's do."""
+    return click.Option(
+        names, is_flag=False, flag_value="true", default=None, envvar=variable, show_envvar=True,
+        metavar="[true|false]", help=description,
+    )  # fmt: skip
+
+
+def _option(flag: Flag) -> click.Option:
+    from podlane.runner.flags import Kind
+
+    names = [_parameter(flag), flag.option, *_MORE_NAMES.get(flag.option, [])]
+    if flag.kind is Kind.FLAG:
+        return optional_bool(*names, variable=flag.variable, description=f"{flag.key}.")
+    return click.Option(
+        names, type=_Words() if flag.repeatable else str, multiple=flag.repeatable,
+        envvar=flag.variable, show_envvar=True, metavar=flag.kind.upper(), help=f"{flag.key}.",
+    )  # fmt: skip
+
+
+def _parameter(flag: Flag) -> str:
+    return "_".join(flag.path).replace("-", "_").lower()
+
+
+def dashes(name: str) -> str:
+    """Return an option's name as the table has it."""
+    return name.replace("_", "-")
+
+
+ANY_SPELLING = {"token_normalize_func": dashes}
