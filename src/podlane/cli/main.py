@@ -27,6 +27,7 @@ COMMANDS = {
     "lint": "Check the pipeline's configuration.",
     "explain": "Say why a job is as it is.",
     "graph": "Draw the pipeline.",
+    "includes": "Included files from elsewhere: fetch, lock, vendor.",
     "doctor": "Say what is missing on this machine, and how to fix it.",
     "node": "The embedded node: a Kubernetes of one machine.",
     "coordinator": "The coordinator: a small GitLab for runners.",

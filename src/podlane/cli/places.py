@@ -26,6 +26,16 @@ def images_dir() -> Path:
     return data_dir() / "images"
 
 
+def includes_dir() -> Path:
+    """Return where the contents of included files from elsewhere are kept, by digest."""
+    return data_dir() / "includes"
+
+
 def coordinator_dir() -> Path:
     """Return where a coordinator that is a process of its own keeps its pipelines."""
     return data_dir() / "coordinator"
+
+
+def caches_dir() -> Path:
+    """Return where the caches of jobs are kept from one ``podlane run`` to the next."""
+    return data_dir() / "caches"

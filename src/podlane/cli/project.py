@@ -5,26 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from podlane.cli import places
 from podlane.cli.asked import Asked, current
 from podlane.cli.checkout import DEFAULT_BRANCH, Checkout
 from podlane.cli.context import Changes, context_of
+from podlane.cli.includestore import IncludeStore, Locked
 from podlane.cli.output import Output, Style
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import FetchError, RemoteFile, offline_sentence
+from podlane.compiler.context import RemoteFile
 from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import JsonObject
 
 
+class RemoteFetcher(Protocol):
+    """Fetches included files from elsewhere."""
+
+    def fetch(self, file: RemoteFile) -> tuple[Locked, bytes]:
+        """Return a file and how to lock it."""
+        ...
+
+
 class ProjectFiles:
     """Reads from a directory; paths in a configuration are relative to it and stay inside."""
 
-    def __init__(self, root: Path, main_file: Path, changes: Changes | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        main_file: Path,
+        changes: Changes | None = None,
+        store: IncludeStore | None = None,
+        fetcher: RemoteFetcher | None = None,
+    ) -> None:
         self._root = root
         self._main_file = str(main_file)
         self._checkout = Checkout(root)
+        self._store = store
+        self._fetcher = fetcher
         self._changes = changes or Changes(self._checkout, Asked())
 
     def read_local(self, path: str) -> bytes | None:
@@ -56,8 +76,14 @@ class ProjectFiles:
         return self._changes.files(compare_to)
 
     def read_remote(self, file: RemoteFile) -> bytes:
-        """Refuse: nothing is fetched behind the user's back."""
-        raise FetchError(offline_sentence(file))
+        """Return a locked file; nothing is fetched behind the user's back."""
+        if self._store is None:
+            self._store = IncludeStore(self._root, places.includes_dir())
+        if self._fetcher is not None:
+            entry, content = self._fetcher.fetch(file)
+            self._store.put(entry, content)
+            return content
+        return self._store.read(file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +93,25 @@ class Project:
     root: Path
     file: Path
 
-    def compile(self, variables: Sequence[tuple[str, str]]) -> Compilation:
-        """Compile the configuration for a pipeline with these variables, as the options ask for it."""
+    def compile(
+        self,
+        variables: Sequence[tuple[str, str]],
+        *,
+        fetcher: RemoteFetcher | None = None,
+        store: IncludeStore | None = None,
+    ) -> Compilation:
+        """Compile the configuration for a pipeline with these variables, as the options ask for it.
+
+        With a ``fetcher``, included files from elsewhere are fetched anew and put into ``store``.
+        """
         checkout, asked = Checkout(self.root), current()
-        files = ProjectFiles(self.root, self.file, Changes(checkout, asked))
+        files = ProjectFiles(self.root, self.file, Changes(checkout, asked), store, fetcher)
         context = context_of(checkout, asked, str(self.file), variables)
         return compile_pipeline(str(self.file), files, context)
+
+    def includes(self) -> IncludeStore:
+        """Return the locked files from elsewhere."""
+        return IncludeStore(self.root, places.includes_dir())
 
     def ref(self) -> str:
         """Return the ref that was asked for, or that is checked out; ``main`` without either."""

@@ -1,0 +1,113 @@
+"""``podlane includes``: the files that a configuration includes from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from podlane.cli import output
+from podlane.cli.asked import pipeline_options
+from podlane.cli.options import examples, file_option, format_option, variable_option
+
+
+@click.group(name="includes")
+def command() -> None:
+    """Included files of other projects, servers and templates.
+
+    They are fetched by "update" only, and locked in .podlane/includes.lock: everything else works
+    offline, with exactly those files.
+    """
+
+
+@command.command(
+    name="update",
+    epilog=examples(
+        "podlane includes update", "podlane includes update --gitlab-url https://gitlab.example.com"
+    ),
+)
+@file_option
+@variable_option
+@pipeline_options
+@click.option(
+    "--gitlab-url",
+    metavar="URL",
+    help="The server of projects, templates and components.  [default: that of origin]",
+)
+def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str | None) -> int:
+    """Fetch every included file from elsewhere, and lock what was found.
+
+    A token comes from GITLAB_TOKEN or from git's credential helper.
+    """
+    import os
+
+    from podlane.cli import project
+    from podlane.cli.checkout import Checkout
+    from podlane.cli.fetch import GitLabFetcher, find_token
+    from podlane.cli.includestore import LOCK
+    from podlane.compiler.facts import Server, server_of
+
+    out = output.standard()
+    here = project.here(file)
+    remote = Checkout(here.root).facts().remote_url
+    url = (gitlab_url or (server_of(remote) or Server()).url).rstrip("/")
+    store = here.includes()
+    fetcher = GitLabFetcher(url, find_token(url, os.environ))
+    before = {entry.name: entry.digest for entry in store}
+    compilation = here.compile(variables, fetcher=fetcher, store=store)
+    store.save()
+    for entry in store:
+        old = before.get(entry.name)
+        state = "new" if old is None else "unchanged" if old == entry.digest else "changed"
+        out.note(f"{entry.kind} {entry.name}: {state}")
+    valid = project.show_findings(out, compilation, refuse=False)
+    out.note(f"locked in {LOCK}")
+    return 0 if valid else 2
+
+
+@command.command(name="list", epilog=examples("podlane includes list --format json"))
+@file_option
+@format_option
+def listing(file: Path, output_format: str) -> int:
+    """List the locked files, and where their contents are."""
+    from podlane.cli import project
+    from podlane.kit.jsonvalue import Json
+
+    out = output.standard()
+    store = project.here(file).includes()
+    if output_format == "json":
+        shown: list[Json] = [
+            {
+                "kind": entry.kind,
+                "location": entry.location,
+                "file": entry.file,
+                "ref": entry.ref,
+                "sha": entry.sha,
+                "digest": entry.digest,
+                "content": store.place(entry),
+            }
+            for entry in store
+        ]
+        out.document(shown)
+        return 0
+    rows = [(e.kind, e.name, e.sha[:8], e.digest[7:19], store.place(e)) for e in store]
+    for line in output.table(("KIND", "FILE", "COMMIT", "SHA-256", "CONTENT"), rows):
+        out.out.line(line)
+    return 0
+
+
+@command.command(name="vendor", epilog=examples("podlane includes vendor"))
+@file_option
+def vendor(file: Path) -> int:
+    """Copy the locked files into .podlane/includes, to be committed with the project."""
+    from podlane.cli import project
+    from podlane.compiler.context import FetchError
+    from podlane.kit.errors import UsageError
+
+    out = output.standard()
+    try:
+        for path in project.here(file).includes().vendor():
+            out.out.line(str(path.relative_to(Path.cwd())))
+    except FetchError as error:
+        raise UsageError(str(error)) from error
+    return 0
