@@ -41,7 +41,10 @@ async def running_here(
     """Yield a coordinator that is being served; all of it is gone when the block is left."""
     listen, external_url = _addresses(settings)
     with rundir.private(places.data_dir() / "coordinators") as folder:
-        made = CoordinatorSettings(data_dir=folder, listen=listen, external_url=external_url)
+        made = CoordinatorSettings(
+            data_dir=folder, listen=listen, external_url=external_url,
+            cache_dir=places.caches_dir(),
+        )  # fmt: skip
         async with running_coordinator(made) as coordinator, anyio.create_task_group() as tasks:
             run = _Run(settings=settings, coordinator=coordinator, note=note)
             stop = StopRequest()

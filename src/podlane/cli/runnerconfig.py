@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from podlane.kit.jsonvalue import JsonObject, obj, text
+from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 HOST_PORTS = "podlane.dev/host-ports"
@@ -37,8 +38,16 @@ def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
         limit=0,
         request_concurrency=max(runner.request_concurrency, 1),
         executor_table=_executor_table(runner.executor_table, target),
+        cache=_cache(runner.cache),
     )
     return replace(base, runners=(runner,), concurrent=target.concurrent or base.concurrent)
+
+
+def _cache(configured: CacheSettings) -> CacheSettings:
+    """Return where caches are kept: as configured, or by our coordinator, which keeps them long."""
+    if configured.storage is not None:
+        return configured
+    return replace(configured, storage=CoordinatorCacheSettings(), shared=True)
 
 
 def _executor_table(table: JsonObject, target: Target) -> JsonObject:

@@ -21,9 +21,11 @@ from aiohttp import web
 
 from podlane.coordinator import control, queue, tokens
 from podlane.coordinator.api_artifacts import ArtifactLimits, ArtifactsApi
+from podlane.coordinator.api_cache import CacheApi
 from podlane.coordinator.api_jobs import MAX_PATCH_BYTES, JobsApi
 from podlane.coordinator.api_runners import PollSettings, RunnersApi
 from podlane.coordinator.blobs import Blobs
+from podlane.coordinator.caches import Caches
 from podlane.coordinator.control import ControlApi
 from podlane.coordinator.engine import Engine, EngineSettings
 from podlane.coordinator.events import CoordinatorEvent, JobResult
@@ -54,7 +56,8 @@ class CoordinatorSettings:
     ``data_dir`` belongs to one coordinator at a time. ``listen`` is ``host:port``, port 0 for any
     free one. ``external_url``: how runners and jobs reach us, if not by ``listen``.
     ``abandon_unfinished``: end what an earlier process left, instead of waiting for its runners.
-    ``runner_tags``: of the built-in runner token; ``*`` takes any job.
+    ``runner_tags``: of the built-in runner token; ``*`` takes any job. ``cache_dir`` may be shared with
+    other coordinators; usually it is in ``data_dir``.
     """
 
     data_dir: Path
@@ -70,6 +73,8 @@ class CoordinatorSettings:
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
     max_artifact_bytes: int = 5 * 1024**3
+    cache_dir: Path | None = None
+    max_cache_bytes: int = 10 * 1024**3
 
 
 class RunningCoordinator:
@@ -216,9 +221,14 @@ def _routes(parts: _Parts) -> list[web.RouteDef]:
             engine=engine, store=parts.store, blobs=parts.blobs, tokens=maker,
             clock=SystemClock(), limits=ArtifactLimits(max_bytes=settings.max_artifact_bytes),
         ).routes(),
+        *CacheApi(engine=engine, caches=_caches(settings), tokens=maker).routes(),
         *GitHttp(engine, maker, parts.repositories).routes(),
         *ControlApi(parts.service, parts.secrets.admin_token).routes(),
     ]  # fmt: skip
+
+
+def _caches(settings: CoordinatorSettings) -> Caches:
+    return Caches(settings.cache_dir or settings.data_dir / "caches", settings.max_cache_bytes)
 
 
 @asynccontextmanager

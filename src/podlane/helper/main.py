@@ -17,6 +17,8 @@ from podlane.helper.version import version
 COMMANDS = {
     "artifacts-uploader": "create an archive of files and send it to the coordinator",
     "artifacts-downloader": "fetch an archive from the coordinator and unpack it here",
+    "cache-archiver": "create an archive of files to keep between jobs",
+    "cache-extractor": "fetch such an archive and unpack it here",
     "cache-init": "make directories writable for everybody",
     "health-check": "wait until a service accepts connections",
     "read-logs": "print a growing file, each line after the offset behind it",

@@ -49,7 +49,7 @@ class Server:
 
     def headers(self, url: str) -> dict[str, str]:
         """Return the headers for a request to ``url``: with the token only if it is our server."""
-        found = {"User-Agent": f"gitlab-runner-helper (Podlane) {version()}"}
+        found = {"User-Agent": user_agent()}
         if self.trusts(url):
             found["JOB-TOKEN"] = self.token
         return found
@@ -62,6 +62,11 @@ class Server:
         if (ours.scheme, theirs.scheme) == ("http", "https"):
             return True
         return ours.scheme == theirs.scheme and _port(ours) == _port(theirs)
+
+
+def user_agent() -> str:
+    """Return how we name ourselves."""
+    return f"gitlab-runner-helper (Podlane) {version()}"
 
 
 def read_server(values: Values) -> Server:

@@ -22,6 +22,7 @@ from podlane.kit.jsonvalue import Json, JsonObject, obj
 from podlane.model.job import Variable
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags
+from podlane.runner.cache.config import read_cache
 from podlane.runner.settings import (
     DEFAULT_BUILDS_DIR,
     DEFAULT_CHECK_INTERVAL_SECONDS,
@@ -41,8 +42,6 @@ _GLOBAL_NOT_YET = {
     "machine": "it matters for docker+machine only",
 }
 _RUNNER_NOT_YET = {
-    "cache": "jobs run without their caches, and say so",
-    "cache_dir": "jobs run without their caches, and say so",
     "prepare_timeout": "poll_timeout of [runners.kubernetes] bounds the preparation",
     "proxy_exec": "::add-mask:: has no effect",
     "referees": "no metrics are collected for jobs",
@@ -118,11 +117,11 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
         log_level={"warn": "warning", "panic": "critical", "fatal": "critical"}.get(level, level),
         log_format="json" if table.text("log_format", "runner") == "json" else "text",
-        listen_address=table.text("listen_address"),
         labels=labels,
+        listen_address=table.text("listen_address"),
         runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
-    _session_server(table.table("session_server"))
     )
+    _session_server(table.table("session_server"))
     table.no_effect(_GLOBAL_NOT_YET)
     table.finish()
     merged = [
@@ -130,6 +129,7 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         for runner in settings.runners
     ]
     return replace(settings, runners=tuple(merged))
+
 
 def _session_server(table: Table) -> None:
     """Read ``[session_server]``: without an address it is off, as GitLab Runner writes it by itself."""
@@ -140,17 +140,16 @@ def _session_server(table: Table) -> None:
     table.finish()
 
 
-
 def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> RunnerSettings:
     known = Variables(Variable(key=k, value=v, raw=True) for k, v in environ.items())
     executor = table.text("executor")
     settings = RunnerSettings(
         name=table.text("name"),
         url=known.expand(table.text("url")),
+        token=known.expand(table.text("token")),
         id=table.number("id", 0),
         token_obtained_at=from_rfc3339(table.text("token_obtained_at")),
         token_expires_at=from_rfc3339(table.text("token_expires_at")),
-        token=known.expand(table.text("token")),
         executor=executor,
         shell=table.text("shell"),
         limit=table.number("limit", 0),
@@ -174,6 +173,7 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
         debug_trace_disabled=table.flag("debug_trace_disabled", default=False),
         safe_directory_checkout=table.flag("safe_directory_checkout", default=True),
         clean_git_config=table.flag("clean_git_config", default=True),
+        cache=read_cache(table),
         feature_flags=tuple(_feature_flags(table)),
         labels=tuple(_labels(table)),
         executor_table=_kubernetes(table, findings),

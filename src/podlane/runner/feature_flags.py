@@ -49,6 +49,8 @@ EFFECTIVE = frozenset(
         "FF_ENABLE_JOB_CLEANUP",
         "FF_MASK_ALL_DEFAULT_TOKENS",
         "FF_TIMESTAMPS",
+        "FF_HASH_CACHE_KEYS",
+        "FF_CLEAN_UP_FAILED_CACHE_EXTRACT",
     }
 )
 _TRUE = frozenset({"true", "1"})

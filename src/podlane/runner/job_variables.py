@@ -52,7 +52,7 @@ def directories(job: Job, runner: RunnerSettings) -> Directories:
     base = runner.builds_dir
     own = Variable(key="CI_BUILDS_DIR", value=base, raw=True)
     given = Variables([own, *runner.environment, *job.variables]).expanded()
-    path = posixpath.normpath(posixpath.join(base, _project_path(job, given)))
+    path = posixpath.normpath(posixpath.join(base, project_path(job, given)))
     wanted = given.get("GIT_CLONE_PATH")
     if wanted and runner.custom_build_dir_enabled:
         path = posixpath.normpath(wanted)
@@ -61,7 +61,8 @@ def directories(job: Job, runner: RunnerSettings) -> Directories:
     return Directories(builds=base, project=path)
 
 
-def _project_path(job: Job, given: Variables) -> str:
+def project_path(job: Job, given: Variables) -> str:
+    """Return the project's path below the directory of builds, and below that of caches."""
     raw = given.get("CI_PROJECT_PATH") or job.job_info.project_full_path
     if not raw:
         raw = urlsplit(job.git_info.repo_url).path.removesuffix(".git")

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from podlane.executors.base import Environment
 from podlane.gitlab.answers import UpdateOutcome
@@ -105,7 +107,9 @@ class JobRun:
         place = self._place
         try:
             await self._log.header(place.runner, place.manager, self._job)
-            plan = make_plan(self._job, place.runner, place.manager, numbers=self._numbers)
+            make = partial(make_plan, self._job, place.runner, place.manager, numbers=self._numbers)
+            # The URLs of caches may have to ask a cloud for credentials.
+            plan = await anyio.to_thread.run_sync(make) if self._job.cache else make()
             self._reporter.debug_trace = plan.debug_trace
             await self._log.prepare(plan)
             async with place.executor.environment(plan.execution) as environment:

@@ -18,6 +18,8 @@ from podlane.model import substages
 from podlane.model.job import Job, Step
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags, job_variables
+from podlane.runner.cache.selection import UnknownPolicyError
+from podlane.runner.cache_stages import JobCaches
 from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.scripts import artifacts, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
@@ -124,7 +126,8 @@ def make_plan(
     )  # fmt: skip
     _check(context)
     reader = _Reader(variables, job)
-    scripts = tuple(_stages(context, reader))
+    caches = _caches(context)
+    scripts = tuple(_stages(context, reader, caches))
     execution = ExecutionPlan(
         job=job, stages=scripts, variables=tuple(variables), builds_dir=places.builds,
         project_dir=places.project, short_token=short_token(runner.token),
@@ -135,13 +138,11 @@ def make_plan(
         f"{name} has no effect: Podlane does not support this feature flag yet"
         for name in feature_flags.without_effect(flags)
     ]
-    if job.cache:
-        reader.warnings.append("cache is not supported yet: the job runs without it")
     return JobPlan(
         execution=execution,
         variables=variables,
         warnings=tuple(reader.warnings),
-        secrets=job_variables.secrets(job, runner, variables),
+        secrets=(*job_variables.secrets(job, runner, variables), *caches.secrets),
         debug_trace=context.debug_trace,
     )
 
@@ -171,7 +172,14 @@ def _has_commands(step: Step) -> bool:
     return any(command.strip() for command in step.script or ())
 
 
-def _stages(context: ScriptContext, reader: _Reader) -> list[StageScript]:
+def _caches(context: ScriptContext) -> JobCaches:
+    try:
+        return JobCaches.of(context)
+    except UnknownPolicyError as error:
+        raise RefusedJobError(error.message, hint=error.hint) from error
+
+
+def _stages(context: ScriptContext, reader: _Reader, caches: JobCaches) -> list[StageScript]:
     attempts = reader.attempts("GET_SOURCES_ATTEMPTS")
     return [
         StageScript(substage=substages.PREPARE_SCRIPT, script=stages.prepare_script(context)),
@@ -182,8 +190,10 @@ def _stages(context: ScriptContext, reader: _Reader) -> list[StageScript]:
             timeout_seconds=context.runner.get_sources_timeout_seconds or None,
         ),
         *_clear_worktree(context, attempts),
+        *caches.restoring(context, attempts=reader.attempts("RESTORE_CACHE_ATTEMPTS")),
         *_download(context, reader),
         *_steps(context, reader),
+        *caches.archiving(context),
         *_uploads(context),
         StageScript(
             substage=substages.CLEANUP_FILE_VARIABLES,

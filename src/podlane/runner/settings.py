@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
+from podlane.runner.cache.settings import CacheSettings
 
 DEFAULT_OUTPUT_LIMIT_KIB = 4096
 DEFAULT_BUILDS_DIR = "/builds"
@@ -44,10 +45,10 @@ class RunnerSettings:
 
     url: str
     token: str
-    name: str = ""
     id: int = 0
     token_obtained_at: float | None = None
     token_expires_at: float | None = None
+    name: str = ""
     executor: str = "kubernetes"
     executor_table: JsonObject = field(default_factory=dict)
     shell: str = ""
@@ -70,6 +71,7 @@ class RunnerSettings:
     custom_build_dir_enabled: bool = True
     artifact_upload_timeout: str = "1h0m0s"
     artifact_response_header_timeout: str = "10m0s"
+    cache: CacheSettings = field(default_factory=CacheSettings)
     feature_flags: tuple[tuple[str, bool], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -87,5 +89,5 @@ class GlobalSettings:
     shutdown_timeout_seconds: float = 30.0
     log_level: str = "info"
     log_format: str = "text"
-    labels: tuple[tuple[str, str], ...] = ()
     listen_address: str = ""
+    labels: tuple[tuple[str, str], ...] = ()

@@ -6,6 +6,14 @@ import pytest
 
 from podlane.kit.diagnostics import Diagnostic, Severity
 from podlane.kit.errors import UsageError
+from podlane.runner.cache.settings import (
+    AzureSettings,
+    CacheSettings,
+    CoordinatorCacheSettings,
+    GcsSettings,
+    S3Settings,
+    StorageSettings,
+)
 from podlane.runner.config_file import load_config, read_config
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
@@ -97,9 +105,15 @@ def test_an_official_file_is_read_as_it_is() -> None:
         ('builds_dir = "builds"', "5: runners.builds_dir: must be an absolute path in the pod"),
         ('environment = ["A"]', "5: runners.environment: 'A' is not KEY=value"),
         (
-            "[runners.cache]\nType = 's3'",
-            "5: runners.cache is a setting of GitLab Runner that Podlane does not support yet",
+            "[runners.cache]\nType = 's4'",
+            '6: runners.cache.Type: "s4" is none of s3, gcs, azure, coordinator',
         ),
+        ("[runners.cache]\nType = 's3'", "5: runners.cache.s3.BucketName: must be given"),
+        (
+            "[runners.cache]\nType = 's3'\ns3 = {BucketName = 'b', AuthenticationType = 'x'}",
+            '7: runners.cache.s3.AuthenticationType: "x" is neither iam nor access-key',
+        ),
+        ('cache_dir = "cache"', "5: runners.cache_dir: must be an absolute path in the pod"),
         (
             "[runners.feature_flags]\nFF_SCRIPT_SECTION = true",
             "6: runners.feature_flags.FF_SCRIPT_SECTION is not a known setting",
@@ -116,6 +130,57 @@ def test_an_official_file_is_read_as_it_is() -> None:
 )
 def test_each_finding_has_its_line(lines: str, finding: str) -> None:
     assert a_runner_with(lines)[1] == [finding]
+
+
+CACHE = """
+cache_dir = "/srv/cache"
+[runners.cache]
+Type = "s3"
+Path = "prefix"
+Shared = true
+MaxUploadedArchiveSize = 100
+[runners.cache.s3]
+ServerAddress = "minio.example.com"
+AccessKey = "AK"
+SecretKey = "SK"
+BucketName = "bucket"
+BucketLocation = "eu-west-1"
+Insecure = true
+PathStyle = false
+[runners.cache.gcs]
+[runners.cache.azure]
+"""
+
+
+def test_the_official_cache_settings_are_read() -> None:
+    settings, found = a_runner_with(CACHE)
+    assert found == []
+    assert settings.cache == CacheSettings(
+        directory="/srv/cache", path="prefix", shared=True, max_uploaded_archive_bytes=100,
+        storage=S3Settings(
+            server_address="minio.example.com", access_key="AK", secret_key="SK", bucket="bucket",
+            region="eu-west-1", insecure=True, path_style=False,
+        ),
+    )  # fmt: skip
+    assert "SK" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("table", "storage"),
+    [
+        ("Type = 'gcs'\n[runners.cache.gcs]\nBucketName = 'b'", GcsSettings(bucket="b")),
+        (
+            "Type = 'azure'\n[runners.cache.azure]\nContainerName = 'c'\nAccountName = 'a'",
+            AzureSettings(container="c", account_name="a"),
+        ),
+        ("Type = 'coordinator'", CoordinatorCacheSettings()),
+        ("MaxUploadedArchiveSize = 0", None),
+    ],
+)
+def test_each_kind_of_storage_is_read(table: str, storage: StorageSettings | None) -> None:
+    settings, found = a_runner_with(f"[runners.cache]\n{table}")
+    assert found == []
+    assert settings.cache.storage == storage
 
 
 def test_a_near_miss_is_suggested() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from podlane.model.job import (
     Step,
     Variable,
 )
+from podlane.runner.cache.settings import CacheSettings, GcsSettings, S3Settings
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.plan import JobPlan, RefusedJobError, make_plan
 
+S3_KEYS = S3Settings(bucket="b", access_key="AK", secret_key="SECRET-KEY")
 NUMBERS = JobNumbers(concurrent_id=4, concurrent_project_id=2)
 RICH: dict[str, Any] = {
     "artifacts": (Artifact(paths=("out",), when="always"),),
@@ -171,8 +174,52 @@ def test_later_sources_of_variables_win() -> None:
     assert variables.get("CI_RUNNER_SHORT_TOKEN") == "abcdefghi"
 
 
-def test_a_cache_is_not_ignored_silently() -> None:
-    assert "cache" in planned("make", cache=(Cache(key="k", paths=("x",)),)).warnings[0]
+def stages_of(plan: JobPlan) -> dict[str, str]:
+    return {stage.substage.name: stage.script for stage in plan.execution.stages}
+
+
+def test_caches_have_sub_stages_around_the_script() -> None:
+    plan = planned("make", cache=(Cache(key="k", paths=("x",), when="always"),), **RICH)
+    assert [s.substage.name for s in plan.execution.stages] == [
+        "prepare_script", "get_sources", "restore_cache", "download_artifacts", "step_script",
+        "archive_cache", "archive_cache_on_failure", "upload_artifacts_on_success",
+        "upload_artifacts_on_failure", "cleanup_file_variables",
+    ]  # fmt: skip
+
+
+def test_a_cache_without_files_has_no_sub_stage() -> None:
+    assert "restore_cache" not in stages_of(planned("make", cache=(Cache(key="k"),)))
+
+
+def test_a_cache_that_is_saved_after_failures_only_is_not_saved_after_a_success() -> None:
+    stages = stages_of(planned("make", cache=(Cache(key="k", paths=("x",), when="on_failure"),)))
+    assert {"restore_cache", "archive_cache_on_failure"} <= set(stages)
+    assert "archive_cache" not in stages
+
+
+def test_an_unknown_cache_policy_refuses_the_job() -> None:
+    with pytest.raises(RefusedJobError, match="unknown cache policy 'maybe'"):
+        planned("make", cache=(Cache(key="k", paths=("x",), policy="maybe"),))
+
+
+def test_presigned_urls_are_in_the_helpers_scripts_and_their_signatures_are_masked() -> None:
+    runner = a_runner(cache=CacheSettings(storage=S3_KEYS))
+    plan = make_plan(a_job("make", cache=(Cache(key="k", paths=("x",)),)), runner, MANAGER)
+    stages = stages_of(plan)
+    address = "https://b.s3.dualstack.us-east-1.amazonaws.com/runner/abcdefghi/project/123/k?"
+    assert f"--url '{address}" in stages["archive_cache"].replace("'\\''", "'")
+    assert "X-Amz-Signature" not in stages["step_script"]
+    signatures = re.findall("X-Amz-Signature=([0-9a-f]+)", "".join(stages.values()))
+    assert len(signatures) == 6
+    assert set(signatures) <= set(plan.secrets)
+    assert not any("SECRET-KEY" in script for script in stages.values())
+
+
+def test_what_cannot_be_signed_is_told_and_does_not_fail_the_job() -> None:
+    broken = GcsSettings(bucket="b", access_id="x@y", private_key="none")
+    job = a_job("make", cache=(Cache(key="k", paths=("x",)),))
+    plan = make_plan(job, a_runner(cache=CacheSettings(storage=broken)), MANAGER)
+    assert "Failed to obtain the address of cache k" in stages_of(plan)["restore_cache"]
 
 
 def test_a_boolean_setting_that_is_none_warns() -> None:

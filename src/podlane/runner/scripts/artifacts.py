@@ -37,7 +37,7 @@ def download(context: ScriptContext) -> str:
     """Return the script that fetches and unpacks the archives of earlier jobs."""
     writer = ScriptWriter()
     writer.line(bash.enter(context.project_dir))
-    with _Guard(writer, "Downloading artifacts"):
+    with HelperGuard(writer, "Downloading artifacts"):
         for dependency in wanted_dependencies(context):
             writer.notice(f"Downloading artifacts for {dependency.name} ({dependency.id})...")
             writer.line(assign("CI_JOB_TOKEN", dependency.token or context.job.token))
@@ -45,18 +45,18 @@ def download(context: ScriptContext) -> str:
                 HELPER, "artifacts-downloader", "--url", context.runner.url,
                 "--id", str(dependency.id),
             )  # fmt: skip
-    return _script(context, writer)
+    return helper_script(context, writer)
 
 
 def upload(context: ScriptContext, *, success: bool) -> str:
     """Return the script that packs and uploads the job's artifacts."""
     writer = ScriptWriter()
     writer.line(bash.enter(context.project_dir))
-    with _Guard(writer, "Uploading artifacts"):
+    with HelperGuard(writer, "Uploading artifacts"):
         for artifact in wanted_uploads(context, success=success):
             writer.notice("Uploading artifacts...")
             writer.command(HELPER, "artifacts-uploader", *_upload_flags(context, artifact))
-    return _script(context, writer)
+    return helper_script(context, writer)
 
 
 def _upload_flags(context: ScriptContext, artifact: Artifact) -> list[str]:
@@ -84,7 +84,8 @@ def _upload_flags(context: ScriptContext, artifact: Artifact) -> list[str]:
     return flags
 
 
-def _script(context: ScriptContext, writer: ScriptWriter) -> str:
+def helper_script(context: ScriptContext, writer: ScriptWriter) -> str:
+    """Return a complete script of calls of the helper: with the job's variables and token."""
     preamble = [
         *HELPER_UMASK,
         *bash.exports(context),
@@ -94,7 +95,7 @@ def _script(context: ScriptContext, writer: ScriptWriter) -> str:
     return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace)
 
 
-class _Guard:
+class HelperGuard:
     """The lines inside run only where the helper program exists; otherwise a warning is printed."""
 
     def __init__(self, writer: ScriptWriter, what: str) -> None:

@@ -6,6 +6,7 @@ so a command can neither eat the rest of the script from stdin nor see it change
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 
 from podlane.model import sections
@@ -65,6 +66,11 @@ def job_environment(context: ScriptContext) -> list[str]:
 def enter(directory: str) -> str:
     """Return the line that goes to ``directory``."""
     return f"cd {quote(directory)}"
+
+
+def relative(path: str, directory: str) -> str:
+    """Return an absolute ``path`` as seen from ``directory``."""
+    return posixpath.relpath(path, directory)
 
 
 def user_commands(

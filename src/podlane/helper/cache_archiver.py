@@ -1,0 +1,151 @@
+"""``cache-archiver``: pack the selected files into the local archive, and upload it.
+
+Nothing selected makes no archive; an archive newer than all files is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from podlane.helper import archive, cache_file, console, storage
+from podlane.helper.cache_file import Place
+from podlane.helper.flags import Flag, Values, expand
+from podlane.helper.selection import Selection
+from podlane.helper.storage import Content, MissingObjectError, Patience, RefusedError
+
+FLAGS = (
+    *cache_file.FLAGS,
+    Flag("path", help="a pattern relative to the working directory; may be repeated"),
+    Flag("exclude", help="a pattern of what to leave out; may be repeated"),
+    Flag("untracked", switch=True, help="add what git does not track"),
+    Flag("verbose", switch=True, help="list the files"),
+    Flag("check-url", help="where to ask whether the archive is there already; presigned"),
+    Flag("header", help="a header of the upload, Name: value; may be repeated"),
+    Flag("metadata", "CACHE_METADATA", help="a JSON object of what to keep beside the archive"),
+    Flag("compression-level", "CACHE_COMPRESSION_LEVEL", help="fastest … slowest"),
+    Flag(
+        "compression-format",
+        "CACHE_COMPRESSION_FORMAT",
+        default="zip",
+        help="zip, tarzstd, zipzstd",
+    ),
+    Flag("max-uploaded-archive-size", "CACHE_MAX_UPLOADED_ARCHIVE_SIZE", help="in bytes; 0: any"),
+)
+_FORMATS = frozenset({"zip", "tarzstd", "zipzstd"})
+METADATA_NAME = "metadata.json"
+
+
+def run(values: Values) -> int:
+    """Select, pack, upload."""
+    extra = cache_file.read_env_file(values.text("env-file"))
+    cache_file.refuse_gocloud(values.text("gocloud-url") or extra.get("CACHE_GO_CLOUD_URL", ""))
+    kind = values.text("compression-format")
+    if kind not in _FORMATS:
+        console.fatal(f'the cache format "{kind}" is not known; there are: zip, tarzstd, zipzstd')
+    selection = Selection(
+        paths=[expand(path) for path in values.all("path")],
+        exclude=[expand(path) for path in values.all("exclude")],
+        untracked=values.flag("untracked"),
+    )
+    paths = selection.collect()
+    if not paths:
+        console.info("No files to cache.")
+        return 0
+    if values.flag("verbose"):
+        for path in paths:
+            console.info(path)
+    with cache_file.local_place(values.text("file"), needed=not values.text("url")) as place:
+        patience = cache_file.patience(values)
+        if _is_up_to_date(place, paths):
+            console.info("Archive is up to date!")
+            if not values.text("url") or _is_there(values.text("check-url"), patience):
+                return 0
+        else:
+            _pack(place, paths, kind, archive.level(values.text("compression-level")))
+            _keep_metadata(place, values.text("metadata") or extra.get("CACHE_METADATA", ""))
+        _upload(place, values, patience)
+    return 0
+
+
+def _is_up_to_date(place: Place, paths: list[str]) -> bool:
+    made = place.modified
+    if made is None:
+        return False
+    try:
+        return all(os.lstat(path).st_mtime <= made for path in paths)
+    except OSError:
+        return False
+
+
+def _is_there(url: str, patience: Patience) -> bool:
+    """Whether the storage has an archive of this key."""
+    if not url:
+        return False
+    try:
+        storage.head(url, patience)
+    except (MissingObjectError, RefusedError):
+        return False
+    return True
+
+
+def _pack(place: Place, paths: list[str], kind: str, level: int) -> None:
+    """Write the archive beside its place and move it there when it is complete."""
+    write = archive.writer(kind)
+    partial = f"{place.path}.{os.getpid()}"
+    try:
+        with open(partial, "wb", buffering=1024 * 1024) as file:
+            write(paths, file, level)
+        os.replace(partial, place.path)
+    except OSError as error:
+        console.fatal(
+            f"the cache archive {place.path} cannot be written: {error.strerror or error}; "
+            "give the helper container more ephemeral storage, or cache less"
+        )
+    finally:
+        if os.path.exists(partial):
+            os.unlink(partial)
+
+
+def _keep_metadata(place: Place, text: str) -> None:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        console.fatal("--metadata must be a JSON object of texts")
+    name = os.path.join(os.path.dirname(place.path), METADATA_NAME)
+    with open(name, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+
+
+def _upload(place: Place, values: Values, patience: Patience) -> None:
+    url = values.text("url")
+    if not url:
+        console.info(
+            "No URL provided, cache will not be uploaded to shared cache server. "
+            "Cache will be stored only locally."
+        )
+        return
+    size, most = os.stat(place.path).st_size, values.number("max-uploaded-archive-size")
+    if most and size > most:
+        console.warning(
+            f"Cache archive size ({size} bytes) exceeds the largest that is uploaded "
+            f"({most} bytes): it is not uploaded"
+        )
+        return
+    console.info(f"Uploading {os.path.basename(place.path)} to {storage.shown(url)}")
+    try:
+        storage.put(url, Content(place.path, _headers(values.all("header"))), patience)
+    except RefusedError as error:
+        console.fatal(f"uploading the cache to {storage.shown(url)} failed: {error}")
+
+
+def _headers(texts: list[str]) -> dict[str, str]:
+    headers = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            console.fatal("--header must be Name: value")
+        headers[name.strip()] = value.strip()
+    return headers

@@ -1,0 +1,137 @@
+"""``cache-extractor``: fetch the archive unless the local one is as new, and unpack it here.
+
+One key has two names (itself and its hash); the newer archive of the two is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+
+from podlane.helper import cache_file, console, extract, storage
+from podlane.helper.cache_file import Place
+from podlane.helper.flags import Flag, Values
+from podlane.helper.storage import MissingObjectError, Patience, RefusedError, Transfer
+
+FLAGS = (
+    *cache_file.FLAGS,
+    Flag("head-url", help="where to ask how old the archive is; presigned"),
+    Flag("alternate-url", help="the archive under the other name of its key; presigned"),
+    Flag("alternate-head-url", help="where to ask how old that is; presigned"),
+    Flag("alternate-gocloud-url", help="not supported: a bucket to be opened with keys"),
+)
+MISSING = "Cache file does not exist"
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """An archive that may be there."""
+
+    url: str
+    head_url: str
+
+
+def run(values: Values) -> int:
+    """Fetch and unpack."""
+    extra = cache_file.read_env_file(values.text("env-file"))
+    cache_file.refuse_gocloud(values.text("gocloud-url") or extra.get("CACHE_GO_CLOUD_URL", ""))
+    remotes = [
+        _Remote(values.text(url), values.text(head))
+        for url, head in (("url", "head-url"), ("alternate-url", "alternate-head-url"))
+        if values.text(url)
+    ]
+    if not remotes:
+        console.info(
+            "No URL provided, cache will not be downloaded from shared cache server. "
+            "Instead a local version of cache will be extracted."
+        )
+        return _unpack(_newest(values.text("file"), values.text("alternate-file")))
+    with cache_file.local_place(values.text("file"), needed=False) as place:
+        if not _fetch(place, remotes, cache_file.patience(values)):
+            return _missing()
+        return _unpack(place.path)
+
+
+def _newest(file: str, other: str) -> str:
+    if not file:
+        console.fatal("Missing cache file: --file")
+    made, made_other = Place(file, lasting=True).modified, Place(other, lasting=True).modified
+    return other if made_other is not None and made_other > (made or 0.0) else file
+
+
+def _missing() -> int:
+    console.warning(MISSING)
+    return 1
+
+
+def _unpack(path: str) -> int:
+    if not os.path.exists(path):
+        return _missing()
+    try:
+        extract.extract(path, os.getcwd())
+    except extract.UnsafeArchiveError as error:
+        console.fatal(f"unpacking the cache was refused: {error}")
+    except extract.DAMAGED as error:
+        console.fatal(f"unpacking the cache failed: the archive is damaged: {error}")
+    except OSError as error:
+        where = error.filename or os.getcwd()
+        console.fatal(f"unpacking the cache failed: {error.strerror or error}: {where}")
+    return 0
+
+
+def _fetch(place: Place, remotes: list[_Remote], patience: Patience) -> bool:
+    """Bring the newest archive to the local place; False if there is none anywhere."""
+    refusal: RefusedError | None = None
+    for remote in _newest_first(remotes, patience):
+        try:
+            if _download(place, remote.url, patience):
+                return True
+        except RefusedError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        console.fatal(f"downloading the cache failed: {refusal}")
+    return False
+
+
+def _newest_first(remotes: list[_Remote], patience: Patience) -> list[_Remote]:
+    """Order by age, as far as it can be told; what is known to be missing is left out."""
+    if len(remotes) == 1:
+        return remotes
+    ages: list[tuple[float, _Remote]] = []
+    for remote in remotes:
+        try:
+            age = storage.head(remote.head_url, patience) if remote.head_url else 0.0
+        except MissingObjectError:
+            continue
+        except RefusedError:
+            age = 0.0  # the download will tell
+        ages.append((age, remote))
+    return [remote for _, remote in sorted(ages, key=lambda found: -found[0])]
+
+
+def _download(place: Place, url: str, patience: Patience) -> bool:
+    name = os.path.basename(place.path)
+    partial = f"{place.path}.{os.getpid()}"
+    console.info(f"Downloading {name} from {storage.shown(url)}")
+    try:
+        with open(partial, "w+b") as file:
+            transfer = Transfer(file)
+            if not storage.get(url, transfer, patience, newer_than=place.modified):
+                console.info(f"{name} is up to date")
+                return True
+        if transfer.modified is not None:
+            with contextlib.suppress(OSError, OverflowError):
+                os.utime(partial, (transfer.modified, transfer.modified))
+        shutil.move(partial, place.path)
+    except MissingObjectError:
+        return False
+    except OSError as error:
+        console.fatal(
+            f"the cache archive {place.path} cannot be written: {error.strerror or error}"
+        )
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+    return True
