@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -138,6 +138,8 @@ def show_findings(out: Output, compilation: Compilation, *, refuse: bool = True)
     ``refuse``: what a run cannot honour is an error; otherwise a warning.
     """
     refusals = compilation.run_refusals
+    if not refuse:
+        refusals = tuple(replace(one, severity=Severity.WARNING) for one in refusals)
     for finding in (*compilation.diagnostics, *refusals):
         out.note(painted(out, finding, compilation.sources.get(finding.place.file)))
     errors = has_errors(compilation.diagnostics) or (refuse and has_errors(refusals))

@@ -19,17 +19,21 @@ from podlane.model.pipeline import Pipeline, PipelineJob
 def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
     """Return the pipeline with the named jobs and what they need; all jobs when none is named.
 
+    The name of a job with ``parallel`` means all of its jobs.
+
     Raises:
         UsageError: no job of that name.
     """
     if not names:
         return pipeline
     jobs = {job.name: job for job in pipeline.jobs}
-    for name in names:
-        if name not in jobs:
-            raise UsageError(f"there is no job {name!r} in this pipeline", hint=_hint(name, jobs))
     wanted: set[str] = set()
-    open_names = list(names)
+    open_names: list[str] = []
+    for name in names:
+        found = [job.name for job in pipeline.jobs if name in (job.name, job.group)]
+        if not found:
+            raise UsageError(f"there is no job {name!r} in this pipeline", hint=_hint(name, jobs))
+        open_names += found
     while open_names:
         name = open_names.pop()
         if name in jobs and name not in wanted:
@@ -40,6 +44,15 @@ def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
     return msgspec.structs.replace(
         pipeline, jobs=kept, stages=tuple(stage for stage in pipeline.stages if stage in stages)
     )
+
+
+def without_bridges(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline without the jobs that start other pipelines; nothing waits for them."""
+    wanted = {job.name for job in pipeline.jobs if not job.bridge}
+    if len(wanted) == len(pipeline.jobs):
+        return pipeline
+    kept = tuple(_within(job, wanted) for job in pipeline.jobs if job.name in wanted)
+    return msgspec.structs.replace(pipeline, jobs=kept)
 
 
 def _needed(pipeline: Pipeline, job: PipelineJob) -> list[str]:

@@ -11,6 +11,7 @@ from podlane.compiler.decide import Decision
 from podlane.compiler.expansion import expand
 from podlane.compiler.graph import stage_of
 from podlane.compiler.keywords import artifacts, control, environment, image, script, values
+from podlane.compiler.keywords.job import is_bridge
 from podlane.compiler.source import Map, Node, Seq
 from podlane.model.job import Artifact, Hook, Variable
 from podlane.model.pipeline import DeploymentEnvironment, Need, PipelineJob
@@ -28,6 +29,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
     coverage, confirmation = job.get("coverage"), job.get("manual_confirmation")
     return PipelineJob(
         name=decision.job.name,
+        bridge=is_bridge(job),
         group=decision.job.group,
         node_index=decision.job.index,
         node_total=decision.job.total,

@@ -24,7 +24,8 @@ _COMPILED = frozenset(
 def pipeline_document(compilation: Compilation) -> JsonObject:
     """Return workflow, stages, jobs by name and warnings, with the values that GitLab shows.
 
-    ``excluded`` are the jobs that their rules keep out, with the reason.
+    ``excluded`` are the jobs that their rules keep out, with the reason; ``partial`` tells that a run
+    would not honour everything.
     """
     pipeline = compilation.pipeline
     jobs: JsonObject = {}
@@ -45,6 +46,7 @@ def pipeline_document(compilation: Compilation) -> JsonObject:
             for name, decision in compilation.decisions.items()
             if not decision.included
         },
+        "partial": bool(compilation.run_refusals),
         "warnings": [d.message for d in compilation.diagnostics if d.severity is Severity.WARNING],
     }
 
@@ -53,7 +55,10 @@ def merged_document(compilation: Compilation) -> JsonObject:
     """Return the merged configuration: includes, extends and references resolved."""
     if compilation.config is None:
         return {}
-    return mapping(compilation.config.root)
+    merged = mapping(compilation.config.root)
+    if "stages" in merged:  # GitLab's merged YAML shows the edge stages too
+        merged["stages"] = list(compilation.config.stages)
+    return merged
 
 
 def _workflow(pipeline: Pipeline | None, match: Match | None) -> JsonObject:

@@ -1,7 +1,8 @@
 """YAML text to located nodes, on libyaml's events (the parser that Ruby's Psych uses too).
 
-Limits are GitLab's: 2 MiB of text, the same for the values when every alias is written out, 100 levels.
-They also stop alias bombs and self-containing values, because sizes are summed while reading.
+Limits are GitLab's: 2 MiB of text, the same with every alias written out, 100 levels. They also stop
+alias bombs and values that contain themselves, because sizes are summed while reading. (GitLab counts
+the bytes of Ruby's objects; we count the text, so that we refuse no file that GitLab takes.)
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq
 MAX_BYTES = 2_097_152
 MAX_DEPTH = 100
 MAX_DOCUMENTS = 2
-_TEXT_COST = 40  # what a Ruby string takes without its characters
-_EMBEDDED_TEXT = 23
-_ENTRY_COST = 24
+_MARKS_COST = 2  # the characters around a value, at least
 
 
 class YamlError(Exception):
@@ -172,15 +171,13 @@ class _Builder:
                 ) from None
         elif event.tag is not None:
             value = self._tagged(event, text)
-        size = 0
-        if value.__class__ is str:
-            size = _TEXT_COST + (len(text) if len(text) > _EMBEDDED_TEXT else 0)
+        size = len(text) + _MARKS_COST
         if event.anchor is not None:
             self._anchors[event.anchor] = value
             self._sizes[event.anchor] = size
         self._total += size
         if self._total > MAX_BYTES:
-            raise _too_big(event, "its values take more than 2 MiB")
+            raise _too_big(event, "anchors, written out, make it larger than 2 MiB")
         return value, size
 
     def _tagged(self, event: ScalarEvent, text: str) -> Scalar:
@@ -215,7 +212,7 @@ class _Builder:
         marks = found.marks
         self._open(event, found)
         get = self._get
-        size = self._grow(_TEXT_COST, event)
+        size = self._grow(_MARKS_COST, event)
         while True:
             item = get()
             if type(item) is SequenceEndEvent:
@@ -241,7 +238,7 @@ class _Builder:
         found = Map(event.start_mark)
         self._open(event, found)
         get = self._get
-        size = self._grow(_TEXT_COST, event)
+        size = self._grow(_MARKS_COST, event)
         merged: set[Scalar] = set()
         while True:
             head = get()
@@ -258,8 +255,7 @@ class _Builder:
             merged.discard(key)
             found[key] = value
             found.marks[key] = (head.start_mark, tail.start_mark)
-            size += cost + _ENTRY_COST
-        self._grow(_ENTRY_COST * len(found), event)
+            size += cost + (len(key) if type(key) is str else 1) + _MARKS_COST
         self._close(event, found, size)
         return found, size
 

@@ -58,7 +58,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
     ``variables`` are the YAML's, global ones included, and the project's over them; ``group`` is the name without the suffix of
     ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it; ``coverage`` is the regular
-    expression with its slashes.
+    expression with its slashes; a ``bridge`` starts another pipeline and has no script.
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
     stages (or of ``needs``). ``timeout_seconds`` None: the project's default of one hour.
     """
@@ -92,6 +92,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     resource_group: str = ""
     coverage: str = ""
     hooks: tuple[Hook, ...] = ()
+    bridge: bool = False
 
 
 class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.cli.selection import select
+from podlane.cli.selection import select, without_bridges
 from podlane.kit.errors import UsageError
 from podlane.model.job import Artifact
 from podlane.model.pipeline import Need, Pipeline, PipelineJob
@@ -77,3 +77,20 @@ def test_an_unknown_name_is_answered_with_all_names() -> None:
         select(PIPELINE, ["zzz"])
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("the jobs are: compile, lint, unit")
+
+
+def test_the_name_of_a_parallel_job_means_all_of_its_jobs() -> None:
+    jobs = tuple(
+        PipelineJob(name=f"x {n}/2", group="x", stage="test", script=("true",)) for n in (1, 2)
+    )
+    pipeline = Pipeline(
+        stages=("test",), jobs=(*jobs, PipelineJob(name="y", stage="test", script=("a",)))
+    )
+    assert [job.name for job in select(pipeline, ["x"]).jobs] == ["x 1/2", "x 2/2"]
+
+
+def test_nothing_waits_for_a_job_that_starts_another_pipeline() -> None:
+    bridge = PipelineJob(name="child", stage="test", script=(), bridge=True)
+    job = PipelineJob(name="y", stage="test", script=("a",), needs=(Need(job="child"),))
+    pipeline = without_bridges(Pipeline(stages=("test",), jobs=(bridge, job)))
+    assert [(one.name, one.needs) for one in pipeline.jobs] == [("y", ())]

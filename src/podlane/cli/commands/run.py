@@ -105,7 +105,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     if not project.show_findings(out, compilation, refuse=not allow_unsupported):
         return 2
     assert compilation.pipeline is not None, "a pipeline without errors exists"
-    pipeline = selection.select(compilation.pipeline, jobs)
+    pipeline = selection.select(selection.without_bridges(compilation.pipeline), jobs)
     runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
     from podlane.cli import local, pipelinerun
     from podlane.cli.clusters import Place
