@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from bench import commands, figures, node
+from bench import commands, figures, logs, manager, node
 
 RUNS = 11
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
@@ -33,6 +33,9 @@ def main() -> int:
         found += anyio.run(measure)
         found.append(commands.job_overhead(kubeconfig))
         found.append(commands.trace_latency(kubeconfig))
+        found.append(commands.log_path(kubeconfig))
+    found.append(logs.masking(RUNS))
+    found += manager.idle_jobs()
     found.append(commands.founding_pipeline(RUNS))
     table = "\n".join([figures.HEAD, *(figure.row() for figure in found)])
     PAGE.write_text(INTRO.format(machine=figures.machine()) + "\n" + table + "\n")

@@ -86,6 +86,50 @@ def job_overhead(kubeconfig: Path) -> Figure:
     )
 
 
+LOG_MB = 200
+_LOG_JOB = """\
+printer:
+  image: alpine
+  variables: {GIT_STRATEGY: none}
+  script:
+    - i=0
+    - |
+      while [ $i -lt 20000 ]; do echo "a line of a log, as long as such lines often are: number $i"
+      i=$((i+1)); done >/tmp/log
+    - head -c 1000000 /tmp/log >/tmp/part
+    - i=0; while [ $i -lt %d ]; do cat /tmp/part; i=$((i+1)); done
+"""
+_LOG_CONFIG = """\
+[[runners]]
+  url = "http://set.by.podlane.run"
+  token = "set by podlane run"
+  executor = "kubernetes"
+  output_limit = 1000000
+"""
+
+
+def log_path(kubeconfig: Path) -> Figure:
+    """How fast a job's log gets from the pod to the coordinator."""
+    samples = []
+    with tempfile.TemporaryDirectory() as where:
+        (Path(where) / ".gitlab-ci.yml").write_text(_LOG_JOB % LOG_MB)
+        (Path(where) / "config.toml").write_text(_LOG_CONFIG)
+        options = ["--format", "json", "--config", "config.toml", "--kubeconfig", str(kubeconfig)]
+        for _ in range(3):
+            job = json.loads(podlane("run", *options, cwd=Path(where)))["jobs"][0]
+            if len(job["trace"]) < LOG_MB * 1_000_000:
+                raise RuntimeError(f"{len(job['trace'])} of {LOG_MB} MB arrived")
+            samples.append(LOG_MB / job["duration_seconds"])
+    return Figure(
+        name="log: pod → manager → coordinator",
+        unit="MB/s",
+        bar=40,
+        samples=tuple(samples),
+        note=f"one job that prints {LOG_MB} MB, by its whole duration",
+        at_least=True,
+    )
+
+
 def trace_latency(kubeconfig: Path) -> Figure:
     """From a line being printed in the job to our seeing it in the output of `podlane run`."""
     samples: list[float] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
@@ -73,6 +74,12 @@ class _Needles:
         return index < len(self._sorted) and self._sorted[index].startswith(rest)
 
 
+@lru_cache(maxsize=16)
+def _markers(markers: tuple[str, ...]) -> _Needles:
+    """Return the tables for markers; they are large and the same for most jobs."""
+    return _Needles((marker.encode() for marker in markers), MatchKind.LeftmostFirst)
+
+
 class PhraseFilter:
     """Replace every phrase, leftmost and then longest, by the mask."""
 
@@ -116,7 +123,7 @@ class MarkerFilter:
     def __init__(
         self, markers: Iterable[str], value: re.Pattern[bytes], *, masks_empty: bool
     ) -> None:
-        self._needles = _Needles((m.encode() for m in markers), MatchKind.LeftmostFirst)
+        self._needles = _markers(tuple(markers))
         self._value = value
         self._masks_empty = masks_empty
         self._held = b""
