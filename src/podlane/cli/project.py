@@ -139,11 +139,16 @@ def show_findings(out: Output, compilation: Compilation, *, refuse: bool = True)
     """
     refusals = compilation.run_refusals
     if not refuse:
-        refusals = tuple(replace(one, severity=Severity.WARNING) for one in refusals)
+        refusals = as_warnings(refusals)
     for finding in (*compilation.diagnostics, *refusals):
         out.note(painted(out, finding, compilation.sources.get(finding.place.file)))
     errors = has_errors(compilation.diagnostics) or (refuse and has_errors(refusals))
     return compilation.pipeline is not None and not errors
+
+
+def as_warnings(findings: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return findings as warnings."""
+    return tuple(replace(finding, severity=Severity.WARNING) for finding in findings)
 
 
 def finding_document(finding: Diagnostic) -> JsonObject:

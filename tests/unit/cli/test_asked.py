@@ -199,3 +199,17 @@ def test_inputs_are_given_by_name(
     code, text = run(checkout, monkeypatch, capsys, "compile", "--input", "n=3")
     assert (code, json.loads(text)["jobs"]["x"]["script"]) == (0, ["echo 3"])
     assert run(checkout, monkeypatch, capsys, "compile", "--input", "n")[0] == 2
+
+
+def test_what_a_run_cannot_honour_is_an_error_unless_it_is_allowed(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (checkout.root / ".gitlab-ci.yml").write_text("x:\n  trigger: g/p\n")
+    code, text = run(checkout, monkeypatch, capsys, "lint", "--format", "json")
+    assert (code, json.loads(text)["findings"][0]["line"]) == (2, 2)
+    code, text = run(
+        checkout, monkeypatch, capsys, "lint", "--format", "json", "--allow-unsupported"
+    )
+    document = json.loads(text)
+    assert (code, document["valid"], document["partial"]) == (0, True, True)
+    assert [finding["severity"] for finding in document["findings"]] == ["warning"]

@@ -67,7 +67,11 @@ def test_lint_and_list_speak_json(
     _project(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(["lint", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"valid": True, "findings": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "valid": True,
+        "partial": False,
+        "findings": [],
+    }
     assert main(["list", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {

@@ -30,26 +30,42 @@ from podlane.cli.options import examples, file_option, variable_option
     show_default=True,
     help="Text for people, or one document on stdout for tools.",
 )
-def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
+@click.option(
+    "--allow-unsupported",
+    is_flag=True,
+    help="What GitLab takes and a run here cannot honour is a warning, not an error.",
+)
+def command(
+    file: Path,
+    variables: tuple[tuple[str, str], ...],
+    output_format: str,
+    *,
+    allow_unsupported: bool,
+) -> int:
     """Check the pipeline's configuration.
 
     Prints every finding with its place. Exits with 2 when there are errors.
     """
     from podlane.cli import project, reports
+    from podlane.kit.diagnostics import has_errors
     from podlane.kit.jsonvalue import Json
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
-    findings = (*compilation.diagnostics, *compilation.run_refusals)
-    valid = compilation.pipeline is not None and not compilation.run_refusals
+    refusals = compilation.run_refusals
+    if allow_unsupported:
+        refusals = project.as_warnings(refusals)
+    findings = (*compilation.diagnostics, *refusals)
+    valid = compilation.pipeline is not None and not has_errors(findings)
     if output_format == "json":
         shown: list[Json] = [project.finding_document(finding) for finding in findings]
-        out.document({"valid": valid, "findings": shown})
+        partial = bool(refusals)
+        out.document({"valid": valid, "partial": partial, "findings": shown})
     elif output_format == "sarif":
         out.document(reports.sarif(findings))
     elif output_format == "codequality":
         out.document(reports.codequality(findings))
-    elif project.show_findings(out, compilation):
+    elif project.show_findings(out, compilation, refuse=not allow_unsupported):
         assert compilation.pipeline is not None, "a pipeline without findings exists"
         jobs = len(compilation.pipeline.jobs)
         out.out.line(f"{file}: valid, {jobs} job{'' if jobs == 1 else 's'}")
