@@ -9,15 +9,21 @@ import anyio.to_thread
 from podlane.cli import executing
 from podlane.kit import log
 from podlane.runner import app, system_id
+from podlane.runner.job_variables import Manager
 from podlane.runner.settings import GlobalSettings
 
 
-async def serve(settings: GlobalSettings, config_dir: Path) -> None:
+async def serve(settings: GlobalSettings, config: Path) -> None:
     """Run the manager until a signal ends it; who we are is kept beside the configuration."""
     log.configure(level=settings.log_level, log_format=settings.log_format)
-    manager = app.local_manager(await anyio.to_thread.run_sync(system_id.load, config_dir))
+    manager = await anyio.to_thread.run_sync(_manager, config)
     await app.serve(
         settings,
         manager=manager,
         open_executor=executing.opener(executing.configured_access),
+        config=config,
     )
+
+
+def _manager(config: Path) -> Manager:
+    return app.local_manager(system_id.load(config.absolute().parent))

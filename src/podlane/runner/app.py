@@ -7,13 +7,14 @@ stopping is an object. ``serve`` is the process: signals on top.
 from __future__ import annotations
 
 import logging
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import anyio.abc
@@ -22,12 +23,16 @@ from podlane.gitlab.client import ClientSettings, RunnerApiClient, open_client
 from podlane.gitlab.info import COMPATIBLE_VERSION, runner_info
 from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
+from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.job_variables import Manager
 from podlane.runner.reload import ConfigWatch
 from podlane.runner.settings import GlobalSettings, RunnerSettings
+
+if TYPE_CHECKING:
+    from podlane.runner.rotation import Rotation
 
 _logger = logging.getLogger(__name__)
 
@@ -136,18 +141,29 @@ async def serve(
     """Run the manager as a process.
 
     SIGQUIT drains, SIGTERM and SIGINT interrupt, a second one ends at once. ``config`` is followed
-    when it changes, and read again at SIGHUP.
+    when it changes, and read again at SIGHUP; tokens in it are renewed before they expire.
     """
     stop = StopRequest()
     watch = ConfigWatch(config, settings) if config is not None else None
     with plain_errors():
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, stop, watch, group.cancel_scope)
+            if config is not None and watch is not None:
+                group.start_soon(_rotation(config, manager, watch).run)
             await run_manager(
             settings, manager=manager, open_executor=open_executor, stop=stop,
             changed=watch.changed if watch is not None else None,
         )  # fmt: skip
             group.cancel_scope.cancel()
+
+
+def _rotation(config: Path, manager: Manager, watch: ConfigWatch) -> Rotation:
+    from podlane.runner.maintenance import Maintenance
+    from podlane.runner.rotation import Rotation
+
+    clock = SystemClock()
+    renewer = Maintenance(file=config, manager=manager, open_api=open_gitlab, clock=clock)
+    return Rotation(renewer, watch, clock=clock, random=random.SystemRandom())
 
 
 async def _obey_signals(

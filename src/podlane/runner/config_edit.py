@@ -87,11 +87,24 @@ class ConfigEdit:
             if not runners:
                 del self._document["runners"]
 
-    def renew(self, index: int, given: RunnerToken) -> None:
-        """Write the token that the runner at ``index`` has from now on."""
+    def renew(self, index: int, old: str, given: RunnerToken) -> None:
+        """Write the new token of the runner at ``index``, whose token was ``old``.
+
+        The file may have changed meanwhile; then the runner is found by its old token.
+
+        Raises:
+            UsageError: the runner is not there any more.
+        """
         runners = self._document.get("runners")
-        if isinstance(runners, AoT):
-            runners[index].update(token_fields(given))
+        tables: list[Table] = list(runners) if isinstance(runners, AoT) else []
+        found = [table for table in tables[index : index + 1] if _has_token(table, old)]
+        found += [table for table in tables if table.get("token") == old]
+        if not found:
+            raise UsageError(
+                f"{self._path} has the runner no more whose token was renewed",
+                hint="register it again, or leave the file alone while tokens are renewed",
+            )
+        found[0].update(token_fields(given))
 
     def save(self) -> None:
         """Write the file.
@@ -106,6 +119,12 @@ class ConfigEdit:
                 f"cannot write {self._path}: {error.strerror}",
                 hint="make the file and its directory writable for this user",
             ) from error
+
+
+def _has_token(table: Table, token: str) -> bool:
+    """Whether the table has this token, as text or by a variable of the environment."""
+    written = str(table.get("token", ""))
+    return written == token or "$" in written
 
 
 def token_fields(given: RunnerToken) -> dict[str, str | int | datetime]:

@@ -129,9 +129,9 @@ class Crew:
             random=random_module.SystemRandom(), interrupted=parts.stop.interrupt,
             farewell_seconds=settings.shutdown_timeout_seconds,
         )  # fmt: skip
-        slots = self._runner_slots.setdefault(
-            runner.token, RunnerSlots(self._slots, runner.limit)
-        )  # fmt: skip
+        # a runner stays the same when its token is renewed
+        identity = f"{runner.url} {runner.id or runner.token}"
+        slots = self._runner_slots.setdefault(identity, RunnerSlots(self._slots, runner.limit))
         return _Post(place, api, slots, settings.check_interval_seconds)
 
 

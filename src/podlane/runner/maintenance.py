@@ -30,6 +30,17 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class TokenNotKeptError(PodlaneError):
+    """The old token is void, and the new one, ``given``, could not be written down."""
+
+    def __init__(self, cause: PodlaneError, given: RunnerToken) -> None:
+        super().__init__(
+            f"the token was renewed, but not kept: {cause.message}",
+            hint="register the runner again: the token in the file is void now",
+        )
+        self.given = given
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The answer about one runner; ``message`` says why it is not alive, or not known to be."""
@@ -107,7 +118,8 @@ class Maintenance:
         """Get a new token for the runner and write it down; the old one is worth nothing then.
 
         Raises:
-            PodlaneError: it did not work; with UsageError nothing was asked for.
+            TokenNotKeptError: there is a new token, and it could not be written down.
+            PodlaneError: it did not work; nothing has changed.
         """
         if not await anyio.to_thread.run_sync(is_writable, self.file):
             raise UsageError(
@@ -122,7 +134,10 @@ class Maintenance:
         given = token_of(answer, "", obtained_at=self.clock.now())
         if not given.token:
             raise PodlaneError(f"{entry.runner.url} renewed the token but did not tell the new one")
-        await anyio.to_thread.run_sync(self._keep, entry, given)
+        try:
+            await anyio.to_thread.run_sync(self._keep, entry, given)
+        except PodlaneError as error:
+            raise TokenNotKeptError(error, given) from error
         return given
 
     def _forget(self, indexes: list[int]) -> None:
@@ -134,7 +149,7 @@ class Maintenance:
     def _keep(self, entry: Entry, given: RunnerToken) -> None:
         edit = ConfigEdit.open(self.file)
         if entry.index is not None:
-            edit.renew(entry.index, given)
+            edit.renew(entry.index, entry.runner.token, given)
         edit.save()
 
 

@@ -29,9 +29,20 @@ class ConfigWatch:
         self._current = current
         self._seen = (0, 0)  # the first look reads the file
         self._told = anyio.Event()
+        self._adopted: GlobalSettings | None = None
+
+    @property
+    def current(self) -> GlobalSettings:
+        """The settings that are in force."""
+        return self._current
 
     def look_now(self) -> None:
         """Read the file even if its time stamp has not changed."""
+        self._told.set()
+
+    def adopt(self, settings: GlobalSettings) -> None:
+        """Put settings in force that the file does not have; the next change of it replaces them."""
+        self._adopted = settings
         self._told.set()
 
     async def changed(self) -> GlobalSettings:
@@ -40,6 +51,10 @@ class ConfigWatch:
             with anyio.move_on_after(LOOK_SECONDS):
                 await self._told.wait()
             told, self._told = self._told.is_set(), anyio.Event()
+            adopted, self._adopted = self._adopted, None
+            if adopted is not None:
+                self._current = adopted
+                return adopted
             stamp = await anyio.to_thread.run_sync(_stamp, self._file)
             if stamp == self._seen and not told:
                 continue

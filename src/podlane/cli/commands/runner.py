@@ -42,5 +42,5 @@ def run(config: Path | None) -> int:
 
     file = config or default_path()
     settings = configfile.load(file, output.standard())
-    eventloop.run(runnerserver.serve, settings, file.absolute().parent)
+    eventloop.run(runnerserver.serve, settings, file)
     return 0

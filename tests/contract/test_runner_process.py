@@ -1,0 +1,135 @@
+"""The manager as a process: one configuration file, signals, tokens, reload, against the coordinator."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from podlane.coordinator.app import RunningCoordinator
+from podlane.executors.base import Executor
+from podlane.model.pipeline import Pipeline
+from podlane.runner.app import serve
+from podlane.runner.config_file import load_config
+from podlane.runner.job_variables import Manager
+from podlane.runner.settings import RunnerSettings
+from tests.contract.runner_api import Bench, job, running_bench
+from tests.fakes.executor import ScriptedExecutor, forever
+from tests.fakes.jobs import MANAGER
+
+pytestmark = pytest.mark.anyio
+DEADLINE_SECONDS = 30
+CONFIG = """\
+# kept
+concurrent = {concurrent}
+check_interval = 1
+shutdown_timeout = 1
+[[runners]]
+  name = "process"
+  url = "{url}"
+  token = "{token}"
+  executor = "kubernetes"
+  {more}
+"""
+
+
+def write(file: Path, coordinator: RunningCoordinator, more: str = "", concurrent: int = 1) -> None:
+    text = CONFIG.format(
+        url=coordinator.url, token=coordinator.runner_token, more=more, concurrent=concurrent
+    )
+    file.write_text(text)
+
+
+@asynccontextmanager
+async def running_process(file: Path, executor: Executor) -> AsyncIterator[anyio.Event]:
+    """Serve the file as ``podlane runner run`` does; the event is set when it has ended."""
+
+    @asynccontextmanager
+    async def opened(runner: RunnerSettings, manager: Manager) -> AsyncIterator[Executor]:
+        yield executor
+
+    ended = anyio.Event()
+
+    async def run() -> None:
+        settings, _ = load_config(file)
+        await serve(settings, manager=MANAGER, open_executor=opened, config=file)
+        ended.set()
+
+    with anyio.fail_after(DEADLINE_SECONDS):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            yield ended
+            if not ended.is_set():
+                os.kill(os.getpid(), signal.SIGQUIT)
+                await ended.wait()
+
+
+async def finish(bench: Bench, pipeline_id: int) -> list[Any]:
+    async for _ in bench.coordinator.events(pipeline_id):
+        pass
+    return list(await bench.coordinator.job_results(pipeline_id))
+
+
+async def until(executor: ScriptedExecutor, opened: int) -> None:
+    while executor.opened < opened:  # noqa: ASYNC110 - the fake has no event
+        await anyio.sleep(0.02)
+
+
+async def test_a_token_that_is_due_is_renewed_and_jobs_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    async with running_bench(tmp_path) as bench:
+        dates = "token_expires_at = 2999-01-01T00:00:00Z"
+        write(file, bench.coordinator, dates)
+        async with running_process(file, ScriptedExecutor()):
+            old = bench.coordinator.runner_token
+            while load_config(file)[0].runners[0].token == old:  # noqa: ASYNC110 - a file has no event
+                await anyio.sleep(0.02)
+            results = await finish(bench, await bench.start())
+    assert results[0].status == "success"
+    (runner,) = load_config(file)[0].runners
+    assert (runner.token_expires_at, runner.id > 0) == (None, True)
+    assert file.read_text().startswith("# kept\n")
+
+
+async def test_another_file_is_followed_at_sighup_while_a_job_runs(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    executor = ScriptedExecutor(forever)
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator)
+        async with running_process(file, executor) as ended:
+            await bench.start(Pipeline(stages=("build",), jobs=(job("a"), job("b"))))
+            await until(executor, 1)
+            file.write_text("concurrent = [")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await anyio.sleep(0.2)
+            assert executor.opened == 1
+            write(file, bench.coordinator, concurrent=2)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(executor, 2)
+            assert executor.left == 0
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+        assert executor.left == 2
+
+
+async def test_sigquit_waits_for_the_job_and_sigterm_then_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    executor = ScriptedExecutor(forever)
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator)
+        async with running_process(file, executor) as ended:
+            pipeline_id = await bench.start()
+            await until(executor, 1)
+            os.kill(os.getpid(), signal.SIGQUIT)
+            await anyio.sleep(0.3)
+            assert not ended.is_set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+        results = await finish(bench, pipeline_id)
+    assert results[0].failure_reason == "runner_interrupted"
