@@ -30,6 +30,7 @@ _MAX_BODY_BYTES = 3 * 1024 * 1024  # as a real API server
 _PUBLIC = ("/healthz", "/readyz", "/livez", "/version")
 _STOP_SECONDS = 5.0
 _HANDLER_SECONDS = 1.0
+_CLIENT_CLOSED = 499
 
 _Handler = Callable[[Api, web.Request, Target], Awaitable[web.StreamResponse]]
 
@@ -60,8 +61,11 @@ def make_api(
         except web.HTTPRequestEntityTooLarge:
             message = f"Request entity too large: limit is {_MAX_BODY_BYTES}"
             return refusal(errors.failure(413, "RequestEntityTooLarge", message))
-        except (web.HTTPException, ConnectionError):
+        except web.HTTPException:
             raise
+        except ConnectionError:
+            # The client left in the middle of its answer, which nobody reads any more.
+            return web.Response(status=_CLIENT_CLOSED)
         except Exception as error:
             _log.exception("api_request_failed", extra={"fields": {"path": request.path}})
             if request.writer.output_size > 0:

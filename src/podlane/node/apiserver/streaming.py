@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TypeVar
 
 import anyio
@@ -148,7 +148,7 @@ async def _run(
     status = channels.encode_failure("the client has gone")
     try:
         async with starting as stream, anyio.create_task_group() as tasks:
-            tasks.start_soon(_input, websocket, stream, asked, tasks.cancel_scope)
+            tasks.start_soon(_input_until_gone, websocket, stream, asked, tasks.cancel_scope)
             status = await _output(websocket, stream)
             tasks.cancel_scope.cancel()
     except PermanentError as error:
@@ -171,13 +171,21 @@ async def _output(websocket: web.WebSocketResponse, stream: ContainerStream) -> 
         return channels.encode_failure("the client has gone")
 
 
-async def _input(
+async def _input_until_gone(
     websocket: web.WebSocketResponse,
     stream: ContainerStream,
     asked: StreamRequest,
     scope: anyio.CancelScope,
 ) -> None:
     """Carry stdin and sizes; a client that closes ends everything."""
+    with suppress(ConnectionError):  # a ping could not be answered
+        await _input(websocket, stream, asked)
+    scope.cancel()
+
+
+async def _input(
+    websocket: web.WebSocketResponse, stream: ContainerStream, asked: StreamRequest
+) -> None:
     is_open = asked.stdin
     async for message in websocket:
         if message.type is WSMsgType.BINARY:
@@ -193,7 +201,6 @@ async def _input(
         elif channel == Channel.CLOSE and data[:1] == b"\0" and is_open:
             is_open = False
             await stream.close_stdin()
-    scope.cancel()
 
 
 async def _fed(stream: ContainerStream, data: bytes) -> bool:
