@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from bench import commands, figures, logs, manager, node
+from bench import commands, compile_bench, figures, logs, manager, node
 
 RUNS = 11
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
@@ -37,6 +37,7 @@ def main() -> int:
     found.append(logs.masking(RUNS))
     found += manager.idle_jobs()
     found.append(commands.founding_pipeline(RUNS))
+    found += compile_bench.figures(RUNS)
     table = "\n".join([figures.HEAD, *(figure.row() for figure in found)])
     PAGE.write_text(INTRO.format(machine=figures.machine()) + "\n" + table + "\n")
     print(table)

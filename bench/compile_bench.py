@@ -1,16 +1,15 @@
-"""Time the compiler on generated configurations: many includes, jobs, extends, references, rules, needs.
-
-    python bench/compile_bench.py [JOBS ...]
-
-Prints one line per size: jobs, lines, files, seconds of the compile itself (median of five).
-"""
+"""The compiler on generated configurations: many includes, jobs, extends, references, rules, needs."""
 
 from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+from bench.commands import podlane
+from bench.figures import HEAD, Figure
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, MemoryFetcher
 
@@ -75,22 +74,76 @@ def _job(file: int, number: int) -> list[str]:
     return lines
 
 
-def main(sizes: list[int]) -> None:
-    """Print the table."""
-    for jobs in sizes:
-        files = generate(jobs, max(1, min(140, jobs // 7)))
-        fetcher = MemoryFetcher(files, {None: ["README.md"]})
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            compilation = compile_pipeline(".gitlab-ci.yml", fetcher, Context())
-            times.append(time.perf_counter() - started)
-        assert compilation.pipeline is not None, compilation.diagnostics[:3]
-        lines = sum(text.count("\n") for text in files.values())
-        print(
-            f"{jobs:>6} jobs {lines:>7} lines {len(files):>4} files {statistics.median(times):.3f} s"
+def figures(runs: int) -> list[Figure]:
+    """Return all figures of the compiler."""
+    small = {
+        ".gitlab-ci.yml": "".join(
+            f"j{n}:\n  script: echo\n  rules: [{{if: $CI}}]\n  stage: test\n" for n in range(5)
         )
+    }
+    return [
+        _command("`podlane list`, 420 jobs, 60 includes", 0.45, generate(420, 60), ("list",), runs),
+        _command(
+            "`podlane list`, 1,620 jobs, 140 includes", 1.4, generate(1620, 140), ("list",), runs
+        ),
+        _command("`podlane lint`, 20 lines", 0.25, small, ("lint",), runs),
+        _growth(),
+    ]
+
+
+def _command(
+    name: str, bar: float, files: dict[str, str], arguments: tuple[str, ...], runs: int
+) -> Figure:
+    samples = []
+    with tempfile.TemporaryDirectory() as where:
+        for path, text in files.items():
+            (Path(where) / path).parent.mkdir(exist_ok=True)
+            (Path(where) / path).write_text(text)
+        for _ in range(runs + 1):
+            begin = time.perf_counter()
+            podlane(*arguments, cwd=Path(where))
+            samples.append(time.perf_counter() - begin)
+    lines = sum(text.count("\n") for text in files.values())
+    return Figure(
+        name=name,
+        unit="s",
+        bar=bar,
+        samples=tuple(samples[1:]),
+        note=f"{lines:,} lines, cold process",
+    )
+
+
+def _growth() -> Figure:
+    """How much longer 1,600 jobs take than 100: sixteen times is linear."""
+    small, large = generate(100, 14), generate(1600, 140)
+    ratios = []
+    for _ in range(5):
+        few = statistics.median(_seconds(small) for _ in range(5))
+        ratios.append(_seconds(large) / few)
+    return Figure(
+        name="compile, 1,600 jobs against 100",
+        unit="x",
+        bar=18,
+        samples=tuple(ratios),
+        note="16 is linear",
+    )
+
+
+def _seconds(files: dict[str, str]) -> float:
+    fetcher = MemoryFetcher(files, {None: ["README.md"]})
+    begin = time.perf_counter()
+    compilation = compile_pipeline(".gitlab-ci.yml", fetcher, Context())
+    took = time.perf_counter() - begin
+    assert compilation.pipeline is not None, compilation.diagnostics[:3]
+    return took
+
+
+def main() -> int:
+    """Print the table of the compiler alone."""
+    found = figures(10)
+    print("\n".join([HEAD, *(figure.row() for figure in found)]))
+    return 0 if all(figure.met for figure in found) else 1
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [100, 420, 1000, 1600])
+    sys.exit(main())
