@@ -150,8 +150,8 @@ class _Writer:
         use_zstd = self._compression.zstd_level is not None
         entry.compress_type = zstd.ZIP_METHOD if use_zstd else zipfile.ZIP_DEFLATED
         large = _Large(entry, zip64=info.st_size >= _ZIP64_FROM)
-        self._begin(entry, zip64=large.zip64)
         with file:
+            self._begin(entry, zip64=large.zip64)
             if use_zstd:
                 self._zstd_pieces(large, file, info.st_size)
             else:
