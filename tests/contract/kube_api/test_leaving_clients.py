@@ -13,7 +13,7 @@ from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kube.client import KubeClient
 from tests.contract.kube_api.conftest import Node
-from tests.contract.kube_api.test_faults import POD, until_watching
+from tests.contract.kube_api.test_faults import POD
 
 pytestmark = pytest.mark.anyio
 
