@@ -50,6 +50,7 @@ async def running_manager(
     **settings: Any,
 ) -> AsyncIterator[StopRequest]:
     runner = RunnerSettings(
+        timestamps_by_default=False,
         url=coordinator.url, token=coordinator.runner_token, name="contract",
         builds_dir=str(builds),
     )  # fmt: skip

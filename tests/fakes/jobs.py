@@ -52,5 +52,6 @@ def a_runner(**fields: Any) -> RunnerSettings:
         "url": "https://gitlab.example.com",
         "token": "glrt-t1_abcdefghijklmnop",
         "name": "test runner",
+        "timestamps_by_default": False,
     }
     return RunnerSettings(**(defaults | fields))

@@ -36,6 +36,7 @@ def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
         token=target.token,
         name=runner.name or "podlane run",
         limit=0,
+        timestamps_by_default=False,
         request_concurrency=max(runner.request_concurrency, 1),
         executor_table=_executor_table(runner.executor_table, target),
         cache=_cache(runner.cache),

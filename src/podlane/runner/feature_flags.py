@@ -11,12 +11,9 @@ FF_USE_DIRECT_DOWNLOAD FF_USE_FASTZIP FF_USE_POD_ACTIVE_DEADLINE_SECONDS
 FF_SECRET_RESOLVING_FAILS_IF_MISSING FF_USE_GIT_BUNDLE_URIS FF_USE_DOCKER_AUTOSCALER_DIAL_STDIO
 FF_MASK_ALL_DEFAULT_TOKENS FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY
 FF_USE_ADAPTIVE_REQUEST_CONCURRENCY FF_USE_GITALY_CORRELATION_ID FF_GITLAB_REGISTRY_HELPER_IMAGE
-FF_ENABLE_JOB_INPUTS_INTERPOLATION
+FF_ENABLE_JOB_INPUTS_INTERPOLATION FF_TIMESTAMPS
 """
-# GitLab Runner's default of FF_TIMESTAMPS is on; ours is off, so that a trace reads as text wherever it
-# is read. GitLab shows both.
 _OFF = """
-FF_TIMESTAMPS
 FF_TEST_FEATURE FF_NETWORK_PER_BUILD FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY
 FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR
 FF_ENABLE_BASH_EXIT_CODE_CHECK FF_USE_WINDOWS_LEGACY_PROCESS_STRATEGY FF_USE_WINDOWS_JOB_OBJECT
@@ -57,11 +54,16 @@ _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0"})
 
 
+def defaults(*, timestamps: bool) -> dict[str, bool]:
+    """Return the defaults; ``podlane run`` has no time stamps, so that a trace reads as text."""
+    return DEFAULTS | {"FF_TIMESTAMPS": timestamps}
+
+
 def resolve(
-    configured: Iterable[tuple[str, bool]], variables: Iterable[Variable]
+    configured: Iterable[tuple[str, bool]], variables: Iterable[Variable], *, timestamps: bool
 ) -> dict[str, bool]:
     """Return the value of every flag: configuration, then job variable, then default."""
-    flags = dict(DEFAULTS)
+    flags = defaults(timestamps=timestamps)
     for variable in variables:
         raw = variable.value.lower()
         if variable.key in flags and raw in _TRUE | _FALSE:
@@ -72,9 +74,11 @@ def resolve(
 
 def without_effect(flags: dict[str, bool]) -> list[str]:
     """Return the flags that somebody changed in vain."""
-    return [name for name in not_default(flags) if name not in EFFECTIVE]
+    changed = not_default(flags, timestamps=flags["FF_TIMESTAMPS"])
+    return [name for name in changed if name not in EFFECTIVE]
 
 
-def not_default(flags: dict[str, bool]) -> dict[str, bool]:
+def not_default(flags: dict[str, bool], *, timestamps: bool) -> dict[str, bool]:
     """Return the flags that differ from their defaults, by name: the header line shows them."""
-    return {name: flags[name] for name in sorted(flags) if flags[name] != DEFAULTS[name]}
+    usual = defaults(timestamps=timestamps)
+    return {name: flags[name] for name in sorted(flags) if flags[name] != usual[name]}

@@ -112,7 +112,9 @@ def make_plan(
     Raises:
         RefusedJobError: a sentence for the job's author.
     """
-    flags = feature_flags.resolve(runner.feature_flags, job.variables)
+    flags = feature_flags.resolve(
+        runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
+    )
     places = job_variables.directories(job, runner)
     if not git.inside(places.project, places.builds):
         raise RefusedJobError(

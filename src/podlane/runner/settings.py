@@ -73,6 +73,7 @@ class RunnerSettings:
     artifact_response_header_timeout: str = "10m0s"
     cache: CacheSettings = field(default_factory=CacheSettings)
     feature_flags: tuple[tuple[str, bool], ...] = ()
+    timestamps_by_default: bool = True  # no key of the file: `podlane run` clears it
     labels: tuple[tuple[str, str], ...] = ()
 
 

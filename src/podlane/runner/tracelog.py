@@ -47,8 +47,9 @@ class TraceLog:
 
     async def header(self, runner: RunnerSettings, manager: Manager, job: Job) -> None:
         """Write who runs the job."""
-        flags = feature_flags.resolve(runner.feature_flags, job.variables)
-        changed = feature_flags.not_default(flags)
+        usual = runner.timestamps_by_default
+        flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=usual)
+        changed = feature_flags.not_default(flags, timestamps=usual)
         if flags["FF_TIMESTAMPS"]:
             self._stampers = {n: Timestamper(n) for n in (SCRIPT_STREAM, RUNNER_STREAM)}
         lines = [
