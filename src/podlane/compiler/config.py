@@ -48,7 +48,10 @@ def configure(root: Map, findings: Findings) -> Config:
     jobs: dict[str, Map] = {}
     for key in visible:
         value, name = root[key], text_of(key)
-        entry = Entry(findings, ("jobs", name), value, root.key_at(key))
+        # GitLab puts the kind of entry in place of a blank name.
+        entry = Entry(findings, ("jobs", name or "job"), value, root.key_at(key))
+        if name == "":
+            entry.error("can't be blank", attribute="name")
         if not isinstance(key, str):
             entry.error("should be a symbol", attribute="name", hint="quote the name")
         before = len(findings.found)

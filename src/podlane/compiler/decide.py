@@ -112,9 +112,9 @@ class Decider:
         )
 
     def _needs(self, rule: Map, job: ConfiguredJob) -> tuple[Need, ...] | None:
-        if rule.get("needs") is None:
-            return job.needs
-        return expand_needs(rule["needs"], self._groups) or None
+        # An empty list in a rule says nothing (GitLab: there is no ``job`` among no needs).
+        ruled = expand_needs(rule.get("needs"), self._groups)
+        return ruled or job.needs
 
 
 def _first(*nodes: Node) -> Node:

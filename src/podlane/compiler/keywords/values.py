@@ -25,14 +25,14 @@ def strings(node: Node) -> list[str]:
 
 
 def is_string_list(node: Node) -> bool:
-    """Whether the value is a flat list of strings."""
-    return isinstance(node, Seq) and all(is_string(item) for item in node)
+    """Whether the value is a flat list of strings; Ruby symbols count."""
+    return isinstance(node, Seq) and all(isinstance(item, str) for item in node)
 
 
 def is_nested_string_list(node: Node) -> bool:
     """Whether the value is a list of strings, nested at most ten levels."""
     flat = flatten(node, MAX_NESTING + 1) if isinstance(node, Seq) else None
-    return flat is not None and all(is_string(item) for item in flat)
+    return flat is not None and all(isinstance(item, str) for item in flat)
 
 
 def attribute(name: str) -> str:
