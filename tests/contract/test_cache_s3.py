@@ -1,0 +1,131 @@
+"""Caches in S3: URLs that we sign, commands of the helper, and a server that others wrote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podlane.runner.cache.opening import open_store
+from podlane.runner.cache.settings import CacheSettings, S3Settings
+from podlane.runner.cache.store import CacheStore, Method
+from tests.fakes.jobs import a_job
+
+START_SECONDS = 60.0
+SERVER = """
+import sys, threading
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print("%s:%d" % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A server with the bucket ``caches``; it ends with its stdin."""
+    command = [sys.executable, "-W", "ignore", "-c", SERVER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload] # pipes by name
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "moto did not start"
+            bucket = urllib.request.Request(f"http://{address}/caches", method="PUT")
+            urllib.request.urlopen(bucket, timeout=START_SECONDS).close()
+            yield address
+        finally:
+            process.kill()
+
+
+def settings(server: str, **fields: object) -> S3Settings:
+    return S3Settings(
+        bucket="caches", server_address=server, insecure=True, access_key="AKID",
+        secret_key="secret", **fields,  # type: ignore[arg-type] # a test's shorthand
+    )  # fmt: skip
+
+
+def store(storage: S3Settings) -> CacheStore:
+    made = open_store(CacheSettings(storage=storage), a_job("x"), server_url="")
+    assert made is not None
+    return made
+
+
+def helper(directory: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    directory.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", "from podlane.helper.main import main; exit(main())", *args]
+    environment = os.environ | {"no_proxy": "*"}
+    return subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+def push(pod: Path, store: CacheStore, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    put = store.sign(Method.PUT, name)
+    headers = [word for pair in put.headers.items() for word in ("--header", ": ".join(pair))]
+    check = ["--check-url", store.sign(Method.HEAD, name).url]
+    flags = ["--file", "../c/cache.zip", "--path", "data", "--url", put.url, *check]
+    return helper(pod, "cache-archiver", *flags, *headers, *more)
+
+
+def pull(pod: Path, store: CacheStore, name: str) -> subprocess.CompletedProcess[str]:
+    flags = ["--file", f"../{pod.name}.zip/cache.zip", "--url", store.sign(Method.GET, name).url]
+    return helper(pod, "cache-extractor", *flags)
+
+
+@pytest.mark.parametrize("encryption", ["", "S3", "KMS"])
+def test_a_cache_goes_there_and_back(server: str, encryption: str, tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod/data").write_bytes(content)
+    ours = store(settings(server, encryption=encryption, encryption_key_id="key"))
+    name = f"runner/abcdefghi/project/1/main/ü {encryption}"
+    done = push(tmp_path / "pod", ours, name)
+    assert done.returncode == 0, done.stderr
+    done = pull(tmp_path / "next", ours, name)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "next/data").read_bytes() == content
+    if encryption:
+        url = ours.sign(Method.HEAD, name).url
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:
+            wanted = {"S3": "AES256", "KMS": "aws:kms"}[encryption]
+            assert answer.headers["x-amz-server-side-encryption"] == wanted
+
+
+def test_a_cache_that_is_not_there_is_a_failure_without_an_error(
+    server: str, tmp_path: Path
+) -> None:
+    done = pull(tmp_path / "pod", store(settings(server)), "nothing")
+    assert done.returncode == 1
+    assert "Cache file does not exist" in done.stderr
+
+
+def test_a_missing_bucket_is_said(server: str, tmp_path: Path) -> None:
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod/data").write_text("x")
+    wrong = S3Settings(
+        bucket="nowhere", server_address=server, insecure=True, access_key="A", secret_key="S"
+    )
+    done = push(tmp_path / "pod", store(wrong), "k", "--retry", "0")
+    assert done.returncode == 1
+    assert "is the bucket there?" in done.stderr
+
+
+def test_an_identity_of_the_environment_signs_through_the_library(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod/data").write_text("by identity")
+    ours = store(S3Settings(bucket="caches", server_address=server, insecure=True))
+    done = push(tmp_path / "pod", ours, "identity/k")
+    assert done.returncode == 0, done.stderr
+    done = pull(tmp_path / "next", ours, "identity/k")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "next/data").read_text() == "by identity"

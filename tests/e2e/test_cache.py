@@ -1,0 +1,126 @@
+"""Caches: saved by one job, found by the next pipeline, in the pods of a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Project, Run
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Caches of our own: those of this machine stay as they are."""
+    made = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("PODLANE_DATA_DIR", str(made))
+    return made
+
+
+PUSH_AND_PULL = """
+install:
+  stage: build
+  image: alpine
+  cache: {key: deps, paths: [vendor/]}
+  script:
+    - cat vendor/lib 2>/dev/null || echo nothing yet
+    - mkdir -p vendor/bin && cat /proc/sys/kernel/random/uuid > vendor/lib
+    - cat vendor/lib
+    - printf '#!/bin/sh\\necho runs\\n' > vendor/bin/tool && chmod +x vendor/bin/tool
+use:
+  stage: test
+  image: steveazz/noroot-alpine
+  cache: {key: deps, paths: [vendor/], policy: pull}
+  script:
+    - vendor/bin/tool
+    - echo changed > vendor/lib || echo not mine
+"""
+
+
+def test_a_cache_reaches_the_next_job_and_the_next_pipeline(project: Project, run: Run) -> None:
+    folder = project(PUSH_AND_PULL)
+    first = run(folder)
+    assert first.code == 0, first
+    assert "WARNING: Cache file does not exist" in first.trace("install")
+    assert "Failed to extract cache" in first.trace("install")
+    assert "Created cache" in first.trace("install")
+    assert "Successfully extracted cache" in first.trace("use")
+    assert "\nruns\n" in first.trace("use")
+    assert "Not uploading cache deps due to policy" in first.trace("use")
+    stamp = first.trace("install").partition("$ cat vendor/lib\x1b[0;m\n")[2].split("\n")[0]
+    second = run(folder)
+    assert second.code == 0, second
+    assert "nothing yet" not in second.trace("install").replace("echo nothing yet", "")
+    assert len(stamp) == 36
+    assert f"\n{stamp}\n" in second.trace("install")
+    assert "x-podlane-signature" not in second.out
+
+
+def test_fallback_keys_are_tried_in_order(project: Project, run: Run) -> None:
+    ran = run(
+        project("""
+        save:
+          stage: build
+          image: alpine
+          cache: {key: other, paths: [c.txt]}
+          script: [echo from the fallback > c.txt]
+        load:
+          stage: test
+          image: alpine
+          variables: {CACHE_FALLBACK_KEY: other}
+          cache:
+            key: "$CI_JOB_NAME"
+            paths: [c.txt]
+            policy: pull
+            fallback_keys: [missing]
+          script: [cat c.txt]
+    """)
+    )
+    assert ran.code == 0, ran
+    trace = ran.trace("load")
+    order = [trace.index(f"Checking cache for {key}...") for key in ("load", "missing", "other")]
+    assert order == sorted(order)
+    assert "\nfrom the fallback\n" in trace
+
+
+def test_a_failed_job_saves_what_is_for_failures(project: Project, run: Run) -> None:
+    ran = run(
+        project("""
+        fails:
+          stage: build
+          image: alpine
+          allow_failure: true
+          cache:
+            - {key: good, paths: [good.txt]}
+            - {key: bad, paths: [bad.txt], when: on_failure}
+          script: [echo x > good.txt, echo y > bad.txt, exit 3]
+        looks:
+          stage: test
+          image: alpine
+          cache:
+            - {key: good, paths: [good.txt], policy: pull}
+            - {key: bad, paths: [bad.txt], policy: pull}
+          script: [test ! -e good.txt, cat bad.txt]
+    """)
+    )
+    assert ran.code == 0, ran
+    assert "Saving cache for failed job" in ran.trace("fails")
+    assert "Creating cache good" not in ran.trace("fails")
+
+
+def test_hashed_keys_still_find_caches_under_the_plain_name(project: Project, run: Run) -> None:
+    configuration = """
+        one:
+          image: alpine
+          variables: {FF_HASH_CACHE_KEYS: "%s"}
+          cache: {key: k, paths: [c.txt]}
+          script: [cat c.txt || echo missing > c.txt]
+    """
+    first = run(project(configuration % "false"))
+    assert first.code == 0, first
+    second = run(project(configuration % "true"))
+    assert second.code == 0, second
+    assert "Checking cache for k..." in second.trace("one")
+    assert "Successfully extracted cache" in second.trace("one")
