@@ -112,9 +112,11 @@ class Decider:
         )
 
     def _needs(self, rule: Map, job: ConfiguredJob) -> tuple[Need, ...] | None:
-        # An empty list in a rule says nothing (GitLab: there is no ``job`` among no needs).
         ruled = expand_needs(rule.get("needs"), self._groups)
-        return ruled or job.needs
+        if ruled is None:
+            return job.needs
+        # An empty list removes the needs, but does not take a job out of its stage's order.
+        return ruled or (None if job.needs is None else ())
 
 
 def _first(*nodes: Node) -> Node:

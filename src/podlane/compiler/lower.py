@@ -47,7 +47,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         allow_failure=decision.allow_failure,
         needs=_present_needs(decision.needs, present),
         dependencies=_present(decision.job.dependencies, present),
-        artifacts=_artifacts(decision.job.group, job),
+        artifacts=_artifacts(decision.job.group, job, expanded),
         cache=cache_keys.lower(job.get("cache")),
         tags=tuple(
             expand(tag, decision.values, keep_undefined=True)
@@ -86,11 +86,14 @@ def _hooks(value: Node) -> tuple[Hook, ...]:
     return (Hook(name="pre_get_sources_script", script=commands),) if commands else ()
 
 
-def _artifacts(name: str, job: Map) -> tuple[Artifact, ...]:
+def _artifacts(name: str, job: Map, variables: Mapping[str, str]) -> tuple[Artifact, ...]:
     value = job.get("artifacts")
     if environment.is_pages(name, job):
         written = value.copied() if isinstance(value, Map) else Map()
-        paths, path = values.strings(written.get("paths")), environment.publish_path(job)
+        paths, path = (
+            values.strings(written.get("paths")),
+            expand(environment.publish_path(job), variables),
+        )
         written["paths"] = Seq(None, paths if path in paths else [*paths, path])
         value = written
     return artifacts.lower_artifacts(value)

@@ -105,7 +105,7 @@ def expand_needs(value: Node, groups: Mapping[str, list[_Permutation]]) -> tuple
     if value is None:
         return None
     found: list[Need] = []
-    for item in value if isinstance(value, Seq) else [value]:
+    for item in needs.flattened(value):
         lowered = needs.lower_needs(Seq(None, [item])) or ()
         for need in lowered:
             names = [need.job]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Mark, Node, Seq
+from podlane.compiler.source import Map, Mark, Node, Seq, flatten
 from podlane.model.pipeline import Need
 
 _JOB_KEYS = ("job", "artifacts", "optional", "parallel")
 _PIPELINE_KEYS = ("pipeline", "job", "artifacts")
 _PROJECT_KEYS = ("project", "job", "ref", "artifacts")
 MAX_CROSS_NEEDS = 5
+MAX_DEPTH = 100
 
 
 def check_needs(entry: Entry, *, rules: bool = False) -> None:
@@ -27,10 +28,11 @@ def check_needs(entry: Entry, *, rules: bool = False) -> None:
     if not isinstance(value, Seq):
         entry.error("can only be a hash or an array", hint="write it as a list of job names")
         return
-    for index, item in enumerate(value):
-        _check_need(entry, item, value.item_at(index))
+    listed = flattened(value)
+    for index, item in enumerate(listed):
+        _check_need(entry, item, listed.item_at(index))
     for key in ("pipeline", "project"):
-        crossing = [item for item in value if isinstance(item, Map) and key in item]
+        crossing = [item for item in listed if isinstance(item, Map) and key in item]
         if len(crossing) > MAX_CROSS_NEEDS:
             entry.error(f"must be less than or equal to {MAX_CROSS_NEEDS}", mark=crossing[-1].at)
 
@@ -75,6 +77,13 @@ def _check_fields(entry: Entry, item: Map, required: Sequence[str]) -> None:
     values.boolean(entry, "optional")
 
 
+def flattened(value: Node) -> Seq:
+    """Return the needs one by one: GitLab flattens nested lists, as references make them."""
+    if not isinstance(value, Seq):
+        return Seq(None, [value])
+    return flatten(value, MAX_DEPTH) or Seq(value.at)
+
+
 def needed_names(value: Node) -> list[str]:
     """Return the names in a checked ``needs``, of this pipeline's jobs."""
     return [need.job for need in lower_needs(value) or ()]
@@ -85,7 +94,7 @@ def lower_needs(value: Node) -> tuple[Need, ...] | None:
     if value is None:
         return None
     found: list[Need] = []
-    for item in value if isinstance(value, Seq) else [value]:
+    for item in flattened(value):
         if isinstance(item, str):
             found.append(Need(job=item))
         elif isinstance(item, Map) and not ("project" in item or "pipeline" in item):

@@ -32,7 +32,8 @@ def check_run(entry: Entry) -> None:
             )
         if sum(key in item for key in ("script", "step", "func")) != 1:
             step.error("must use exactly one of these keys: script, step, func")
-        values.string(step, "script")
+        if item.get("script") is not None:
+            script.check_commands(step.child("script"))
 
 
 def check_hooks(entry: Entry) -> None:
