@@ -15,6 +15,7 @@ from podlane.compiler.source import Map, Mark
 _YAML_NAME = re.compile(r".+\.(yml|yaml)\Z", re.IGNORECASE)
 URL = re.compile(r"\Ahttps?://[^\s/]+(/\S*)?\Z", re.IGNORECASE)
 _COMPONENT = re.compile(r"\A([^/]+)/(.+)/([^/@]+)@(.+)\Z")
+_RELEASE = re.compile(r"\Av?\d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class FetchedFile:
     content: bytes | str
     name: str
     origin: Origin
-    component: Mapping[str, str]
+    component: Mapping[str, str | None]
 
 
 @dataclass(slots=True)
@@ -139,7 +140,12 @@ class FileFinder:
             )  # fmt: skip
             return None
         _, project, name, version = address.groups()
-        facts = {"name": name, "version": version, "sha": self.context.sha, "reference": version}
+        facts: dict[str, str | None] = {
+            "name": name,
+            "version": version if _RELEASE.match(version) else None,
+            "sha": self.context.sha,
+            "reference": version,
+        }
         if self._is_own(project.lower(), version):
             for path in (f"templates/{name}.yml", f"templates/{name}/template.yml"):
                 content = self.fetcher.read_local(path)

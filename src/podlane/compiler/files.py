@@ -17,7 +17,7 @@ class Arguments:
     """What a file is given: inputs, its component's facts; and how its errors begin, and where."""
 
     inputs: Mapping[str, Json] = field(default_factory=dict)
-    component: Mapping[str, str] = field(default_factory=dict)
+    component: Mapping[str, str | None] = field(default_factory=dict)
     mark: Mark | None = None
     prefix: str = ""
 

@@ -89,18 +89,22 @@ class Includer:
                 continue
             if isinstance(item, str):
                 entry = Map(at)
-                text = expand(item, self.variables)
+                text = expand(item, self._seen(origin))
                 entry["remote" if URL.match(text) else "local"] = text
             elif isinstance(item, Map):
                 entry = item
             else:
                 self.findings.error("include", "Each include must be a hash or a string", at)
                 continue
-            if self._admits(Entry(self.findings, ("include",), entry, at)):
+            if self._admits(Entry(self.findings, ("include",), entry, at), origin):
                 found.extend(self._locate(entry, at, origin))
         return found
 
-    def _admits(self, entry: Entry) -> bool:
+    def _seen(self, origin: Origin) -> Values:
+        """Return the variables for the includes of a file: none for one that is public."""
+        return Values({}) if origin.kind in ("remote", "template") else self.variables
+
+    def _admits(self, entry: Entry, origin: Origin) -> bool:
         """Check an entry; return whether its rules let the file in."""
         value = entry.value
         assert isinstance(value, Map)
@@ -130,13 +134,12 @@ class Includer:
             rules.check_rules(entry.child("rules"), rules.INCLUDE)
         if len(self.findings.found) > before:
             return False
-        return self._rules_hold(value.get("rules"))
+        return self._rules_hold(value.get("rules"), self._seen(origin))
 
-    def _rules_hold(self, value: Node) -> bool:
+    def _rules_hold(self, value: Node, seen: Values) -> bool:
         if value is None:
             return True
-        expanded = self.variables.expanded()
-        match = self.evaluator.first_match(rules.listed_rules(value), self.variables, expanded)
+        match = self.evaluator.first_match(rules.listed_rules(value), seen, seen.expanded())
         return match.rule is not None and match.rule.get("when") != "never"
 
     def _locate(self, entry: Map, mark: Mark | None, origin: Origin) -> list[WantedFile]:
@@ -153,23 +156,24 @@ class Includer:
             return [
                 WantedFile(
                     "project",
-                    expand(location, self.variables).lower(),
+                    expand(location, self._seen(origin)).lower(),
                     entry,
                     at,
-                    file=expand(file, self.variables).lstrip("/"),
-                    ref=expand(ref, self.variables) if isinstance(ref, str) else "",
+                    file=expand(file, self._seen(origin)).lstrip("/"),
+                    ref=expand(ref, self._seen(origin)) if isinstance(ref, str) else "",
                 )
                 for file in values.strings(entry.get("file"))
             ]
         if kind == "local":
             return self._locate_local(location, entry, at, origin)
-        return [WantedFile(kind, expand(location, self.variables), entry, at)]
+        return [WantedFile(kind, expand(location, self._seen(origin)), entry, at)]
 
     def _locate_local(
         self, location: str, entry: Map, mark: Mark | None, origin: Origin
     ) -> list[WantedFile]:
         if "*" not in location or origin.kind != "local":
-            return [WantedFile("local", expand(location, self.variables).lstrip("/"), entry, mark)]
+            path = expand(location, self._seen(origin)).lstrip("/")
+            return [WantedFile("local", path, entry, mark)]
         pattern = re.escape(location.lstrip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         test = re.compile(pattern)
         known = {one.name for one in self.included if one.kind == "local"}

@@ -33,7 +33,7 @@ class Interpolator:
     """Replaces the blocks of one file. ``masked`` are variables that may not be written out."""
 
     inputs: Mapping[str, Json]
-    component: Mapping[str, str]
+    component: Mapping[str, str | None]
     variables: Mapping[str, str]
     masked: frozenset[str] = frozenset()
     errors: list[tuple[str, Mark | None]] = field(default_factory=list)
