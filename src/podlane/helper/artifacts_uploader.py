@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin
 
-from podlane.helper import archive, console, transport
+from podlane.helper import archive, console, provenance, transport
 from podlane.helper.flags import Flag, Values, expand
 from podlane.helper.selection import Selection
 
@@ -26,17 +26,14 @@ FLAGS = (
     Flag("verbose", switch=True, help="list the files"),
     Flag("name", default="artifacts", help="the archive's name without its ending"),
     Flag("expire-in", help="when GitLab may delete the artifacts"),
-    Flag("artifact-format", default="zip", help="zip, gzip or raw"),
+    Flag("artifact-format", default="zip", help="zip, gzip, raw, zipzstd, tarzstd"),
     Flag("artifact-type", default="archive", help="archive, junit, …"),
     Flag("compression-level", "ARTIFACT_COMPRESSION_LEVEL", help="fastest … slowest"),
     Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
     Flag("timeout", default="1h", help="for everything"),
     Flag("response-header-timeout", default="10m", help="for the answer"),
     Flag("ci-debug-trace", "CI_DEBUG_TRACE", switch=True, help="accepted, not used"),
-    Flag("generate-artifacts-metadata", switch=True, help="not supported; a warning says so"),
-    *(Flag(name, help="accepted, not used") for name in (
-        "runner-id", "repo-url", "repo-digest", "job-name", "executor-name", "runner-name",
-        "metadata-parameter", "started-at", "ended-at", "schema-version")),
+    *provenance.FLAGS,
 )  # fmt: skip
 
 _TRIES = 3
@@ -88,8 +85,6 @@ class _FailedError(Exception):
 def run(values: Values) -> int:
     """Select, archive and upload."""
     server = transport.read_server(values)
-    if values.flag("generate-artifacts-metadata"):
-        console.warning("this helper does not generate artifact metadata")
     selection = Selection(
         paths=[expand(path) for path in values.all("path")],
         exclude=[expand(path) for path in values.all("exclude")],
@@ -104,13 +99,15 @@ def run(values: Values) -> int:
             console.info(path)
     kind = values.text("artifact-format")
     archive.writer(kind)
+    name = expand(values.text("name"))
+    paths = provenance.add_statement(values, name, paths)
     upload = Upload(
         server=server,
         paths=paths,
         kind=kind,
         artifact_type=values.text("artifact-type"),
         expire_in=values.text("expire-in"),
-        file_name=archive.archive_name(kind, expand(values.text("name"))),
+        file_name=archive.archive_name(kind, name),
         level=archive.level(values.text("compression-level")),
         deadline=time.monotonic() + (values.seconds("timeout") or 3600),
         answer_seconds=values.seconds("response-header-timeout") or 600,

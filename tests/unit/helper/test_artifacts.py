@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import os
 import stat
 import zipfile
@@ -132,6 +134,32 @@ def test_gzip_has_a_member_for_each_file_and_raw_is_the_file(
     assert coordinator.uploads[1] == ("a.xml", b"<a/>")
     assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "raw") == 1
     assert _upload(coordinator, "--path", "*.xml", "--artifact-format", "cpio") == 1
+
+
+def test_a_statement_of_provenance_is_added_to_the_archive(
+    project: Path, coordinator: Coordinator
+) -> None:
+    _tree(project)
+    flags = {"runner-id": "3", "repo-url": "https://h/g/p", "repo-digest": "abc", "job-name": "make",
+             "executor-name": "kubernetes", "runner-name": "r", "metadata-parameter": "CI",
+             "started-at": "2026-01-02T03:04:05Z", "ended-at": "2026-01-02T03:05:05Z"}  # fmt: skip
+    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    assert _upload(coordinator, "--path", "out", "--generate-artifacts-metadata", *words) == 0
+    with zipfile.ZipFile(io.BytesIO(coordinator.uploads[0][1])) as archive:
+        statement = json.loads(archive.read("artifacts-metadata.json"))
+    assert statement["_type"] == "https://in-toto.io/Statement/v0.1"
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    digest = hashlib.sha256(b"one\n").hexdigest()
+    assert statement["subject"][0] == {"name": "out/a.txt", "digest": {"sha256": digest}}
+    assert [entry["name"] for entry in statement["subject"]] == ["out/a.txt", "out/sub/run.sh"]
+    build, run = statement["predicate"].values()
+    assert build["externalParameters"] == {
+        "CI": "", "entryPoint": "make", "source": "https://h/g/p",
+    }  # fmt: skip
+    assert build["internalParameters"]["job"] == "7"
+    assert build["resolvedDependencies"] == [{"uri": "https://h/g/p", "digest": {"sha256": "abc"}}]
+    assert run["builder"]["id"] == "https://h/g/p/-/runners/3"
+    assert run["metadata"]["finishedOn"] == "2026-01-02T03:05:05Z"
 
 
 def test_a_big_file_is_streamed_in_chunks(project: Path, coordinator: Coordinator) -> None:

@@ -6,7 +6,7 @@ Tokens go by environment (``CI_JOB_TOKEN``), never by argv.
 from __future__ import annotations
 
 from podlane.model.job import Artifact, Dependency
-from podlane.runner.scripts import bash
+from podlane.runner.scripts import bash, provenance
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.stages import HELPER_UMASK
 from podlane.runner.scripts.writer import ScriptWriter, assign, quote
@@ -55,7 +55,8 @@ def upload(context: ScriptContext, *, success: bool) -> str:
     with HelperGuard(writer, "Uploading artifacts"):
         for artifact in wanted_uploads(context, success=success):
             writer.notice("Uploading artifacts...")
-            writer.command(HELPER, "artifacts-uploader", *_upload_flags(context, artifact))
+            words = map(quote, [HELPER, "artifacts-uploader", *_upload_flags(context, artifact)])
+            writer.line(" ".join([*words, *provenance.words(context, artifact)]))
     return helper_script(context, writer)
 
 

@@ -52,8 +52,6 @@ def test_no_key_leaves_its_directory(raw: str) -> None:
         return
     assert not clean.startswith("/")
     assert ".." not in clean.split("/")
-    if clean:
-        assert keys.sanitized(clean.replace("%", "")) is not None
 
 
 def test_places_are_laid_out_as_the_official_runner_does() -> None:
