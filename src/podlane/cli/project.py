@@ -14,10 +14,9 @@ from podlane.cli.context import Changes, context_of
 from podlane.cli.includestore import IncludeStore, Locked
 from podlane.cli.output import Output, Style
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import RemoteFile
+from podlane.compiler.context import FetchError, RemoteFile
 from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
-from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import JsonObject
 
 
@@ -51,17 +50,17 @@ class ProjectFiles:
         """Return the file at ``path``; the main file may lie anywhere.
 
         Raises:
-            UsageError: it exists and cannot be read, or it lies outside the project.
+            FetchError: it exists and cannot be read, or it lies outside the project.
         """
         found = self._root / (path if path == self._main_file else path.lstrip("/"))
         if path != self._main_file and not found.resolve().is_relative_to(self._root.resolve()):
-            raise UsageError(f"{path} is outside the project directory {self._root}")
+            raise FetchError(f"{path} is outside the project directory {self._root}")
         try:
             return found.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+            raise FetchError(f"cannot read {path}: {error.strerror}") from error
 
     def list_files(self) -> Sequence[str]:
         """Return the files of the working tree, without what git ignores."""

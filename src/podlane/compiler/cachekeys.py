@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from podlane.compiler import globs
-from podlane.compiler.context import Fetcher
+from podlane.compiler.context import Fetcher, FetchError
 from podlane.compiler.keywords import values
 from podlane.compiler.keywords.cache import caches
 from podlane.compiler.source import Map, Node
@@ -63,7 +63,10 @@ class CacheKeys:
     def _blob(self, name: str) -> str | None:
         """Return the id that git gives to a file's content."""
         if name not in self._blobs:
-            content = self.fetcher.read_local(name)
+            try:
+                content = self.fetcher.read_local(name)
+            except FetchError:
+                content = None
             raw = content.encode() if isinstance(content, str) else content
             self._blobs[name] = None if raw is None else _git_blob(raw)
         return self._blobs[name]

@@ -34,7 +34,11 @@ class Fetcher(Protocol):
     """Where files come from. The compiler does no I/O of its own."""
 
     def read_local(self, path: str) -> bytes | str | None:
-        """Return the file at ``path`` (relative to the project's root), or None if there is none."""
+        """Return the file at ``path`` (relative to the project's root), or None if there is none.
+
+        Raises:
+            FetchError: it is there and cannot be read, or it lies outside of the project.
+        """
         ...
 
     def list_files(self) -> Sequence[str]:

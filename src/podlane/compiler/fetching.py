@@ -65,6 +65,13 @@ class FileFinder:
 
     def fetch(self, wanted: WantedFile, origin: Origin) -> FetchedFile | None:
         """Return a file, or report why it cannot be had."""
+        try:
+            return self._find(wanted, origin)
+        except FetchError as error:
+            self.findings.error("include", str(error), wanted.mark)
+            return None
+
+    def _find(self, wanted: WantedFile, origin: Origin) -> FetchedFile | None:
         if wanted.kind == "local" and origin.kind == "local":
             content = self.fetcher.read_local(wanted.location)
             if content is None:
@@ -106,15 +113,9 @@ class FileFinder:
         return FetchedFile(fetched, name, Origin(wanted.kind, project, wanted.ref), {})
 
     def _fetch_remote(self, wanted: WantedFile) -> bytes | str | None:
-        try:
-            content = self.fetcher.read_remote(
-                RemoteFile(
-                    kind=wanted.kind, location=wanted.location, file=wanted.file, ref=wanted.ref
-                )
-            )
-        except FetchError as error:
-            self.findings.error("include", str(error), wanted.mark)
-            return None
+        content = self.fetcher.read_remote(
+            RemoteFile(kind=wanted.kind, location=wanted.location, file=wanted.file, ref=wanted.ref)
+        )
         expected = wanted.entry.get("integrity")
         if isinstance(expected, str):
             raw = content.encode() if isinstance(content, str) else content

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from podlane.compiler import inputs
-from podlane.compiler.context import Context, Fetcher
+from podlane.compiler.context import Context, Fetcher, FetchError
 from podlane.compiler.expansion import expand
 from podlane.compiler.fetching import URL, FileFinder, Origin, WantedFile, location_problem
 from podlane.compiler.files import Arguments, FileLoader
@@ -50,7 +50,11 @@ class Includer:
 
     def read_root(self, path: str) -> Map | None:
         """Return the merged configuration of the main file; None when it cannot be read."""
-        content = self.fetcher.read_local(path)
+        try:
+            content = self.fetcher.read_local(path)
+        except FetchError as error:
+            self.findings.error("file", str(error), None)
+            return None
         if content is None:
             self.findings.error(
                 "file",

@@ -213,3 +213,16 @@ def test_what_a_run_cannot_honour_is_an_error_unless_it_is_allowed(
     document = json.loads(text)
     assert (code, document["valid"], document["partial"]) == (0, True, True)
     assert [finding["severity"] for finding in document["findings"]] == ["warning"]
+
+
+def test_a_file_that_may_not_be_read_is_a_finding_with_a_place(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (checkout.root / "a.yml").mkdir()
+    (checkout.root / ".gitlab-ci.yml").write_text("include: [../x.yml, a.yml]\nx: {script: echo}\n")
+    code, text = run(checkout, monkeypatch, capsys, "lint", "--format", "json")
+    findings = json.loads(text)["findings"]
+    assert code == 2
+    assert [(finding["line"], finding["column"]) for finding in findings] == [(1, 11), (1, 21)]
+    assert "outside the project" in findings[0]["message"]
+    assert "cannot read a.yml: Is a directory" in findings[1]["message"]

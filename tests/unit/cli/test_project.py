@@ -10,7 +10,7 @@ import pytest
 from podlane.cli import project
 from podlane.cli.main import main
 from podlane.cli.output import Output, Stream
-from podlane.kit.errors import UsageError
+from podlane.compiler.context import FetchError
 
 GREEN = "job:\n  script: ['true']\n"
 
@@ -46,7 +46,7 @@ def test_a_file_outside_the_project_is_not_read(tmp_path: Path) -> None:
     inside.mkdir()
     (tmp_path / "secret.yml").write_text("x: 1")
     files = project.ProjectFiles(inside, Path(".gitlab-ci.yml"))
-    with pytest.raises(UsageError, match="outside the project"):
+    with pytest.raises(FetchError, match="outside the project"):
         files.read_local("../secret.yml")
     assert files.read_local("/missing.yml") is None
 

@@ -115,9 +115,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("global", "include:inputs", _S),
     Keyword("global", "workflow:rules", _S),
     Keyword("global", "workflow:name", _S),
-    Keyword(
-        "global", "workflow:auto_cancel:on_job_failure", _P, "compiled; a run does not cancel yet"
-    ),
+    Keyword("global", "workflow:auto_cancel:on_job_failure", _S),
     Keyword("global", "workflow:auto_cancel:on_new_commit", _P, "there is no newer pipeline"),
     Keyword("global", "variables:value", _S),
     Keyword("global", "variables:description", _S),
