@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from bench import commands, compile_bench, figures, logs, manager, node
+from bench import archives, commands, compile_bench, figures, logs, manager, node
 
 RUNS = 11
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
@@ -38,6 +38,7 @@ def main() -> int:
     found += manager.idle_jobs()
     found.append(commands.founding_pipeline(RUNS))
     found += compile_bench.figures(RUNS)
+    found += archives.figures()
     table = "\n".join([figures.HEAD, *(figure.row() for figure in found)])
     PAGE.write_text(INTRO.format(machine=figures.machine()) + "\n" + table + "\n")
     print(table)
