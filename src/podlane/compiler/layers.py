@@ -102,7 +102,13 @@ class Layers:
     ) -> Values:
         """Return what the rules of a job see."""
         own = {k: Variable(key=k, value=v, public=True) for k, v in _of(job)}
-        return Values({**self._predefined, **own, **yaml, **project, **self._given})
+        seen = Values({**self._predefined, **own, **yaml, **project, **self._given})
+        name = own.get("CI_ENVIRONMENT_NAME")
+        if name is None or "$" not in name.value:
+            return seen
+        expanded = expand(name.value, seen.expanded())
+        own["CI_ENVIRONMENT_NAME"] = Variable(key=name.key, value=expanded, public=True)
+        return Values({**seen.variables, **own, **yaml, **project, **self._given})
 
     def _everywhere(self) -> dict[str, Variable]:
         everywhere = {v.variable.key: v.variable for v in self._scoped if v.scope == "*"}

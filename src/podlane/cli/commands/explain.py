@@ -24,7 +24,10 @@ from podlane.cli.options import examples, file_option, format_option, variable_o
 def command(
     job: str, file: Path, variables: tuple[tuple[str, str], ...], output_format: str
 ) -> int:
-    """Explain why JOB is in the pipeline or not, and where each of its keywords came from."""
+    """Explain why JOB is in the pipeline or not, and where each of its keywords came from.
+
+    The name of a job with parallel means all of its jobs.
+    """
     from podlane.cli import project
     from podlane.compiler.explain import explain_job, explain_text
     from podlane.kit.errors import UsageError
@@ -32,17 +35,19 @@ def command(
     out = output.standard()
     compilation = project.here(file).compile(variables)
     usable = project.show_findings(out, compilation, refuse=False)
-    if job not in compilation.decisions:
+    decisions = compilation.decisions
+    names = [name for name, one in decisions.items() if job in (name, one.job.group)]
+    if not names:
         if not usable:
             return 2
-        near = difflib.get_close_matches(job, list(compilation.decisions), n=1)
+        near = difflib.get_close_matches(job, list(decisions), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "podlane list shows the jobs"
         raise UsageError(f"there is no job {job!r} in {file}", hint=hint)
     if output_format == "json":
-        document = explain_job(compilation, job)
-        assert document is not None, "the job was looked up"
-        out.document(document)
-    else:
-        for line in explain_text(compilation, job):
+        documents = [explain_job(compilation, name) for name in names]
+        out.document(documents[0] if len(documents) == 1 else list(documents))
+        return 0
+    for name in names:
+        for line in explain_text(compilation, name):
             out.out.line(line)
     return 0
