@@ -71,7 +71,7 @@ class Values:
 
 
 def parse(flags: Sequence[Flag], argv: Sequence[str], environ: Mapping[str, str]) -> Values:
-    """Read ``argv`` (without the command's name).
+    """Read ``argv`` (without the command's name); the first word that is no flag ends them.
 
     Raises:
         FlagError: an unknown flag, or a value is missing.
@@ -87,8 +87,8 @@ def parse(flags: Sequence[Flag], argv: Sequence[str], environ: Mapping[str, str]
             rest += words
             break
         if not word.startswith("-") or word == "-":
-            rest.append(word)
-            continue
+            rest += [word, *words]
+            break
         name, equals, value = word.lstrip("-").partition("=")
         flag = by_name.get(name)
         if flag is None:

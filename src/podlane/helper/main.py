@@ -21,6 +21,7 @@ COMMANDS = {
     "cache-extractor": "fetch such an archive and unpack it here",
     "cache-init": "make directories writable for everybody",
     "health-check": "wait until a service accepts connections",
+    "proxy-exec": "run a command and hide what it asks to have hidden",
     "read-logs": "print a growing file, each line after the offset behind it",
 }
 

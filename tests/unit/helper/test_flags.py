@@ -16,9 +16,7 @@ FLAGS = (
 
 
 def test_all_spellings_are_understood() -> None:
-    values = parse(
-        FLAGS, ["--path", "a", "-path=b", "--untracked", "-p", "1", "rest", "--", "-x"], {}
-    )
+    values = parse(FLAGS, ["--path", "a", "-path=b", "--untracked", "-p", "1", "rest", "-x"], {})
     assert values.all("path") == ["a", "b"]
     assert values.flag("untracked")
     assert values.number("port") == 1
