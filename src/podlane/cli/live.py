@@ -57,11 +57,8 @@ class LiveView:
         stream: Stream,
         jobs: Sequence[tuple[str, str]],
         clock: Callable[[], float],
-        *,
-        with_traces: bool = True,
     ) -> None:
         """Take the jobs as (name, stage) in their order."""
-        self._with_traces = with_traces
         self._stream = stream
         self._clock = clock
         self._jobs = {
@@ -81,8 +78,6 @@ class LiveView:
 
     def trace(self, name: str, data: bytes) -> None:
         """Show what a job printed."""
-        if not self._with_traces:
-            return
         job = self._jobs[name]
         self._show([self._prefixed(job, line) for line in job.lines.feed(data)])
 

@@ -34,7 +34,7 @@ def run(submission: Submission, options: Options, out: Output) -> int:
         rights.acquire()
     stream = out.err if options.as_json else out.out
     jobs = [(job.name, job.stage) for job in submission.pipeline.jobs]
-    view = LiveView(stream, jobs, time.monotonic, with_traces=not options.as_json)
+    view = LiveView(stream, jobs, time.monotonic)
     log.configure(level=options.log_level, sink=view)
     try:
         ended = eventloop.run(session.run_pipeline, submission, _coordinator(options, view), view)

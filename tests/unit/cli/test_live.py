@@ -110,11 +110,3 @@ def test_every_line_of_a_chunk_has_the_name_of_its_job() -> None:
     view, recorder, _ = _view(terminal=False)
     view.trace("root", b"one  \n\ntwo\n\x1b[2Jthree\n")
     assert recorder.getvalue() == "root   | one\nroot   |\nroot   | two\nroot   | three\n"
-
-
-def test_a_view_without_traces_shows_states_only() -> None:
-    out, recorder = stream(terminal=False)
-    view = LiveView(out, [("root", "one")], Clock(), with_traces=False)
-    view.trace("root", b"hello\n")
-    view.state("root", JobState.RUNNING)
-    assert recorder.getvalue() == "root | [running]\n"
