@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from podlane.model.job import Frozen, Variable
+from podlane.model.frozen import Frozen
+from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline
 
 

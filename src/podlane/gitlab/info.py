@@ -6,7 +6,7 @@ import platform
 
 import msgspec
 
-from podlane.model.job import Frozen
+from podlane.model.frozen import Frozen
 
 # The version of GitLab Runner whose behaviour we implement; GitLab chooses by it what to send.
 COMPATIBLE_VERSION = "19.4.0"
@@ -29,7 +29,6 @@ NOT_OFFERED = frozenset(
         "session",
         "terminal",
         "proxy",
-        "vault_secrets",
         "service_executor_opts",
         "native_steps_integration",
         "job_inputs",

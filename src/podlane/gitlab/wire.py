@@ -16,7 +16,8 @@ from podlane.gitlab.errors import BadAnswerError, UnreadableJobError
 from podlane.gitlab.info import RunnerInfo
 from podlane.kit import jsonvalue
 from podlane.kit.jsonvalue import Json, JsonObject
-from podlane.model.job import Frozen, Job
+from podlane.model.frozen import Frozen
+from podlane.model.job import Job
 
 T = TypeVar("T")
 
@@ -89,7 +90,6 @@ class RunnerAnswer(Frozen, frozen=True, kw_only=True, omit_defaults=False):
 
 class _Unsupported(Frozen, frozen=True, kw_only=True):
     run: msgspec.Raw = msgspec.Raw(b"null")
-    secrets: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Identity(Frozen, frozen=True, kw_only=True):
@@ -239,14 +239,13 @@ def _without_nulls(value: Json) -> Json:
 
 def _refuse_unsupported(job: Job, body: bytes) -> None:
     extra = msgspec.json.decode(body, type=_Unsupported, strict=False)
-    for keyword, value in (("run", extra.run), ("secrets", extra.secrets)):
-        if msgspec.json.decode(value):
-            raise UnreadableJobError(
-                f"this job uses `{keyword}:`, which this runner does not support yet;"
-                f" remove `{keyword}:` from the job or give it the tag of another runner",
-                job_id=job.id,
-                token=job.token,
-            )
+    if msgspec.json.decode(extra.run):
+        raise UnreadableJobError(
+            "this job uses `run:`, which this runner does not support yet;"
+            " remove `run:` from the job or give it the tag of another runner",
+            job_id=job.id,
+            token=job.token,
+        )
 
 
 # --- errors in answers --------------------------------------------------------------------------

@@ -6,16 +6,14 @@ Source: GitLab Runner's ``common/spec`` and GitLab's jobs API. Field names are t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NewType
 
-import msgspec
+from podlane.model.frozen import Frozen
+from podlane.model.secrets import Secret
 
 JobId = NewType("JobId", int)
 JobToken = NewType("JobToken", str)
-
-
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The base of every wire value."""
 
 
 class Variable(Frozen, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +190,7 @@ class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     dependencies: tuple[Dependency, ...] | None = None
     features: Features = Features()
     hooks: tuple[Hook, ...] | None = None
+    secrets: Mapping[str, Secret] | None = None
 
     @property
     def timeout_seconds(self) -> int:

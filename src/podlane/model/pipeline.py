@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from podlane.model.job import Artifact, Cache, Frozen, Hook, Image, Variable
+from podlane.model.frozen import Frozen
+from podlane.model.job import Artifact, Cache, Hook, Image, Variable
 
 
 class When(StrEnum):

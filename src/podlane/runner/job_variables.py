@@ -110,6 +110,12 @@ def assemble(
     return Variables(variables, temp_dir=places.temp).expanded()
 
 
+def known_secrets(job: Job, runner: RunnerSettings) -> tuple[str, ...]:
+    """Return the phrases to hide as long as there is no plan."""
+    tokens = (job.token, runner.token, *(d.token for d in job.dependencies or ()))
+    return (*(v.value for v in job.variables if v.masked), *filter(None, tokens))
+
+
 def secrets(job: Job, runner: RunnerSettings, variables: Variables) -> tuple[str, ...]:
     """Return every phrase that the trace must not show."""
     source = git.remote(job, runner, variables)

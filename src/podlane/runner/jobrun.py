@@ -18,17 +18,21 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from podlane.executors.base import Environment
+from podlane.executors.base import Environment, StageFinished, StageStarted
 from podlane.gitlab.answers import UpdateOutcome
 from podlane.kit import log
 from podlane.kit.errors import PodlaneError
-from podlane.model.job import Job
+from podlane.model.job import Job, Variable
+from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
+from podlane.model.substages import RESOLVE_SECRETS
+from podlane.runner import job_variables
 from podlane.runner import outcome as outcomes
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.outcome import Stop
-from podlane.runner.plan import FIRST, make_plan
+from podlane.runner.plan import FIRST, make_plan, wanted_secrets
 from podlane.runner.reporter import Orders, Reporter
+from podlane.runner.secrets.resolve import SecretParts, resolve
 from podlane.runner.trace_buffer import TraceBuffer
 from podlane.runner.tracelog import TraceLog
 from podlane.runner.workplace import Workplace
@@ -107,7 +111,13 @@ class JobRun:
         place = self._place
         try:
             await self._log.header(place.runner, place.manager, self._job)
-            make = partial(make_plan, self._job, place.runner, place.manager, numbers=self._numbers)
+            known = job_variables.known_secrets(self._job, place.runner)
+            await self._log.hide(Masker(known))
+            resolved = await self._resolve_secrets()
+            make = partial(
+                make_plan, self._job, place.runner, place.manager,
+                numbers=self._numbers, resolved=resolved,
+            )  # fmt: skip
             # The URLs of caches may have to ask a cloud for credentials.
             plan = await anyio.to_thread.run_sync(make) if self._job.cache else make()
             self._reporter.debug_trace = plan.debug_trace
@@ -122,6 +132,19 @@ class JobRun:
             return outcomes.of_error(error)
         finally:
             self._environment = None
+
+    async def _resolve_secrets(self) -> tuple[Variable, ...]:
+        place, clock = self._place, self._place.clock
+        wish = wanted_secrets(self._job, place.runner, place.manager, numbers=self._numbers)
+        if wish is None:
+            return ()
+        await self._log.event(StageStarted(substage=RESOLVE_SECRETS, at=clock.now()))
+        parts = SecretParts(
+            clock=clock, random=place.random, open_http=place.open_http, endpoints=place.endpoints
+        )
+        found = await resolve(wish, parts, say=self._log.say, warn=self._log.warn)
+        await self._log.event(StageFinished(substage=RESOLVE_SECRETS, exit_code=0, at=clock.now()))
+        return found
 
     async def _watch_interruption(self) -> None:
         await self._place.interrupted.wait()

@@ -9,20 +9,24 @@ things are left to the environment, because only it can know them: whether ``on_
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from podlane.executors.base import ExecutionPlan, StageScript
 from podlane.kit.errors import PermanentError
 from podlane.kit.units import go_duration
 from podlane.model import substages
-from podlane.model.job import Job, Step
+from podlane.model.job import Job, Step, Variable
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags, job_variables
 from podlane.runner.cache.selection import UnknownPolicyError
 from podlane.runner.cache_stages import JobCaches
-from podlane.runner.job_variables import JobNumbers, Manager
+from podlane.runner.job_variables import Directories, JobNumbers, Manager
 from podlane.runner.scripts import artifacts, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
+from podlane.runner.secrets.wish import Wish
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 
@@ -59,6 +63,7 @@ _FLAGS = {
     "GIT_CHECKOUT": True,
     "GIT_LFS_SKIP_SMUDGE": False,
     "GIT_SUBMODULE_FORCE_HTTPS": False,
+    "RUNNER_GENERATE_ARTIFACTS_METADATA": False,
 }
 
 
@@ -104,24 +109,56 @@ class _Reader:
         return seconds or None
 
 
-def make_plan(
+def wanted_secrets(
     job: Job, runner: RunnerSettings, manager: Manager, *, numbers: JobNumbers = FIRST
+) -> Wish | None:
+    """Return what has to be read before the plan can be made; None for a job without secrets."""
+    if not job.secrets:
+        return None
+    flags, _, variables = _surroundings(job, runner, manager, numbers, ())
+    return Wish(
+        secrets=job.secrets,
+        variables=variables,
+        fail_if_missing=flags["FF_SECRET_RESOLVING_FAILS_IF_MISSING"],
+        attempts=_Reader(variables, job).attempts("SECRETS_RETRIEVAL_ATTEMPTS"),
+    )
+
+
+def _surroundings(
+    job: Job,
+    runner: RunnerSettings,
+    manager: Manager,
+    numbers: JobNumbers,
+    resolved: Sequence[Variable],
+) -> tuple[dict[str, bool], Directories, Variables]:
+    flags = feature_flags.resolve(
+        runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
+    )
+    job = msgspec.structs.replace(job, variables=(*job.variables, *resolved))
+    places = job_variables.directories(job, runner)
+    variables = job_variables.assemble(job, runner, manager, places, flags=flags, numbers=numbers)
+    return flags, places, variables
+
+
+def make_plan(
+    job: Job,
+    runner: RunnerSettings,
+    manager: Manager,
+    *,
+    numbers: JobNumbers = FIRST,
+    resolved: Sequence[Variable] = (),
 ) -> JobPlan:
-    """Return the plan for ``job``.
+    """Return the plan for ``job``; ``resolved`` are the variables of its secrets.
 
     Raises:
         RefusedJobError: a sentence for the job's author.
     """
-    flags = feature_flags.resolve(
-        runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
-    )
-    places = job_variables.directories(job, runner)
+    flags, places, variables = _surroundings(job, runner, manager, numbers, resolved)
     if not git.inside(places.project, places.builds):
         raise RefusedJobError(
             f"the GIT_CLONE_PATH={places.project!r} is not within {places.builds!r}",
             hint="start it with $CI_BUILDS_DIR/",
         )
-    variables = job_variables.assemble(job, runner, manager, places, flags=flags, numbers=numbers)
     context = ScriptContext(
         job=job, runner=runner, variables=variables, flags=flags, project_dir=places.project,
         temp_dir=places.temp, host=manager.host, version=manager.compatible_version,

@@ -61,16 +61,26 @@ class TraceLog:
             lines.append(f"  feature flags: {shown}")
         await self._text("".join(map(plain, lines)))
 
+    async def hide(self, masker: Masker) -> None:
+        """Hide what ``masker`` knows from now on."""
+        held, self._masker = self._masker.flush(), masker
+        await self._buffer.write(self._stamp(held, RUNNER_STREAM))
+
     async def prepare(self, plan: JobPlan) -> None:
         """Hide the job's secrets from now on, and write what the plan warns of."""
         execution = plan.execution
-        self._masker = Masker(
+        masker = Masker(
             plan.secrets,
             token_prefixes=execution.job.features.token_mask_prefixes or (),
             all_default_tokens=execution.flag("FF_MASK_ALL_DEFAULT_TOKENS"),
         )
+        await self.hide(masker)
         for line in plan.warnings:
             await self.warn(line)
+
+    async def say(self, text: str) -> None:
+        """Write a line that is neither good nor bad news."""
+        await self._text(plain(text))
 
     async def warn(self, line: str) -> None:
         """Write a warning of the runner itself."""

@@ -11,6 +11,8 @@ from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.runner.job_variables import Manager
 from podlane.runner.reporter import JobApi
+from podlane.runner.secrets.http import open_http
+from podlane.runner.secrets.resolve import Endpoints, OpenHttp
 from podlane.runner.settings import RunnerSettings
 
 
@@ -29,3 +31,5 @@ class Workplace:
     random: Random
     interrupted: anyio.Event = field(default_factory=anyio.Event)
     farewell_seconds: float = 30.0
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    open_http: OpenHttp = open_http

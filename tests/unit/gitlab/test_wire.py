@@ -112,7 +112,7 @@ def test_a_wrong_type_where_no_job_needs_it_does_not_lose_the_job(path: str, val
         ("variables.0.value", {}, "$.variables[0].value"),
         ("git_info.repo_url", 5, "$.git_info.repo_url"),
         ("run", '[{"step": "x"}]', "run"),
-        ("secrets", {"X": {"vault": {}}}, "secrets"),
+        ("secrets", {"X": {"vault": "text"}}, "secrets"),
     ],
 )
 def test_what_is_needed_and_unreadable_fails_that_job_by_id_and_token(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +27,14 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from podlane.executors.base import Emit, Level, Message, Output
 from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateOutcome, UpdateResult
 from podlane.gitlab.wire import JobUpdate
-from podlane.kit.errors import PermanentError
+from podlane.kit.errors import PermanentError, TemporaryError
 from podlane.model.failures import FailureReason
 from podlane.model.job import Features, RunnerLimits, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import SUCCESS, JobOutcome
+from podlane.model.secrets import Secret, VaultAuth, VaultSecret, VaultServer
 from podlane.runner.jobrun import JobRun
+from podlane.runner.secrets.http import Answer, Ask, Http
 from podlane.runner.trace_buffer import Utf8Repair
 from podlane.runner.workplace import Workplace
 
@@ -46,6 +49,15 @@ class Stopped:
         return 1_700_000_000.0
 
 
+@asynccontextmanager
+async def no_http() -> AsyncIterator[Http]:
+    class Nobody:
+        async def send(self, ask: Ask) -> Answer:
+            raise TemporaryError(f"{ask.what}: no answer")
+
+    yield Nobody()
+
+
 class Scene:
     def __init__(self, act: Any = one_step, **runner: Any) -> None:
         self.api = FakeJobApi()
@@ -54,6 +66,7 @@ class Scene:
         self.place = Workplace(
             runner=a_runner(**runner), manager=MANAGER, executor=self.executor, api=self.api,
             clock=Stopped(), random=random.Random(1), interrupted=self.interrupted,
+            open_http=no_http,
         )  # fmt: skip
 
     async def run(self, *script: str, **fields: Any) -> JobOutcome | None:
@@ -414,3 +427,30 @@ async def test_with_timestamps_every_line_has_its_time_and_stream() -> None:
         "00O \x1b[32;1mJob succeeded\x1b[0;m",
     ]
     assert "FF_TIMESTAMPS:true" in scene.api.trace.decode()
+
+
+@pytest.mark.anyio
+async def test_a_secret_that_cannot_be_read_fails_the_job_before_its_pod() -> None:
+    auth = VaultAuth(name="jwt", data={"jwt": "x"})
+    secret = Secret(vault=VaultSecret(server=VaultServer(url="http://vault", auth=auth)))
+    scene = Scene()
+    more = (Variable(key="SECRETS_RETRIEVAL_ATTEMPTS", value="3"),)
+    outcome = await scene.run("true", secrets={"PASSWORD": secret}, more_variables=more)
+    assert outcome is not None
+    assert outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
+    assert outcome.message.startswith("resolving secrets: PASSWORD: ")
+    assert not scene.executor.opened
+    trace = scene.api.trace.decode()
+    assert "section_start:1700000000:resolve_secrets\r" in trace
+    assert 'Resolving secret "PASSWORD"...' in trace
+    assert trace.count("Retrying...") == 2
+
+
+@pytest.mark.anyio
+async def test_masked_values_are_hidden_even_when_there_is_no_plan() -> None:
+    wrong = Variable(key="GIT_STRATEGY", value="hunter2-strategy", masked=True)
+    scene = Scene()
+    outcome = await scene.run("true", more_variables=(wrong,))
+    assert outcome is not None
+    assert "hunter2" not in scene.api.trace.decode()
+    assert "unknown GIT_STRATEGY '[MASKED]'" in scene.api.trace.decode()
