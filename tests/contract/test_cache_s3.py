@@ -15,37 +15,18 @@ from podlane.runner.cache.opening import open_store
 from podlane.runner.cache.settings import CacheSettings, S3Settings
 from podlane.runner.cache.store import CacheStore, Method
 from tests.fakes.jobs import a_job
-
-START_SECONDS = 60.0
-SERVER = """
-import sys, threading
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print("%s:%d" % server.get_host_and_port(), flush=True)
-sys.stdin.read()
-"""
+from tests.fakes.s3_server import BUCKET, running_s3
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """A server with the bucket ``caches``; it ends with its stdin."""
-    command = [sys.executable, "-W", "ignore", "-c", SERVER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload] # pipes by name
-        try:
-            address = process.stdout.readline().strip()
-            assert address, "moto did not start"
-            bucket = urllib.request.Request(f"http://{address}/caches", method="PUT")
-            urllib.request.urlopen(bucket, timeout=START_SECONDS).close()
-            yield address
-        finally:
-            process.kill()
+    with running_s3() as address:
+        yield address
 
 
 def settings(server: str, **fields: object) -> S3Settings:
     return S3Settings(
-        bucket="caches", server_address=server, insecure=True, access_key="AKID",
+        bucket=BUCKET, server_address=server, insecure=True, access_key="AKID",
         secret_key="secret", **fields,  # type: ignore[arg-type] # a test's shorthand
     )  # fmt: skip
 
@@ -123,7 +104,7 @@ def test_an_identity_of_the_environment_signs_through_the_library(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     (tmp_path / "pod").mkdir()
     (tmp_path / "pod/data").write_text("by identity")
-    ours = store(S3Settings(bucket="caches", server_address=server, insecure=True))
+    ours = store(S3Settings(bucket=BUCKET, server_address=server, insecure=True))
     done = push(tmp_path / "pod", ours, "identity/k")
     assert done.returncode == 0, done.stderr
     done = pull(tmp_path / "next", ours, "identity/k")

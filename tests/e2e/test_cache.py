@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Project, Run
+from tests.e2e.conftest import Cluster, Project, Run
+from tests.fakes.s3_server import BUCKET, running_s3
 
 pytestmark = pytest.mark.e2e
 
@@ -19,6 +20,24 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return made
 
 
+CONFIG = """
+[[runners]]
+url = "http://unused"
+token = "unused"
+executor = "kubernetes"
+[runners.cache]
+Type = "s3"
+Path = "some/path"
+Shared = true
+[runners.cache.s3]
+ServerAddress = "{server}"
+Insecure = true
+BucketName = "caches"
+AccessKey = "AKID"
+SecretKey = "SECRET-KEY"
+[runners.kubernetes.pod_annotations]
+"podlane.dev/host-ports" = "{port}"
+"""
 PUSH_AND_PULL = """
 install:
   stage: build
@@ -124,3 +143,27 @@ def test_hashed_keys_still_find_caches_under_the_plain_name(project: Project, ru
     assert second.code == 0, second
     assert "Checking cache for k..." in second.trace("one")
     assert "Successfully extracted cache" in second.trace("one")
+
+
+def test_a_cache_in_s3_is_found_under_the_official_name(
+    project: Project, run: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    if not cluster.own:
+        pytest.skip("the S3 server of this test is reached from pods of the embedded node only")
+    folder = project("""
+        one:
+          image: steveazz/noroot-alpine
+          cache: {key: "$CI_COMMIT_REF_SLUG", paths: [c.txt]}
+          script: ["cat c.txt || echo kept > c.txt"]
+    """)
+    with running_s3() as server:
+        config = tmp_path / "config.toml"
+        config.write_text(CONFIG.format(server=server, port=server.rpartition(":")[2]))
+        assert run(folder, "--config", config).code == 0
+        second = run(folder, "--config", config)
+        assert second.code == 0, second
+        assert "\nkept\n" in second.trace("one")
+        address = f"http://{server}/{BUCKET}/some/path/project/1/main"
+        assert f"Downloading cache.zip from {address}\n" in second.trace("one")
+        assert "Signature" not in second.out
+        assert "SECRET-KEY" not in second.out

@@ -56,7 +56,9 @@ def _executor_table(table: JsonObject, target: Target) -> JsonObject:
     address = urlsplit(target.url)
     if address.hostname in _LOOPBACK:
         # Pods of our node reach this machine through this port; elsewhere it has no effect.
-        made["pod_annotations"] = {**obj(made, "pod_annotations"), HOST_PORTS: str(address.port)}
+        annotations = obj(made, "pod_annotations")
+        ports = filter(None, (text(annotations, HOST_PORTS), str(address.port)))
+        made["pod_annotations"] = {**annotations, HOST_PORTS: ",".join(ports)}
     if not text(made, "namespace"):
         made["namespace"] = target.namespace
     if target.embedded:

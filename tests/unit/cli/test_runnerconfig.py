@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from podlane.cli.runnerconfig import HOST_PORTS, LEAST_JOBS, Target, point
 from podlane.kit.jsonvalue import JsonObject
+from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings, S3Settings
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 HERE = Target(url="http://127.0.0.1:8080", token="glrt-x", embedded=True)
@@ -26,7 +27,7 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
     table: JsonObject = {
         "namespace": "builds",
         "pull_policy": "always",
-        "pod_annotations": {"a": "b"},
+        "pod_annotations": {"a": "b", HOST_PORTS: "9000"},
     }
     first = RunnerSettings(url="https://gitlab.example", token="t", name="mine", limit=1,
                            executor_table=table)  # fmt: skip
@@ -38,8 +39,17 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
     assert runner.executor_table == {
         "namespace": "builds",
         "pull_policy": "always",
-        "pod_annotations": {"a": "b", HOST_PORTS: "8080"},
+        "pod_annotations": {"a": "b", HOST_PORTS: "9000,8080"},
     }
+
+
+def test_caches_stay_where_a_file_keeps_them_and_are_with_us_otherwise() -> None:
+    assert point(None, HERE).runners[0].cache == CacheSettings(
+        storage=CoordinatorCacheSettings(), shared=True
+    )
+    theirs = CacheSettings(directory="/srv", storage=S3Settings(bucket="b"))
+    runner = RunnerSettings(url="u", token="t", cache=theirs)
+    assert point(GlobalSettings(runners=(runner,)), HERE).runners[0].cache == theirs
 
 
 def test_a_cluster_reaches_us_by_our_address_and_keeps_its_pull_policy() -> None:
