@@ -239,6 +239,33 @@ def test_a_storage_that_stumbles_is_asked_again(
     assert storage.methods == ["PUT", "PUT", "GET", "GET"]
 
 
+def test_a_download_that_broke_off_is_continued(
+    vendor: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    assert _archive("--path", "vendor", "--url", storage.at("k")) == 0
+    content, _ = storage.objects["k"]
+
+    def part(handler: Handler, start: int, end: int, *headers: str) -> bool:
+        handler.send_response(206 if start else 200)
+        for header in (*headers, 'ETag: "v1"', f"Content-Length: {len(content) - start}"):
+            handler.send_header(*header.split(": ", 1))
+        handler.end_headers()
+        handler.wfile.write(content[start:end])
+        handler.close_connection = True
+        return True
+
+    total = len(content)
+    storage.troubles = [
+        lambda handler: part(handler, 0, 50),
+        lambda handler: part(handler, 50, total, f"Content-Range: bytes 50-{total - 1}/{total}"),
+    ]
+    other = _elsewhere(project, monkeypatch)
+    assert _extract("--url", storage.at("k")) == 0
+    assert (other / "vendor/lib.txt").read_text() == "library"
+    sent = storage.requests[-1][2]
+    assert (sent["Range"], sent["If-Range"]) == ("bytes=50-", '"v1"')
+
+
 def test_a_refusal_is_told_in_the_words_of_the_storage_and_not_repeated(
     vendor: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -122,3 +124,8 @@ def test_unusable_credentials_are_told_when_a_url_is_needed() -> None:
 def test_every_kind_of_signature_is_kept_from_the_trace() -> None:
     url = "https://x/y?X-Goog-Signature=aa&sig=b%2Bb&X-Amz-Security-Token=cc&X-Amz-Date=d"
     assert secrets_of(url) == ("aa", "b%2Bb", "cc")
+
+
+def test_the_library_of_the_clouds_is_loaded_by_those_who_configured_one() -> None:
+    code = "import sys, podlane.runner.app, podlane.cli.local; exit('obstore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
