@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from podlane.gitlab.client import RunnerApiClient
 from podlane.model.job import Artifact, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.pipeline import Pipeline, PipelineJob, When
-from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager, serve
+from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager
 from podlane.runner.job_variables import Manager
+from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from tests.contract.runner_api import Bench, client_settings, raw_session, running_bench
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor
@@ -300,7 +300,7 @@ async def test_signals_end_the_manager_in_order(
         with anyio.fail_after(DEADLINE_SECONDS):
             async with anyio.create_task_group() as group:
                 group.start_soon(
-                    partial(serve, settings, manager=MANAGER, open_executor=opened(executor))
+                    Process(manager=MANAGER, open_executor=opened(executor)).run, settings
                 )
                 pipeline_id = await bench.start()
                 await begun.wait()
@@ -330,7 +330,7 @@ async def test_a_second_signal_ends_the_manager_at_once(tmp_path: Path) -> None:
             async with anyio.create_task_group() as group:
                 settings = GlobalSettings(runners=(runner,))
                 group.start_soon(
-                    partial(serve, settings, manager=MANAGER, open_executor=opened(executor))
+                    Process(manager=MANAGER, open_executor=opened(executor)).run, settings
                 )
                 pipeline_id = await bench.start()
                 await begun.wait()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 
 from podlane.coordinator.app import RunningCoordinator
 from podlane.executors.base import Executor
 from podlane.model.pipeline import Pipeline
-from podlane.runner.app import serve
 from podlane.runner.config_file import load_config
 from podlane.runner.job_variables import Manager
+from podlane.runner.process import Process
 from podlane.runner.settings import RunnerSettings
 from tests.contract.runner_api import Bench, job, running_bench
 from tests.fakes.executor import ScriptedExecutor, forever
@@ -30,6 +32,7 @@ CONFIG = """\
 concurrent = {concurrent}
 check_interval = 1
 shutdown_timeout = 1
+{top}
 [[runners]]
   name = "process"
   url = "{url}"
@@ -39,10 +42,13 @@ shutdown_timeout = 1
 """
 
 
-def write(file: Path, coordinator: RunningCoordinator, more: str = "", concurrent: int = 1) -> None:
+def write(
+    file: Path, coordinator: RunningCoordinator, more: str = "", concurrent: int = 1, top: str = ""
+) -> None:
     text = CONFIG.format(
-        url=coordinator.url, token=coordinator.runner_token, more=more, concurrent=concurrent
-    )
+        url=coordinator.url, token=coordinator.runner_token, more=more, concurrent=concurrent,
+        top=top,
+    )  # fmt: skip
     file.write_text(text)
 
 
@@ -58,7 +64,7 @@ async def running_process(file: Path, executor: Executor) -> AsyncIterator[anyio
 
     async def run() -> None:
         settings, _ = load_config(file)
-        await serve(settings, manager=MANAGER, open_executor=opened, config=file)
+        await Process(manager=MANAGER, open_executor=opened, config=file).run(settings)
         ended.set()
 
     with anyio.fail_after(DEADLINE_SECONDS):
@@ -133,3 +139,39 @@ async def test_sigquit_waits_for_the_job_and_sigterm_then_ends_it(tmp_path: Path
             await ended.wait()
         results = await finish(bench, pipeline_id)
     assert results[0].failure_reason == "runner_interrupted"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def page(port: int, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.get(path) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_metrics_and_health_tell_what_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    executor = ScriptedExecutor(forever)
+    port = free_port()
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator, top=f'listen_address = "127.0.0.1:{port}"')
+        async with running_process(file, executor) as ended:
+            await bench.start()
+            await until(executor, 1)
+            assert await page(port, "/readiness") == (200, "ready\n")
+            _, text = await page(port, "/metrics")
+            assert 'state="running"' in text
+            assert 'endpoint="request_job",runner="' in text
+            assert bench.coordinator.runner_token not in text
+            assert (await page(port, "/debug/jobs/list"))[1].count("\n") == 1
+            os.kill(os.getpid(), signal.SIGQUIT)
+            while (await page(port, "/readiness"))[0] == 200:  # noqa: ASYNC110 - it tells no event
+                await anyio.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random as random_module
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
+import anyio
 
 from podlane.gitlab import answers, info, ranges, retry, wire
 from podlane.gitlab.answers import (
@@ -34,11 +36,30 @@ from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError
 
 _SERVER_ERROR = 500
+NO_ANSWER = -1
+
+
+# Who asks for a job holds one of few slots, so a longer wait is left to the caller.
+_REQUEST_JOB_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReport:
+    """One finished request. ``endpoint`` is GitLab Runner's name; ``status`` -1: no answer."""
+
+    endpoint: str
+    status: int
+    seconds: float
+    retries: int
+
+
+def _no_report(report: RequestReport) -> None:
+    """Drop a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """Which coordinator, and who asks."""
+    """Which coordinator, and who asks. ``report`` is told of every finished request."""
 
     url: str
     token: str
@@ -46,6 +67,7 @@ class ClientSettings:
     info: RunnerInfo
     podlane_version: str = "0"
     tls: TlsFiles = field(default_factory=TlsFiles)
+    report: Callable[[RequestReport], None] = _no_report
 
 
 class RunnerApiClient:
@@ -154,7 +176,7 @@ class RunnerApiClient:
             method="POST", path="jobs/request", body=wire.encode(body), headers=headers
         )
         try:
-            reply = await self._send(request)
+            reply = await self._send(request, patience_seconds=_REQUEST_JOB_PATIENCE_SECONDS)
         except (UnreachableError, BadAnswerError) as error:
             return Unavailable(message=error.message)
         return self._offer(reply, reply.headers.get(wire.LAST_UPDATE, last_update))
@@ -219,10 +241,27 @@ class RunnerApiClient:
             reply.status, reply.headers, end=start + len(data), message=message
         )
 
-    async def _send(self, request: Request) -> Reply:
-        return await retry.with_retries(
-            lambda: self._transport.send(request), clock=self._clock, random=self._random
-        )
+    async def _send(self, request: Request, *, patience_seconds: float = math.inf) -> Reply:
+        began, attempts, status = anyio.current_time(), 0, NO_ANSWER
+
+        async def send() -> Reply:
+            nonlocal attempts
+            attempts += 1
+            return await self._transport.send(request)
+
+        try:
+            reply = await retry.with_retries(
+                send, clock=self._clock, random=self._random, patience_seconds=patience_seconds
+            )
+            status = reply.status
+        finally:
+            self._settings.report(
+                RequestReport(
+                    endpoint=endpoint_of(request), status=status, retries=max(attempts - 1, 0),
+                    seconds=anyio.current_time() - began,
+                )
+            )  # fmt: skip
+        return reply
 
     def _asked_wait(self, reply: Reply) -> float | None:
         return retry.requested_wait(reply.headers, now=self._clock.now())
@@ -243,6 +282,15 @@ class RunnerApiClient:
         said = wire.error_text(reply.body)
         detail = f" ({said})" if said else ""
         return f"{self._settings.url} answered {reply.status}{detail} when asked to {what}"
+
+
+def endpoint_of(request: Request) -> str:
+    """Return GitLab Runner's name for what is asked, "" where it has none."""
+    if request.path.endswith("reset_authentication_token"):
+        return "reset_token"
+    if request.path == "jobs/request":
+        return "request_job"
+    return {"PUT": "update_job", "PATCH": "patch_trace"}.get(request.method, "")
 
 
 @asynccontextmanager

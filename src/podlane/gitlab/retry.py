@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
@@ -40,13 +41,19 @@ async def with_retries(
     clock: Clock,
     random: Random,
     policy: Backoff = POLICY,
+    patience_seconds: float = math.inf,
 ) -> AnswerT:
-    """Send until the status need not be repeated or the attempts are used up; return the last answer."""
+    """Send until the status need not be repeated or the attempts are used up; return the last answer.
+
+    Where the other side asks for more than ``patience_seconds``, its answer is the last one.
+    """
     answer = await send()
     for delay in policy.delays(random):
         if not is_retried(answer.status):
             break
         asked = requested_wait(answer.headers, now=clock.now())
+        if asked is not None and asked > patience_seconds:
+            break
         await anyio.sleep(delay if asked is None else asked)
         answer = await send()
     return answer

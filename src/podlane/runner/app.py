@@ -1,20 +1,18 @@
 """Composition root of the runner manager: makes the parts, runs the pollers, stops in order.
 
 ``run_manager`` works inside any program: settings are a value, executors come from a factory, and
-stopping is an object. ``serve`` is the process: signals on top.
+stopping is an object. ``process`` puts signals, the file and the listener on top.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import anyio.abc
@@ -23,21 +21,19 @@ from podlane.gitlab.client import ClientSettings, RunnerApiClient, open_client
 from podlane.gitlab.info import COMPATIBLE_VERSION, runner_info
 from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
-from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.job_variables import Manager
-from podlane.runner.reload import ConfigWatch
+from podlane.runner.observe import note_request
 from podlane.runner.settings import GlobalSettings, RunnerSettings
-
-if TYPE_CHECKING:
-    from podlane.runner.rotation import Rotation
+from podlane.runner.stats import Stats
 
 _logger = logging.getLogger(__name__)
 
 __all__ = [
-    "OpenApi", "OpenExecutor", "StopRequest", "local_manager", "open_gitlab", "run_manager", "serve",
+    "OpenApi", "OpenExecutor", "StopRequest", "local_manager", "open_gitlab", "run_manager",
+    "run_parts",
 ]  # fmt: skip
 
 SettingsChanged: TypeAlias = Callable[[], Awaitable[GlobalSettings]]
@@ -52,8 +48,11 @@ def local_manager(system_id: str) -> Manager:
 
 
 @asynccontextmanager
-async def open_gitlab(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApiClient]:
-    """Open the HTTP client of one runner."""
+async def open_gitlab(
+    runner: RunnerSettings, manager: Manager, stats: Stats | None = None
+) -> AsyncIterator[RunnerApiClient]:
+    """Open the HTTP client of one runner; its requests are counted in ``stats``."""
+    counted = Stats() if stats is None else stats
     tls = runner.tls
     settings = ClientSettings(
         url=runner.url, token=runner.token, system_id=manager.system_id,
@@ -64,6 +63,7 @@ async def open_gitlab(runner: RunnerSettings, manager: Manager) -> AsyncIterator
         tls=TlsFiles(
             ca_file=_path(tls.ca_file), cert_file=_path(tls.cert_file), key_file=_path(tls.key_file)
         ),
+        report=lambda report: note_request(counted, runner, report),
     )  # fmt: skip
     async with open_client(settings) as client:
         yield client
@@ -87,9 +87,16 @@ async def run_manager(
     ``changed`` waits for other settings; jobs that run keep those they began with.
     """
     parts = Parts(manager=manager, open_executor=open_executor, open_api=open_api, stop=stop)
+    await run_parts(settings, parts, changed)
+
+
+async def run_parts(
+    settings: GlobalSettings, parts: Parts, changed: SettingsChanged | None = None
+) -> None:
+    """Do what :func:`run_manager` does with parts that are made already."""
     crew = Crew(parts, settings)
     with plain_errors():
-        await _work(crew, settings, stop, changed)
+        await _work(crew, settings, parts.stop, changed)
     log.event(_logger, logging.INFO, "manager_stopped")
 
 
@@ -129,58 +136,3 @@ async def _follow_changes(
             log.event(_logger, logging.ERROR, "configuration_not_applied", error=error.message)
         else:
             log.event(_logger, logging.INFO, "configuration_applied", runners=len(settings.runners))
-
-
-async def serve(
-    settings: GlobalSettings,
-    *,
-    manager: Manager,
-    open_executor: OpenExecutor,
-    config: Path | None = None,
-) -> None:
-    """Run the manager as a process.
-
-    SIGQUIT drains, SIGTERM and SIGINT interrupt, a second one ends at once. ``config`` is followed
-    when it changes, and read again at SIGHUP; tokens in it are renewed before they expire.
-    """
-    stop = StopRequest()
-    watch = ConfigWatch(config, settings) if config is not None else None
-    with plain_errors():
-        async with anyio.create_task_group() as group:
-            group.start_soon(_obey_signals, stop, watch, group.cancel_scope)
-            if config is not None and watch is not None:
-                group.start_soon(_rotation(config, manager, watch).run)
-            await run_manager(
-            settings, manager=manager, open_executor=open_executor, stop=stop,
-            changed=watch.changed if watch is not None else None,
-        )  # fmt: skip
-            group.cancel_scope.cancel()
-
-
-def _rotation(config: Path, manager: Manager, watch: ConfigWatch) -> Rotation:
-    from podlane.runner.maintenance import Maintenance
-    from podlane.runner.rotation import Rotation
-
-    clock = SystemClock()
-    renewer = Maintenance(file=config, manager=manager, open_api=open_gitlab, clock=clock)
-    return Rotation(renewer, watch, clock=clock, random=random.SystemRandom())
-
-
-async def _obey_signals(
-    stop: StopRequest, watch: ConfigWatch | None, scope: anyio.CancelScope
-) -> None:
-    with anyio.open_signal_receiver(
-        signal.SIGQUIT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
-    ) as signals:
-        async for received in signals:
-            log.event(_logger, logging.INFO, "signal_received", signal=received.name)
-            match received:
-                case signal.SIGHUP:
-                    if watch is not None:
-                        watch.look_now()
-                case signal.SIGQUIT:
-                    stop.ask_drain()
-                case _ if stop.interrupt.is_set():
-                    scope.cancel()
-                case _:
-                    stop.ask_interrupt()

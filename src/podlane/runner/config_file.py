@@ -52,6 +52,7 @@ _RUNNER_NOT_YET = {
     "step_runner_image": "native steps are not supported",
 }
 _OTHER_EXECUTORS = ("docker", "machine", "autoscaler", "ssh", "parallels", "virtualbox", "custom")
+_FATAL = ("fatal", "panic")
 _SHELLS = frozenset({"", "bash", "sh"})
 
 
@@ -109,14 +110,14 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         table.error("concurrent", "setting-value", "must be at least 1")
         concurrent = 1
     interval = float(table.number("check_interval", 0))
-    level = table.text("log_level", "info")
+    level = _one_of(table, "log_level", ("info", "debug", "warn", "warning", "error", *_FATAL))
     labels = tuple(_labels(table))
     settings = GlobalSettings(
         concurrent=concurrent,
         check_interval_seconds=interval if interval > 0 else DEFAULT_CHECK_INTERVAL_SECONDS,
         shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
-        log_level={"warn": "warning", "panic": "critical", "fatal": "critical"}.get(level, level),
-        log_format="json" if table.text("log_format", "runner") == "json" else "text",
+        log_level={"warn": "warning", **dict.fromkeys(_FATAL, "critical")}.get(level, level),
+        log_format=_one_of(table, "log_format", ("runner", "text", "json")),
         labels=labels,
         listen_address=table.text("listen_address"),
         runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
@@ -129,6 +130,16 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         for runner in settings.runners
     ]
     return replace(settings, runners=tuple(merged))
+
+
+def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
+    """Return one of the known words, the first for what is none of them."""
+    word = table.text(key) or known[0]
+    if word not in known:
+        hint = f"use one of {', '.join(known)}"
+        table.error(key, "setting-value", f'"{word}" is not known', hint)
+        return known[0]
+    return word
 
 
 def _session_server(table: Table) -> None:

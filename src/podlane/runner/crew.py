@@ -19,10 +19,12 @@ from podlane.kit.errors import UsageError
 from podlane.model.job import Job
 from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.jobrun import JobRun
+from podlane.runner.observe import ObservedApi, ObservedExecutor
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
 from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.slots import Lease, RunnerSlots, Slots
+from podlane.runner.stats import JobStatus, RunnerGauges, Stats
 from podlane.runner.system_id import short_token
 from podlane.runner.workplace import Workplace
 
@@ -57,6 +59,7 @@ class Parts:
     open_executor: OpenExecutor
     open_api: OpenApi
     stop: StopRequest
+    stats: Stats = field(default_factory=Stats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class Crew:
             task_status.started()
             await before.quiet.wait()
             self._slots.resize(settings.concurrent)
+            stats = self._parts.stats
+            stats.concurrent, stats.runners = settings.concurrent, {}
             for post in posts:
                 post.resize(others=len(posts) - 1)
             async with anyio.create_task_group() as jobs:
@@ -122,36 +127,46 @@ class Crew:
     ) -> _Post:
         parts = self._parts
         manager = replace(parts.manager, tls_ca_pem=await _ca_pem(runner.tls))
-        api = await stack.enter_async_context(parts.open_api(runner, manager))
+        opened = await stack.enter_async_context(parts.open_api(runner, manager))
+        executor = await stack.enter_async_context(parts.open_executor(runner, manager))
+        api = ObservedApi(opened, runner, parts.stats)
         place = Workplace(
             runner=runner, manager=manager, api=api, clock=SystemClock(),
-            executor=await stack.enter_async_context(parts.open_executor(runner, manager)),
+            executor=ObservedExecutor(executor, parts.stats),
             random=random_module.SystemRandom(), interrupted=parts.stop.interrupt,
             farewell_seconds=settings.shutdown_timeout_seconds,
         )  # fmt: skip
         # a runner stays the same when its token is renewed
         identity = f"{runner.url} {runner.id or runner.token}"
         slots = self._runner_slots.setdefault(identity, RunnerSlots(self._slots, runner.limit))
-        return _Post(place, api, slots, settings.check_interval_seconds)
+        pace = Pace(
+            runner, check_interval_seconds=settings.check_interval_seconds, random=place.random
+        )
+        return _Post(place, api, slots, pace, parts.stats)
 
 
 class _Post:
     """What belongs to one runner during one shift."""
 
     def __init__(
-        self, place: Workplace, api: RunnerApi, slots: RunnerSlots, check_interval_seconds: float
+        self, place: Workplace, api: RunnerApi, slots: RunnerSlots, pace: Pace, stats: Stats
     ) -> None:
         self._place = place
         self._api = api
         self._slots = slots
-        self._pace = Pace(
-            place.runner, check_interval_seconds=check_interval_seconds, random=place.random
-        )
+        self._pace = pace
+        self._stats = stats
+        self._shown = short_token(place.runner.token)
 
     def resize(self, *, others: int) -> None:
         """Apply the runner's own limit, and share with so many other runners."""
         self._slots.resize(self._place.runner.limit)
         self._slots.others = others
+        runner = self._place.runner
+        self._stats.runners[self._shown] = RunnerGauges(
+            name=runner.name, limit=runner.limit, adaptive_limit=lambda: self._pace.adaptive_limit,
+            request_concurrency=max(runner.request_concurrency, 1), rests=lambda: self._pace.rests,
+        )  # fmt: skip
 
     def poller(self, jobs: anyio.abc.TaskGroup) -> Poller:
         """Return the poller that starts this runner's jobs in the group ``jobs``."""
@@ -164,12 +179,20 @@ class _Post:
         return poller
 
     async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
+        runner, outcome = self._place.runner, None
+        status = JobStatus(
+            id=job.id, url=runner.url, runner=self._shown, runner_name=runner.name,
+            project_id=job.job_info.project_id, started_at=anyio.current_time(),
+        )  # fmt: skip
+        self._stats.job_started(job, status)
         try:
-            with log.fields(runner=short_token(self._place.runner.token)):
-                await JobRun(job, self._place, numbers=lease.numbers or JobNumbers()).run()
+            with log.fields(runner=self._shown, runner_name=runner.name):
+                run = JobRun(job, self._place, numbers=lease.numbers or JobNumbers())
+                outcome = await run.run()
         except Exception:  # the supervisor of jobs: no job ends the manager
             _logger.exception("job_lost")
         finally:
+            self._stats.job_ended(job.id, outcome, anyio.current_time())
             lease.release()
             poller.job_ended()
 

@@ -21,6 +21,7 @@ from podlane.kit.backoff import Backoff, Random
 from podlane.runner.settings import RunnerSettings
 
 GROWTH, SHRINKAGE, SETBACK = 1.1, 0.95, 0.5
+ADAPTIVE = "FF_USE_ADAPTIVE_REQUEST_CONCURRENCY"
 
 
 class Pace:
@@ -38,11 +39,19 @@ class Pace:
         self._hurried_at: float | None = None
         self._requests = 1.0
         self.last_update = ""
+        self.rests = 0  # how often the runner was found unhealthy
 
     @property
     def requests(self) -> int:
         """How many requests may be under way at once."""
-        return int(self._requests)
+        return int(self.adaptive_limit)
+
+    @property
+    def adaptive_limit(self) -> float:
+        """The same before it is rounded; without the feature flag it does not adapt."""
+        if dict(self._runner.feature_flags).get(ADAPTIVE, True):
+            return self._requests
+        return float(max(self._runner.request_concurrency, 1))
 
     def wait(self, answer: RequestJobResult, *, asked_at: float, now: float) -> float:
         """Take an answer and return the seconds to wait before the next request."""
@@ -78,6 +87,7 @@ class Pace:
         if self._refusals < self._runner.unhealthy_requests_limit:
             return self._interval
         self._refusals = 0
+        self.rests += 1
         return self._runner.unhealthy_interval_seconds
 
     def _healthy(self, last_update: str) -> None:

@@ -6,6 +6,7 @@ A file that cannot be used changes nothing but the log; running jobs keep the se
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -21,11 +22,21 @@ _logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0
 
 
-class ConfigWatch:
-    """Tells when the settings in ``file`` differ from the last ones."""
+def _not_counted(what: str) -> None:
+    """Count nothing."""
 
-    def __init__(self, file: Path, current: GlobalSettings) -> None:
+
+class ConfigWatch:
+    """Tells when the settings in ``file`` differ from the last ones.
+
+    ``count`` is told of every reading: ``loaded`` or ``loading_error``.
+    """
+
+    def __init__(
+        self, file: Path, current: GlobalSettings, count: Callable[[str], None] = _not_counted
+    ) -> None:
         self._file = file
+        self._count = count
         self._current = current
         self._seen = (0, 0)  # the first look reads the file
         self._told = anyio.Event()
@@ -60,6 +71,7 @@ class ConfigWatch:
                 continue
             self._seen = stamp
             settings = await anyio.to_thread.run_sync(self._read)
+            self._count("loading_error" if settings is None else "loaded")
             if settings is not None and settings != self._current:
                 self._current = settings
                 return settings

@@ -89,6 +89,6 @@ class GlobalSettings:
     check_interval_seconds: float = DEFAULT_CHECK_INTERVAL_SECONDS
     shutdown_timeout_seconds: float = 30.0
     log_level: str = "info"
-    log_format: str = "text"
+    log_format: str = "runner"
     listen_address: str = ""
     labels: tuple[tuple[str, str], ...] = ()

@@ -69,3 +69,16 @@ def test_requests_at_once_grow_with_jobs_and_shrink_without() -> None:
     for _ in range(40):
         pace.wait(NoJob(), asked_at=0.0, now=0.0)
     assert pace.requests == 1
+
+
+def test_requests_do_not_adapt_without_the_feature_flag() -> None:
+    off = (("FF_USE_ADAPTIVE_REQUEST_CONCURRENCY", False),)
+    assert a_pace(request_concurrency=4).requests == 1
+    assert a_pace(request_concurrency=4, feature_flags=off).requests == 4
+
+
+def test_each_rest_is_counted() -> None:
+    pace = a_pace(unhealthy_requests_limit=2)
+    for _ in range(4):
+        pace.wait(Forbidden(message="no"), asked_at=0.0, now=0.0)
+    assert pace.rests == 2

@@ -1,0 +1,110 @@
+"""Watch jobs and requests on behalf of ``stats``, from outside: nothing that works knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from podlane.executors.base import (
+    Emit,
+    Environment,
+    Event,
+    ExecutionPlan,
+    Executor,
+    StageStarted,
+)
+from podlane.gitlab.answers import (
+    Forbidden,
+    PatchResult,
+    RequestJobResult,
+    Unavailable,
+    UpdateResult,
+)
+from podlane.gitlab.client import RequestReport
+from podlane.gitlab.wire import JobUpdate
+from podlane.model.outcome import JobOutcome
+from podlane.runner.poller import RunnerApi
+from podlane.runner.settings import RunnerSettings
+from podlane.runner.stats import Stats
+from podlane.runner.system_id import short_token
+
+
+class ObservedExecutor:
+    """An executor whose jobs' stages are noted."""
+
+    def __init__(self, executor: Executor, stats: Stats) -> None:
+        self._executor = executor
+        self._stats = stats
+        self.name = executor.name
+
+    @asynccontextmanager
+    async def environment(self, plan: ExecutionPlan) -> AsyncIterator[Environment]:
+        """Open an environment for one job."""
+        async with self._executor.environment(plan) as inner:
+            yield _Observed(inner, plan.job.id, self._stats)
+
+
+class _Observed:
+    def __init__(self, inner: Environment, job_id: int, stats: Stats) -> None:
+        self._inner = inner
+        self._job_id = job_id
+        self._stats = stats
+
+    async def run(self, emit: Emit) -> JobOutcome:
+        async def noted(event: Event) -> None:
+            if isinstance(event, StageStarted):
+                now = anyio.current_time()
+                self._stats.stage_started(self._job_id, event.substage.name, now)
+            await emit(event)
+
+        try:
+            return await self._inner.run(noted)
+        finally:
+            self._stats.job_cleaning(self._job_id, anyio.current_time())
+
+    async def cancel(self) -> None:
+        await self._inner.cancel()
+
+
+class ObservedApi:
+    """A runner's line to its coordinator whose requests for jobs are counted."""
+
+    def __init__(self, api: RunnerApi, runner: RunnerSettings, stats: Stats) -> None:
+        self._api = api
+        self._runner = short_token(runner.token)
+        self._stats = stats
+
+    async def request_job(self, last_update: str = "") -> RequestJobResult:
+        """Ask for a job."""
+        stats, runner = self._stats, self._runner
+        stats.feeds[runner] += 1
+        stats.requests_now[runner] += 1
+        try:
+            answer = await self._api.request_job(last_update)
+        finally:
+            stats.requests_now[runner] -= 1
+        if isinstance(answer, Forbidden | Unavailable):
+            stats.feed_failures[runner] += 1
+        return answer
+
+    async def update_job(self, job_id: int, token: str, update: JobUpdate) -> UpdateResult:
+        """PUT the state of a job."""
+        return await self._api.update_job(job_id, token, update)
+
+    async def patch_trace(
+        self, job_id: int, token: str, start: int, data: bytes, *, debug_trace: bool = False
+    ) -> PatchResult:
+        """Append to the trace of a job."""
+        return await self._api.patch_trace(job_id, token, start, data, debug_trace=debug_trace)
+
+
+def note_request(stats: Stats, runner: RunnerSettings, report: RequestReport) -> None:
+    """Count a finished request by what was answered."""
+    if not report.endpoint:
+        return
+    key = (short_token(runner.token), report.endpoint)
+    stats.statuses[*key, str(report.status)] += 1
+    stats.retries[key] += report.retries
+    stats.request_seconds[key].observe(report.seconds)
