@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -90,7 +91,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
-        return exit_code_of(error, output.standard())
+        result = exit_code_of(error, output.standard())
+    if args is None:  # a late Ctrl-C must not turn the exit code into death by a signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return result if isinstance(result, int) else 0
 
 

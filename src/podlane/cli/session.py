@@ -23,9 +23,11 @@ from podlane.coordinator.events import (
     TraceAppended,
 )
 from podlane.coordinator.submission import Submission
-from podlane.kit.errors import PermanentError
+from podlane.kit.errors import PermanentError, PodlaneError
+from podlane.kit.tasks import closing
 
 TICK_SECONDS = 0.25
+_STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,8 @@ class Interrupts:
     view: LiveView
     asked: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    pipeline_exists: bool = False
+    pipeline_id: int | None = None
+    left: list[JobResult] = field(default_factory=list)
 
     async def watch(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -54,12 +57,23 @@ class Interrupts:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
-                if self.pipeline_exists and not self.asked.is_set():
+                if self.pipeline_id is not None and not self.asked.is_set():
                     self.view.note("stopping the jobs; once more stops at once")
                 else:
                     self.view.note("stopping at once")
                     self.scope.cancel()
                 self.asked.set()
+
+    async def stop(self, coordinator: Coordinator) -> None:
+        """Stop the jobs without waiting for them, and keep what is known of them."""
+        if self.pipeline_id is None:
+            return
+        with closing(_STOP_SECONDS):
+            try:
+                await coordinator.cancel(self.pipeline_id, force=True)
+                self.left = await coordinator.job_results(self.pipeline_id)
+            except PodlaneError as error:
+                self.view.note(f"the coordinator could not be told: {error.message}")
 
 
 async def run_pipeline(
@@ -75,11 +89,17 @@ async def run_pipeline(
         await outer.start(interrupts.watch)
         with interrupts.scope:
             async with coordinator as running:
-                ended = await _drive(submission, running, view, interrupts)
+                try:
+                    ended = await _drive(submission, running, view, interrupts)
+                except anyio.get_cancelled_exc_class():
+                    await interrupts.stop(running)
+                    raise
         outer.cancel_scope.cancel()
     if ended is None:
         spent = time.monotonic() - started
-        return Ended(status="canceled", duration_seconds=spent, jobs=[], interrupted=True)
+        return Ended(
+            status="canceled", duration_seconds=spent, jobs=interrupts.left, interrupted=True
+        )
     return ended
 
 
@@ -87,7 +107,7 @@ async def _drive(
     submission: Submission, coordinator: Coordinator, view: LiveView, interrupts: Interrupts
 ) -> Ended:
     pipeline_id = await coordinator.create_pipeline(submission)
-    interrupts.pipeline_exists = True
+    interrupts.pipeline_id = pipeline_id
     finished: PipelineFinished | None = None
     async with anyio.create_task_group() as helpers:
         helpers.start_soon(_cancel_when_asked, coordinator, pipeline_id, interrupts)

@@ -50,6 +50,7 @@ class FakeCoordinator:
         self.canceled = anyio.Event()
         self.running = anyio.Event()
         self.closed = False
+        self.forced = False
         self._waits = waits
         self._stubborn = stubborn
 
@@ -73,6 +74,7 @@ class FakeCoordinator:
 
     async def cancel(self, pipeline_id: int, *, force: bool = False) -> None:
         assert pipeline_id == 7
+        self.forced = self.forced or force
         self.canceled.set()
 
     async def job_results(self, pipeline_id: int) -> list[JobResult]:
@@ -124,7 +126,8 @@ async def test_a_second_interrupt_ends_the_run_at_once_but_still_cleans_up() -> 
         group.start_soon(_interrupt, coordinator, 2)
         ended, _ = await _run(coordinator)
     assert ended.interrupted
-    assert ended.jobs == []
+    assert ended.jobs == [RESULT]
+    assert coordinator.forced
     assert coordinator.closed
 
 
