@@ -35,7 +35,7 @@ from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.secrets import Secret, VaultAuth, VaultSecret, VaultServer
 from podlane.runner.jobrun import JobRun
 from podlane.runner.secrets.http import Answer, Ask, Http
-from podlane.runner.trace_buffer import Utf8Repair
+from podlane.runner.trace_buffer import SPILL_BYTES, Utf8Repair
 from podlane.runner.workplace import Workplace
 
 
@@ -454,3 +454,71 @@ async def test_masked_values_are_hidden_even_when_there_is_no_plan() -> None:
     assert outcome is not None
     assert "hunter2" not in scene.api.trace.decode()
     assert "unknown GIT_STRATEGY '[MASKED]'" in scene.api.trace.decode()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("step", "begins", "seconds"),
+    [
+        ("pickup", 0.0, 3000.0),
+        ("trace", 5.0, 3000.0),
+        ("uploads and the end", 20.0, 3000.0),
+        ("the final update", 30.0, 3000.0),
+        ("a moment at each step", 0.0, 31.0),
+    ],
+)
+async def test_wherever_the_coordinator_goes_away_trace_and_result_arrive_when_it_is_back(
+    step: str, begins: float, seconds: float
+) -> None:
+    async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for number in range(30):
+            await emit(Output(data=b"line %d\n" % number))
+            await anyio.sleep(1)
+        return JobOutcome(reason=FailureReason.SCRIPT_FAILURE, exit_code=7, message="no")
+
+    scene = Scene(works)
+    began = anyio.current_time()
+
+    def away() -> bool:
+        return begins <= anyio.current_time() - began < begins + seconds
+
+    scene.api.answer_patch = lambda _: PatchResult(outcome=PatchOutcome.FAILED) if away() else None
+    scene.api.answer_put = lambda _: UpdateResult(outcome=UpdateOutcome.FAILED) if away() else None
+    await scene.run(runner_info=RunnerLimits(timeout=60))
+    assert anyio.current_time() - began >= begins + seconds, step
+    final = scene.api.final
+    assert (final.state, final.exit_code) == ("failed", 7)
+    assert final.failure_reason == "script_failure"
+    assert b"".join(b"line %d\n" % n for n in range(30)) in scene.api.trace
+    assert scene.api.trace.endswith(b"Job failed: no\x1b[0;m\n")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(  # a thread writes the file: time must not jump while it works
+    "anyio_backend", [("trio", {"clock": trio.testing.MockClock(autojump_threshold=0.01)})]
+)
+async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
+    chunk = b"x" * 65535 + b"\n"
+
+    async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        for _ in range(10):
+            for _ in range(20):
+                await emit(Output(data=chunk))
+            await anyio.sleep(125)
+            held.append(len(run._buffer._memory))
+        return SUCCESS
+
+    held: list[int] = []
+    scene = Scene(works, output_limit_kib=100_000)
+    began = anyio.current_time()
+
+    def away() -> bool:
+        return anyio.current_time() - began < 1200
+
+    scene.api.answer_patch = lambda _: PatchResult(outcome=PatchOutcome.FAILED) if away() else None
+    scene.api.answer_put = lambda _: UpdateResult(outcome=UpdateOutcome.FAILED) if away() else None
+    run = JobRun(a_job("true"), scene.place)
+    await run.run()
+    assert max(held) <= SPILL_BYTES + len(chunk)
+    assert scene.api.final.state == "success"
+    assert scene.api.trace.count(chunk) == 200
