@@ -54,9 +54,9 @@ def push(pod: Path, store: CacheStore, name: str, *more: str) -> subprocess.Comp
     return helper(pod, "cache-archiver", *flags, *headers, *more)
 
 
-def pull(pod: Path, store: CacheStore, name: str) -> subprocess.CompletedProcess[str]:
+def pull(pod: Path, store: CacheStore, name: str, *more: str) -> subprocess.CompletedProcess[str]:
     flags = ["--file", f"../{pod.name}.zip/cache.zip", "--url", store.sign(Method.GET, name).url]
-    return helper(pod, "cache-extractor", *flags)
+    return helper(pod, "cache-extractor", *flags, *more)
 
 
 @pytest.mark.parametrize("encryption", ["", "S3", "KMS"])
@@ -71,6 +71,9 @@ def test_a_cache_goes_there_and_back(server: str, encryption: str, tmp_path: Pat
     done = pull(tmp_path / "next", ours, name)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "next/data").read_bytes() == content
+    done = pull(tmp_path / "parts", ours, name, "--parallel", "--chunk-size", "100000")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "parts/data").read_bytes() == content
     if encryption:
         url = ours.sign(Method.HEAD, name).url
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:

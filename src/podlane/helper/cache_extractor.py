@@ -10,7 +10,7 @@ import os
 import shutil
 from dataclasses import dataclass
 
-from podlane.helper import cache_file, console, extract, storage
+from podlane.helper import cache_file, console, extract, ranges, storage
 from podlane.helper.cache_file import Place
 from podlane.helper.flags import Flag, Values
 from podlane.helper.storage import MissingObjectError, Patience, RefusedError, Transfer
@@ -20,6 +20,9 @@ FLAGS = (
     Flag("head-url", help="where to ask how old the archive is; presigned"),
     Flag("alternate-url", help="the archive under the other name of its key; presigned"),
     Flag("alternate-head-url", help="where to ask how old that is; presigned"),
+    Flag(
+        "parallel", "FF_USE_PARALLEL_CACHE_TRANSFER", switch=True, help="over several connections"
+    ),
     Flag("alternate-gocloud-url", help="not supported: a bucket to be opened with keys"),
 )
 MISSING = "Cache file does not exist"
@@ -49,7 +52,10 @@ def run(values: Values) -> int:
         )
         return _unpack(_newest(values.text("file"), values.text("alternate-file")))
     with cache_file.local_place(values.text("file"), needed=False) as place:
-        if not _fetch(place, remotes, cache_file.patience(values)):
+        parts = None
+        if values.flag("parallel"):
+            parts = ranges.plan(values.number("chunk-size"), values.number("concurrency"))
+        if not _fetch(place, remotes, cache_file.patience(values), parts):
             return _missing()
         return _unpack(place.path)
 
@@ -81,18 +87,29 @@ def _unpack(path: str) -> int:
     return 0
 
 
-def _fetch(place: Place, remotes: list[_Remote], patience: Patience) -> bool:
+def _fetch(
+    place: Place, remotes: list[_Remote], patience: Patience, parts: ranges.Plan | None
+) -> bool:
     """Bring the newest archive to the local place; False if there is none anywhere."""
     refusal: RefusedError | None = None
     for remote in _newest_first(remotes, patience):
         try:
-            if _download(place, remote.url, patience):
+            if _download(place, remote.url, patience, parts):
                 return True
         except RefusedError as error:
             refusal = refusal or error
     if refusal is not None:
         console.fatal(f"downloading the cache failed: {refusal}")
     return False
+
+
+def _get(
+    url: str, transfer: Transfer, patience: Patience, parts: ranges.Plan | None,
+    newer_than: float | None,
+) -> bool:  # fmt: skip
+    if parts is None:
+        return storage.get(url, transfer, patience, newer_than=newer_than)
+    return ranges.get(url, transfer, patience, parts, newer_than=newer_than)
 
 
 def _newest_first(remotes: list[_Remote], patience: Patience) -> list[_Remote]:
@@ -111,14 +128,14 @@ def _newest_first(remotes: list[_Remote], patience: Patience) -> list[_Remote]:
     return [remote for _, remote in sorted(ages, key=lambda found: -found[0])]
 
 
-def _download(place: Place, url: str, patience: Patience) -> bool:
+def _download(place: Place, url: str, patience: Patience, parts: ranges.Plan | None) -> bool:
     name = os.path.basename(place.path)
     partial = f"{place.path}.{os.getpid()}"
     console.info(f"Downloading {name} from {storage.shown(url)}")
     try:
         with open(partial, "w+b") as file:
             transfer = Transfer(file)
-            if not storage.get(url, transfer, patience, newer_than=place.modified):
+            if not _get(url, transfer, patience, parts, place.modified):
                 console.info(f"{name} is up to date")
                 return True
         if transfer.modified is not None:

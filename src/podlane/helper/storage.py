@@ -66,6 +66,24 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some bytes of an object, of the version ``etag``."""
+
+    start: int
+    size: int
+    etag: str = ""
+
+
+@dataclass(frozen=True)
+class PartAnswer:
+    """What came with a part: the size of the whole, its version, and when it was written."""
+
+    total: int
+    etag: str
+    modified: float | None
+
+
+@dataclass(frozen=True)
 class Content:
     """A file to be sent."""
 
@@ -118,6 +136,43 @@ def get(url: str, transfer: Transfer, patience: Patience, *, newer_than: float |
                 return False
             _receive(answer, transfer, patience)
             return True
+
+    return _repeat(attempt, patience)
+
+
+def get_part(url: str, part: Part, file: IO[bytes], patience: Patience) -> PartAnswer | None:
+    """Write one part of the object to its place in ``file``; None if the storage sends it whole.
+
+    Raises:
+        MissingObjectError, RefusedError: there is none, or it cannot be had.
+    """
+
+    def attempt() -> PartAnswer | None:
+        headers = {
+            "Accept-Encoding": "identity",
+            "Range": f"bytes={part.start}-{part.start + part.size - 1}",
+        }
+        if part.etag:
+            headers["If-Range"] = part.etag
+        answer, connection, _ = _ask("GET", url, headers, patience)
+        with connection:
+            if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return None
+            _judge(answer)
+            said = answer.headers.get("Content-Range", "").removeprefix(f"bytes {part.start}-")
+            end, _, total = said.partition("/")
+            if answer.status != http.client.PARTIAL_CONTENT or not (end + total).isdigit():
+                return None
+            position = part.start
+            while data := answer.read1(_CHUNK):
+                patience.left()
+                position += os.pwrite(file.fileno(), data, position)
+            if position != int(end) + 1:
+                raise _FailedError(
+                    f"the connection ended {int(end) + 1 - position} bytes too early"
+                )
+            etag = answer.headers.get("ETag", "")
+            return PartAnswer(int(total), "" if etag.startswith("W/") else etag, _modified(answer))
 
     return _repeat(attempt, patience)
 

@@ -266,6 +266,45 @@ def test_a_download_that_broke_off_is_continued(
     assert (sent["Range"], sent["If-Range"]) == ("bytes=50-", '"v1"')
 
 
+def _ranged(content: bytes, etag: str) -> Trouble:
+    def answer(handler: Handler) -> bool:
+        asked = handler.headers["Range"]
+        if asked is None or handler.headers.get("If-Range", etag) != etag:
+            handler.answer(200, content, NEW)
+            return True
+        start, end = map(int, asked.removeprefix("bytes=").split("-"))
+        end = min(end, len(content) - 1)
+        handler.send_response(206)
+        handler.send_header("ETag", etag)
+        handler.send_header("Content-Range", f"bytes {start}-{end}/{len(content)}")
+        handler.send_header("Content-Length", str(end + 1 - start))
+        handler.end_headers()
+        handler.wfile.write(content[start : end + 1])
+        handler.close_connection = True
+        return True
+
+    return answer
+
+
+@pytest.mark.parametrize("etags", [['"a"'] * 40, ['"a"', '"a"', *['"b"'] * 40], [""] * 40])
+def test_a_large_cache_is_fetched_in_parts_at_once_where_asked(
+    vendor: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch, project: Path, etags: list[str]
+) -> None:
+    content = os.urandom(500_000)
+    (vendor / "large").write_bytes(content)
+    assert _archive("--path", "vendor", "--url", storage.at("k")) == 0
+    archive = storage.objects["k"][0]
+    storage.requests.clear()
+    other = _elsewhere(project, monkeypatch)
+    monkeypatch.setenv("FF_USE_PARALLEL_CACHE_TRANSFER", "true")
+    storage.troubles = [_ranged(archive, etag) for etag in etags]
+    flags = ["--chunk-size", "65536", "--concurrency", "4"]
+    assert _extract("--url", storage.at("k"), *flags) == 0
+    assert (other / "vendor/large").read_bytes() == content
+    if etags[-1] == '"a"':
+        assert len(storage.requests) == len(archive) // 65536 + 1
+
+
 def test_a_refusal_is_told_in_the_words_of_the_storage_and_not_repeated(
     vendor: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:
