@@ -1,4 +1,7 @@
-"""A node in the test's own event loop, and short words for pods on it."""
+"""A node in the test's own event loop, and short words for pods on it.
+
+``PODLANE_E2E_RUNTIME``: ``crun`` or ``runc`` for all of them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from podlane.node.runtime.mounts import mounts_below
 from podlane.node.settings import NodeSettings, private_state_dir
 
 NAMESPACE = "default"
+RUNTIME = "PODLANE_E2E_RUNTIME"
 FAST = Backoff(first_seconds=0.05, max_seconds=0.1, jitter=0)
 DEADLINE_SECONDS = 20.0
 
@@ -43,6 +47,15 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory
     assert not mounts_below(directory), "a node left mounts behind"
     assert not list((directory / "run").glob("*")), "a node left its state behind"
+
+
+@pytest.fixture(params=["crun", "runc"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Each runtime that a node can drive."""
+    name = str(request.param)
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed: apt-get install --no-install-recommends {name}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -136,12 +149,26 @@ async def world(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
         pull_backoff=FAST,
         restart_backoff=FAST,
         configure_seconds=0.05,
-        **settings,
+        **({"runtime": os.environ.get(RUNTIME, "auto")} | settings),
     )
     async with running_node(chosen) as node:
         access = load_access(node.kubeconfig)
         async with KubeClient.connect(access) as client:
             yield World(node, client)
+
+
+async def printed(world: World, name: str, text: str) -> None:
+    """Wait until a pod's container has printed a text."""
+    await world.running(name)
+    seen = b""
+    chunks = world.client.pod_log(NAMESPACE, name, "main", options=[("follow", "true")])
+    with anyio.fail_after(DEADLINE_SECONDS):
+        async with aclosing(chunks) as log:
+            async for chunk in log:
+                seen += chunk
+                if text.encode() in seen:
+                    return
+    raise AssertionError(f"{text!r} was never printed, only {seen!r}")
 
 
 def container(command: Sequence[str] | str = (), name: str = "main", **more: Any) -> dict[str, Any]:

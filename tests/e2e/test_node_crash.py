@@ -15,7 +15,7 @@ from podlane.node import state
 from podlane.node.runtime import cgroups
 from podlane.node.runtime.mounts import mounts_below
 from podlane.node.sweep import sweep
-from tests.e2e.nodekit import container, data_dir, pod, world
+from tests.e2e.nodekit import container, data_dir, pod, printed, world
 
 __all__ = ["data_dir"]
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
@@ -23,15 +23,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
 CHILD = """
     import anyio, os, sys
     from pathlib import Path
-    from tests.e2e.nodekit import container, pod, world
+    from tests.e2e.nodekit import container, pod, printed, world
 
     async def main():
         async with world(Path(sys.argv[1])) as w:
             secret = {"emptyDir": {"medium": "Memory"}, "name": "m"}
             mounts = [{"name": "m", "mountPath": "/m"}]
-            script = "trap '' TERM; sleep 7654 & exec sleep 7654"
+            script = "trap '' TERM; sleep 7654 & echo both; exec sleep 7654"
             await w.create(pod("p", container(script, volumeMounts=mounts), volumes=[secret]))
-            await w.running("p")
+            await printed(w, "p", "both")
             print(w.node.state_dir, flush=True)
             await anyio.sleep_forever()
 
@@ -82,8 +82,8 @@ async def test_a_living_node_is_left_alone(data_dir: Path) -> None:
 
 async def test_nothing_is_left_of_a_node_that_stops(data_dir: Path) -> None:
     async with world(data_dir) as w:
-        await w.create(pod("p", container("trap '' TERM; sleep 100 & exec sleep 100")))
-        await w.running("p")
+        await w.create(pod("p", container("trap '' TERM; sleep 100 & echo both; exec sleep 100")))
+        await printed(w, "p", "both")
         directory, orphans = w.node.state_dir, _processes(w.node.state_dir)
         group = state.read_node_file(directory).cgroup
     assert len(orphans) == 2

@@ -9,17 +9,19 @@ import pytest
 
 from podlane.node import machine
 from podlane.node.runtime.bundle import CAPABILITY_BITS
-from tests.e2e.nodekit import container, data_dir, pod, status, world
+from tests.e2e.nodekit import container, data_dir, pod, runtime, status, world
 
-__all__ = ["data_dir"]
+__all__ = ["data_dir", "runtime"]
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
 
 LOGS = [{"name": "logs", "mountPath": "/logs"}]
 EMPTY = [{"name": "logs", "emptyDir": {}}]
 
 
-async def test_an_init_container_prepares_what_two_containers_share(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_an_init_container_prepares_what_two_containers_share(
+    data_dir: Path, runtime: str
+) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         uid = await w.create(
             pod(
                 "founding",
@@ -71,8 +73,8 @@ async def test_an_exit_code_is_reported(
         assert (ended.exit_code, ended.reason, found.status.phase) == (code, reason, phase)
 
 
-async def test_a_missing_command_is_a_start_error(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_a_missing_command_is_a_start_error(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         uid = await w.create(pod("p", container(["/nosuch"])))
         ended = status(await w.ended("p")).state.terminated
         assert ended is not None
@@ -82,9 +84,11 @@ async def test_a_missing_command_is_a_start_error(data_dir: Path) -> None:
         assert any("/nosuch" in m for reason, m in await w.events(uid) if reason == "Failed")
 
 
-async def test_a_container_over_its_memory_limit_is_oom_killed(data_dir: Path) -> None:
+async def test_a_container_over_its_memory_limit_is_oom_killed(
+    data_dir: Path, runtime: str
+) -> None:
     script = "dd if=/dev/zero of=/dev/null bs=200M count=1"
-    async with world(data_dir) as w:
+    async with world(data_dir, runtime=runtime) as w:
         limits = {"limits": {"memory": "32Mi"}}
         await w.create(pod("p", container(f"exec {script}", resources=limits)))
         ended = status(await w.ended("p")).state.terminated
@@ -113,9 +117,9 @@ async def test_a_deadline_ends_the_pod(data_dir: Path) -> None:
         assert ended.exit_code == 137
 
 
-async def test_a_term_is_followed_by_a_kill_only_when_needed(data_dir: Path) -> None:
+async def test_a_term_is_followed_by_a_kill_only_when_needed(data_dir: Path, runtime: str) -> None:
     polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
-    async with world(data_dir) as w:
+    async with world(data_dir, runtime=runtime) as w:
         await w.create(pod("polite", container(polite), terminationGracePeriodSeconds=30))
         await w.running("polite")
         await w.execute("polite", "sh", "-c", "until grep -q sleep /proc/*/cmdline; do :; done")

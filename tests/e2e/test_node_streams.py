@@ -8,14 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.e2e.nodekit import NAMESPACE, container, data_dir, pod, world
+from tests.e2e.nodekit import NAMESPACE, container, data_dir, pod, runtime, world
 
-__all__ = ["data_dir"]
+__all__ = ["data_dir", "runtime"]
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
 
 
-async def test_exec_passes_stdin_stdout_and_the_exit_code(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_exec_passes_stdin_stdout_and_the_exit_code(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         context = {"runAsUser": 1000}
         await w.create(pod("p", container(["sleep", "100"], securityContext=context)))
         await w.running("p")
@@ -24,8 +24,10 @@ async def test_exec_passes_stdin_stdout_and_the_exit_code(data_dir: Path) -> Non
         assert (code, output) == (3, f"{len(blob)}\n1000\n")
 
 
-async def test_a_command_that_is_not_there_leaves_the_container_well(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_a_command_that_is_not_there_leaves_the_container_well(
+    data_dir: Path, runtime: str
+) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         await w.create(pod("p", container(["sleep", "100"])))
         await w.running("p")
         code, output = await w.execute("p", "nosuch")
@@ -35,8 +37,8 @@ async def test_a_command_that_is_not_there_leaves_the_container_well(data_dir: P
         await w.delete("p")
 
 
-async def test_a_command_is_ended_when_its_client_goes(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_a_command_is_ended_when_its_client_goes(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         await w.create(pod("p", container(["sleep", "100"])))
         await w.running("p")
         command = ["sh", "-c", "echo up; exec sleep 77"]
@@ -49,8 +51,8 @@ async def test_a_command_is_ended_when_its_client_goes(data_dir: Path) -> None:
             await w.execute("p", "sh", "-c", gone.replace("sleep.77", "[s]leep.77"))
 
 
-async def test_a_terminal_has_a_size_and_an_exit_code(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_a_terminal_has_a_size_and_an_exit_code(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         await w.create(pod("p", container(["sleep", "100"])))
         await w.running("p")
         command = ["sh", "-c", "read x; stty size; exit 5"]
@@ -64,8 +66,21 @@ async def test_a_terminal_has_a_size_and_an_exit_code(data_dir: Path) -> None:
         assert b"33 101" in output
 
 
-async def test_attach_talks_to_the_first_process(data_dir: Path) -> None:
-    async with world(data_dir) as w:
+async def test_a_short_command_on_a_terminal_loses_no_output(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
+        await w.create(pod("p", container(["sleep", "100"])))
+        await w.running("p")
+        for _ in range(5):
+            output = b""
+            async with w.client.exec(NAMESPACE, "p", "main", ["echo", "hi"], tty=True) as session:
+                async for _, data in session.output():
+                    output += data
+                assert (await session.status()).exit_code == 0
+            assert output == b"hi\r\n"
+
+
+async def test_attach_talks_to_the_first_process(data_dir: Path, runtime: str) -> None:
+    async with world(data_dir, runtime=runtime) as w:
         await w.create(pod("p", container(["sh"], stdin=True, stdinOnce=True)))
         await w.running("p")
         output = b""

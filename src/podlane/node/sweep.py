@@ -84,12 +84,13 @@ def _remove(directory: Path, file: state.NodeFile) -> Orphan | None:
 
 
 def _kill(groups: cgroups.Cgroups, cgroup: str, directory: Path) -> int:
+    known = groups.pids(cgroup) if cgroup else set()
     killed = groups.kill(cgroup) if cgroup else 0
     # Without control groups (and between a fork and its group) the mounts tell whose they are.
     for pid in _with_root_below(directory):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-            killed += 1
+            killed += pid not in known  # one that was killed just now may still be seen
     return killed
 
 

@@ -219,7 +219,8 @@ async def _terminal(socket: console.ConsoleSocket, handle: ExecHandle) -> int:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receive, tasks.cancel_scope)
         tasks.start_soon(end, tasks.cancel_scope)
-    return received[0]
+    # A short command may have ended before we looked.
+    return received[0] if received[0] >= 0 else socket.pending()
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ class OciRuntime:
         self._limits = limits
         self._creating = 0
         self._processes: WeakSet[Process] = WeakSet()
+        self._execs: set[_Exec] = set()
 
     async def create(
         self, handle: ContainerHandle, bundle: Path, stdio: Stdio, console: Path | None = None
@@ -81,12 +82,20 @@ class OciRuntime:
         argv += ["--process", str(files[0]), "--pid-file", str(files[1])]
         if console is not None:
             argv += ["--console-socket", str(console)]
-        running = _Exec(await process.spawn([*argv, handle.id], stdio), files[1])
+        # runc hands a terminal over only if it leaves the command alone then.
+        detached = console is not None and self.name == "runc"
+        if detached:
+            argv.append("--detach")
+        running = _Exec(await process.spawn([*argv, handle.id], stdio), files[1], detached=detached)
+        self._execs.add(running)
         try:
             yield running
         finally:
             with closing(_KILL_SECONDS):
-                await running.finish()
+                failed = await running.finish()
+                self._execs.discard(running)
+                if failed and not any(other.is_loose for other in self._execs):
+                    await to_thread.run_sync(end_strays)
                 await to_thread.run_sync(_unlink, files)
 
     def _head(self, handle: ContainerHandle, log: Path) -> list[str]:
@@ -100,19 +109,37 @@ class OciRuntime:
 
 
 class _Exec:
-    """The runtime's process that waits for the command, and the command's own."""
+    """The runtime's process that waits for the command, and the command's own.
 
-    def __init__(self, monitor: Process, pid_file: Path) -> None:
+    ``detached``: the runtime's ends as soon as the command runs, which is our child then.
+    """
+
+    def __init__(self, monitor: Process, pid_file: Path, *, detached: bool = False) -> None:
         self._monitor = monitor
         self._pid_file = pid_file
+        self._detached = detached
+        self._command: Process | None = None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether the command may be our own child, like those that a failing runtime forgets."""
+        return self._detached
 
     async def wait(self) -> int:
         """Return the exit code."""
-        return await self._monitor.wait()
+        exit_code = await self._monitor.wait()
+        if exit_code != 0 or not self._detached:
+            return exit_code
+        if self._command is None:
+            self._command = Process(int(await to_thread.run_sync(self._pid_file.read_text)))
+        return await self._command.wait()
 
     def kill(self) -> None:
         """Kill the command; the monitor then ends by itself."""
-        if self._monitor.exit_code is not None:
+        if self._command is not None:
+            self._command.signal(signal.SIGKILL)
+            return
+        if self._monitor.exit_code is not None and not self._detached:
             return
         with suppress(OSError, ValueError):
             pid = int(self._pid_file.read_text(encoding="ascii"))
@@ -122,14 +149,17 @@ class _Exec:
             return
         self._monitor.signal(signal.SIGKILL)
 
-    async def finish(self) -> None:
-        """Kill what still runs, and await it."""
-        if self._monitor.exit_code is None:
+    async def finish(self) -> bool:
+        """Kill what still runs, await it, and return whether the runtime's own process failed."""
+        running = self._command if self._detached else self._monitor
+        if running is None or running.exit_code is None:
             await to_thread.run_sync(self.kill)
-            await self._monitor.wait()
-        if self._monitor.exit_code != 0:
-            await to_thread.run_sync(end_strays)
-        self._monitor.close()
+            with suppress(OSError, ValueError):
+                await self.wait()
+        for ended in (self._monitor, self._command):
+            if ended is not None:
+                ended.close()
+        return self._monitor.exit_code != 0
 
 
 def find_program(wanted: str) -> str:
