@@ -13,8 +13,11 @@ from podlane.cli.main import main
 from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import ForbiddenError
 from podlane.runner.config_file import load_config
+from podlane.runner.listener import Address, listening
 from podlane.runner.settings import RunnerSettings
+from podlane.runner.stats import Stats
 from tests.contract.runner_api import Bench, client_settings, running_bench
+from tests.fakes.jobs import MANAGER
 
 pytestmark = pytest.mark.anyio
 SECRET = "registration-token-1"
@@ -283,3 +286,21 @@ async def test_config_check_names_line_and_suggestion(cli: Cli) -> None:
     cli.file.write_text("concurrent = 2\n")
     said = await cli("config", "check")
     assert (said.code, "can be used: 0 runners" in said.err) == (0, True)
+
+
+async def test_health_check_needs_a_manager_that_takes_jobs(cli: Cli) -> None:
+    cli.file.parent.mkdir()
+    cli.file.write_text("concurrent = 2\n")
+    said = await cli("health-check")
+    assert (said.code, "no listen_address" in said.err) == (2, True)
+    ready = True
+    async with listening(
+        Address(host="127.0.0.1", port=0), Stats(), MANAGER, ready=lambda: ready
+    ) as port:
+        cli.file.write_text(f'listen_address = "127.0.0.1:{port}"\n')
+        said = await cli("health-check")
+        assert (said.code, said.err) == (0, "ready\n")
+        ready = False
+        assert (await cli("health-check", "--listen-address", f"127.0.0.1:{port}")).code == 1
+    said = await cli("health-check")
+    assert (said.code, "no answer" in said.err) == (1, True)

@@ -18,9 +18,11 @@ from podlane.coordinator.app import RunningCoordinator
 from podlane.executors.base import Executor
 from podlane.model.pipeline import Pipeline
 from podlane.runner.config_file import load_config
+from podlane.runner.crew import OpenExecutor
 from podlane.runner.job_variables import Manager
 from podlane.runner.process import Process
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.single import Limits
 from tests.contract.runner_api import Bench, job, running_bench
 from tests.fakes.executor import ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER
@@ -52,19 +54,23 @@ def write(
     file.write_text(text)
 
 
-@asynccontextmanager
-async def running_process(file: Path, executor: Executor) -> AsyncIterator[anyio.Event]:
-    """Serve the file as ``podlane runner run`` does; the event is set when it has ended."""
-
+def opener(executor: Executor) -> OpenExecutor:
     @asynccontextmanager
     async def opened(runner: RunnerSettings, manager: Manager) -> AsyncIterator[Executor]:
         yield executor
 
+    return opened
+
+
+@asynccontextmanager
+async def running_process(file: Path, executor: Executor) -> AsyncIterator[anyio.Event]:
+    """Serve the file as ``podlane runner run`` does; the event is set when it has ended."""
     ended = anyio.Event()
 
     async def run() -> None:
         settings, _ = load_config(file)
-        await Process(manager=MANAGER, open_executor=opened, config=file).run(settings)
+        process = Process(manager=MANAGER, open_executor=opener(executor), config=file)
+        await process.run(settings)
         ended.set()
 
     with anyio.fail_after(DEADLINE_SECONDS):
@@ -175,3 +181,32 @@ async def test_metrics_and_health_tell_what_goes_on(tmp_path: Path) -> None:
                 await anyio.sleep(0.02)
             os.kill(os.getpid(), signal.SIGTERM)
             await ended.wait()
+
+
+def alone(bench: Bench) -> GlobalSettings:
+    runner = RunnerSettings(url=bench.coordinator.url, token=bench.coordinator.runner_token)
+    return GlobalSettings(runners=(runner,), check_interval_seconds=0.2)
+
+
+async def test_a_process_ends_by_itself_after_its_last_job(tmp_path: Path) -> None:
+    executor = ScriptedExecutor()
+    process = Process(
+        manager=MANAGER, open_executor=opener(executor), limits=Limits(max_builds=2, wait_seconds=9)
+    )
+    async with running_bench(tmp_path) as bench:
+        jobs = tuple(job(name) for name in "abc")
+        pipeline_id = await bench.start(Pipeline(stages=("build",), jobs=jobs))
+        with anyio.fail_after(DEADLINE_SECONDS):
+            await process.run(alone(bench))
+        states = [result.status for result in await bench.coordinator.job_results(pipeline_id)]
+    assert sorted(states) == ["pending", "success", "success"]
+    assert executor.opened == executor.left == 2
+
+
+async def test_a_process_without_a_job_ends_after_its_patience(tmp_path: Path) -> None:
+    process = Process(
+        manager=MANAGER, open_executor=opener(ScriptedExecutor()), limits=Limits(wait_seconds=0.3)
+    )
+    async with running_bench(tmp_path) as bench:
+        with anyio.fail_after(DEADLINE_SECONDS):
+            await process.run(alone(bench))

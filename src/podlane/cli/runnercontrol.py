@@ -12,7 +12,7 @@ from podlane.runner.job_variables import Manager
 from podlane.runner.maintenance import Maintenance
 from podlane.runner.registration import Registrar
 from podlane.runner.roster import Choice, Entry
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,7 @@ class Control:
         Raises:
             UsageError: the file cannot be read, or is no TOML.
         """
-        settings, found = config_file.load_config(self.file)
-        broken = [finding for finding in found if finding.code == "toml-syntax"]
-        if broken:
-            raise UsageError(f"{broken[0].place}: {broken[0].message}", hint="mend its syntax")
-        return settings.runners
+        return settings(self.file).runners
 
     def choose(self, choice: Choice) -> list[Entry]:
         """Return the runners that are meant; all for an empty choice.
@@ -73,3 +69,16 @@ def control(config: Path | None, *, create: bool = False) -> Control:
             hint="name another file with --config",
         ) from error
     return Control(file=file, manager=app.local_manager(system_id.load(file.absolute().parent)))
+
+
+def settings(config: Path | None) -> GlobalSettings:
+    """Return the settings of a file, even when some of it cannot be used.
+
+    Raises:
+        UsageError: the file cannot be read, or is no TOML.
+    """
+    loaded, found = config_file.load_config(config or config_file.default_path())
+    broken = [finding for finding in found if finding.code == "toml-syntax"]
+    if broken:
+        raise UsageError(f"{broken[0].place}: {broken[0].message}", hint="mend its syntax")
+    return loaded

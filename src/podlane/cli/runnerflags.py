@@ -33,6 +33,23 @@ def config_option(function: Callable[P, R]) -> Callable[P, R]:
     )(function)
 
 
+def log_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Add ``--log-level``, ``--log-format`` and ``--debug``."""
+    function = click.option(
+        "--debug", is_flag=True, envvar="RUNNER_DEBUG", show_envvar=True, help="--log-level debug."
+    )(function)
+    function = click.option(
+        "--log-format", envvar="LOG_FORMAT", show_envvar=True,
+        type=click.Choice(["runner", "text", "json"]),
+        help="How to log.  [default: log_format of config.toml, else runner]",
+    )(function)  # fmt: skip
+    return click.option(
+        "-l", "--log-level", envvar="LOG_LEVEL", show_envvar=True,
+        type=click.Choice(["debug", "info", "warn", "error", "fatal", "panic"]),
+        help="What to log.  [default: log_level of config.toml, else info]",
+    )(function)  # fmt: skip
+
+
 class _Words(click.types.StringParamType):
     """Text; what a variable holds may be a JSON document, or parts between commas."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio.to_thread
@@ -9,27 +10,49 @@ import anyio.to_thread
 from podlane.cli import executing
 from podlane.kit import log
 from podlane.runner import app, system_id
+from podlane.runner.config_file import LOG_LEVELS
 from podlane.runner.job_variables import Manager
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings
+from podlane.runner.single import Limits
 
 
-async def serve(settings: GlobalSettings, config: Path) -> None:
-    """Run the manager until a signal ends it; who we are is kept beside the configuration."""
-    _configure_log(settings)
-    manager = await anyio.to_thread.run_sync(_manager, config)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How to serve. Who we are is kept beside the file ``beside``; ``config`` is followed.
+
+    What is given here wins over the configuration, also when that changes.
+    """
+
+    beside: Path
+    config: Path | None = None
+    log_level: str | None = None
+    log_format: str | None = None
+    listen_address: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+    def configure_log(self, settings: GlobalSettings) -> None:
+        """Log as these settings say."""
+        level = self.log_level or settings.log_level
+        log.configure(
+            level=LOG_LEVELS.get(level, level), log_format=self.log_format or settings.log_format
+        )
+
+
+async def serve(settings: GlobalSettings, serving: Serving) -> None:
+    """Run the manager until a signal or its limits end it."""
+    serving.configure_log(settings)
+    manager = await anyio.to_thread.run_sync(_manager, serving.beside)
     process = Process(
         manager=manager,
         open_executor=executing.opener(executing.configured_access),
-        config=config,
-        applied=_configure_log,
+        config=serving.config,
+        applied=serving.configure_log,
+        limits=serving.limits,
+        listen_address=serving.listen_address,
     )
     await process.run(settings)
 
 
-def _configure_log(settings: GlobalSettings) -> None:
-    log.configure(level=settings.log_level, log_format=settings.log_format)
-
-
-def _manager(config: Path) -> Manager:
-    return app.local_manager(system_id.load(config.absolute().parent))
+def _manager(beside: Path) -> Manager:
+    return app.local_manager(system_id.load(beside.absolute().parent))

@@ -52,7 +52,8 @@ _RUNNER_NOT_YET = {
     "step_runner_image": "native steps are not supported",
 }
 _OTHER_EXECUTORS = ("docker", "machine", "autoscaler", "ssh", "parallels", "virtualbox", "custom")
-_FATAL = ("fatal", "panic")
+# GitLab Runner's levels that Python names otherwise.
+LOG_LEVELS = {"warn": "warning", "fatal": "critical", "panic": "critical"}
 _SHELLS = frozenset({"", "bash", "sh"})
 
 
@@ -110,13 +111,13 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         table.error("concurrent", "setting-value", "must be at least 1")
         concurrent = 1
     interval = float(table.number("check_interval", 0))
-    level = _one_of(table, "log_level", ("info", "debug", "warn", "warning", "error", *_FATAL))
+    level = _one_of(table, "log_level", ("info", "debug", "error", "warning", *LOG_LEVELS))
     labels = tuple(_labels(table))
     settings = GlobalSettings(
         concurrent=concurrent,
         check_interval_seconds=interval if interval > 0 else DEFAULT_CHECK_INTERVAL_SECONDS,
         shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
-        log_level={"warn": "warning", **dict.fromkeys(_FATAL, "critical")}.get(level, level),
+        log_level=LOG_LEVELS.get(level, level),
         log_format=_one_of(table, "log_format", ("runner", "text", "json")),
         labels=labels,
         listen_address=table.text("listen_address"),

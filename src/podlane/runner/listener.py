@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import aiohttp
 import anyio
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from podlane.runner.job_variables import Manager
 from podlane.runner.stats import Stats, jobs_list
 
 DEFAULT_PORT = 9252
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +104,15 @@ async def listening(
     finally:
         with closing(5):
             await runner.cleanup()
+
+
+async def ask_ready(address: Address, seconds: float) -> tuple[bool, str]:
+    """Return whether the manager at an address takes jobs, and what it said."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    url = f"http://{host}:{address.port}/readiness"
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            return answer.status == _OK, (await answer.text()).strip()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return False, f"no answer from {url}: {str(error) or type(error).__name__}"

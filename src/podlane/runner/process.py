@@ -28,6 +28,7 @@ from podlane.runner.reload import ConfigWatch
 from podlane.runner.roster import Entry
 from podlane.runner.rotation import Renewer, Rotation
 from podlane.runner.settings import GlobalSettings
+from podlane.runner.single import Limits
 from podlane.runner.stats import Stats
 
 _logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ def _nothing(settings: GlobalSettings) -> None:
 class Process:
     """One manager process. ``applied`` is told of settings that come into force later.
 
-    ``config`` is followed when it changes; tokens in it are renewed before they expire.
+    ``config`` is followed when it changes; tokens in it are renewed before they expire. ``limits``
+    end the process by themselves. ``listen_address`` wins over that of the settings.
     """
 
     manager: Manager
@@ -49,6 +51,8 @@ class Process:
     config: Path | None = None
     applied: Callable[[GlobalSettings], None] = _nothing
     stats: Stats = field(default_factory=Stats)
+    limits: Limits = field(default_factory=Limits)
+    listen_address: str = ""
 
     async def run(self, settings: GlobalSettings) -> None:
         """Take and run jobs until signals say otherwise.
@@ -61,7 +65,7 @@ class Process:
         stats.configuration["loaded"] += 1
         parts = Parts(
             manager=self.manager, open_executor=self.open_executor, stop=stop, stats=stats,
-            open_api=partial(open_gitlab, stats=stats),
+            open_api=self.limits.limited(partial(open_gitlab, stats=stats), stop),
         )  # fmt: skip
         watch = ConfigWatch(self.config, settings, self._count) if self.config else None
         with plain_errors():
@@ -69,6 +73,7 @@ class Process:
                 await stack.enter_async_context(self._listening(settings, stop))
                 group = await stack.enter_async_context(anyio.create_task_group())
                 group.start_soon(_obey_signals, stop, stats, watch, group.cancel_scope)
+                group.start_soon(self.limits.watch, stop)
                 if watch is not None and self.config is not None:
                     group.start_soon(self._rotation(self.config, watch).run)
                 changed = partial(self._changed, watch) if watch is not None else None
@@ -94,12 +99,13 @@ class Process:
 
     @asynccontextmanager
     async def _listening(self, settings: GlobalSettings, stop: StopRequest) -> AsyncIterator[None]:
-        if not settings.listen_address:
+        given = self.listen_address or settings.listen_address
+        if not given:
             yield
             return
         from podlane.runner.listener import listening, parse_address
 
-        address = parse_address(settings.listen_address)
+        address = parse_address(given)
 
         def ready() -> bool:
             return not stop.drain.is_set()

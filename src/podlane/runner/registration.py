@@ -177,8 +177,17 @@ def check_entry(entry: JsonObject) -> RunnerSettings:
     Raises:
         UsageError: something in it cannot be used; all of it is named.
     """
+    return settings_of({**entry, "token": "not known yet"})
+
+
+def settings_of(entry: JsonObject) -> RunnerSettings:
+    """Return the settings of a ``[[runners]]`` entry.
+
+    Raises:
+        UsageError: something in it cannot be used; all of it is named.
+    """
     edit = ConfigEdit(Path("config.toml"), "")
-    edit.add({**entry, "token": "not known yet"})
+    edit.add(entry)
     settings, found = read_config(edit.text(), "config.toml", environ=os.environ)
     errors = [finding for finding in found if finding.severity is Severity.ERROR]
     if errors:
@@ -195,17 +204,26 @@ def read_template(path: Path) -> JsonObject:
     Raises:
         UsageError: the file cannot be read, or has not exactly one entry.
     """
-    try:
-        raw: Json = msgspec.json.decode(msgspec.json.encode(tomllib.loads(path.read_text())))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot use the template {path}: {error}") from error
-    entries = objects(raw, "runners")
+    entries = read_entries(path)
     if len(entries) != 1:
         raise UsageError(
             f"the template {path} has {len(entries)} [[runners]] entries",
             hint="a template has exactly one",
         )
     return entries[0]
+
+
+def read_entries(path: Path) -> list[JsonObject]:
+    """Return the ``[[runners]]`` entries of a file as they are written.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        raw: Json = msgspec.json.decode(msgspec.json.encode(tomllib.loads(path.read_text())))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot use {path}: {error}") from error
+    return objects(raw, "runners")
 
 
 def _ordered(entry: JsonObject) -> JsonObject:

@@ -1,15 +1,17 @@
-"""``podlane runner``."""
+"""``podlane runner``: the group; each command is in a module of its own."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from podlane.cli import output
-from podlane.cli.commands import runner_config, runner_register, runner_roster
-from podlane.cli.options import examples
-from podlane.cli.runnerflags import config_option
+from podlane.cli.commands import (
+    runner_config,
+    runner_health,
+    runner_register,
+    runner_roster,
+    runner_run,
+    runner_single,
+)
 
 
 @click.group(name="runner")
@@ -23,24 +25,9 @@ for _command in (
     runner_roster.verify,
     runner_roster.unregister,
     runner_roster.reset_token,
+    runner_run.run,
+    runner_single.run_single,
+    runner_health.health_check,
     runner_config.config,
 ):
     command.add_command(_command)
-
-
-@command.command(name="run", epilog=examples("podlane runner run --config config.toml"))
-@config_option
-def run(config: Path | None) -> int:
-    """Take and run jobs until told to stop.
-
-    SIGQUIT takes no new job and waits for the running ones; SIGTERM and Ctrl-C end them and report
-    them as interrupted, the second time at once. The cluster is that of [runners.kubernetes], else
-    of KUBECONFIG, ~/.kube/config, or the pod's service account.
-    """
-    from podlane.cli import configfile, eventloop, runnerserver
-    from podlane.runner.config_file import default_path
-
-    file = config or default_path()
-    settings = configfile.load(file, output.standard())
-    eventloop.run(runnerserver.serve, settings, file)
-    return 0

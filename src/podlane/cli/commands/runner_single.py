@@ -1,0 +1,88 @@
+"""``podlane runner run-single``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from podlane.cli.options import examples
+from podlane.cli.runnerflags import (
+    ANY_SPELLING,
+    FlagsCommand,
+    Given,
+    config_option,
+    entry_of,
+    log_options,
+)
+from podlane.kit.errors import UsageError
+from podlane.kit.jsonvalue import JsonObject, text
+
+
+@click.command(
+    name="run-single",
+    cls=FlagsCommand,
+    context_settings=ANY_SPELLING,
+    epilog=examples(
+        "podlane runner run-single -u https://gitlab.example.com -t glrt-… --max-builds 1",
+        "podlane runner run-single --config config.toml --runner ci --wait-timeout 60",
+    ),
+)
+@config_option
+@click.option("-r", "--runner", default="", metavar="NAME", help="This runner of config.toml.")
+@click.option("--max-builds", type=int, default=0, help="Stop after so many jobs; 0: never.")
+@click.option(
+    "--wait-timeout", type=int, default=0, help="Stop when no job comes in so many seconds."
+)
+@click.option(
+    "--shutdown-timeout", type=int, default=30, show_default=True,
+    help="Seconds that jobs get to end after SIGTERM.",
+)  # fmt: skip
+@log_options
+def run_single(  # noqa: PLR0913 - one parameter for each option
+    *,
+    config: Path | None,
+    runner: str,
+    max_builds: int,
+    wait_timeout: int,
+    shutdown_timeout: int,
+    log_level: str | None,
+    log_format: str | None,
+    debug: bool,
+    **given: Given,
+) -> int:
+    """Take jobs for one runner, one at a time, without a configuration file.
+
+    The runner is described by options and environment, or with --runner by its entry in config.toml,
+    over which options win.
+    """
+    from podlane.cli import eventloop, runnerserver
+    from podlane.runner import flags, registration
+    from podlane.runner.config_file import default_path
+    from podlane.runner.settings import GlobalSettings
+    from podlane.runner.single import Limits
+
+    file = config or default_path()
+    entry = flags.merged(_entry(file, runner) if runner else {}, entry_of(given))
+    settings = GlobalSettings(
+        runners=(registration.settings_of({"executor": "kubernetes", **entry}),),
+        shutdown_timeout_seconds=float(shutdown_timeout or 30),
+    )
+    serving = runnerserver.Serving(
+        beside=file, log_level="debug" if debug else log_level, log_format=log_format,
+        limits=Limits(max_builds=max_builds, wait_seconds=float(wait_timeout)),
+    )  # fmt: skip
+    eventloop.run(runnerserver.serve, settings, serving)
+    return 0
+
+
+def _entry(file: Path, name: str) -> JsonObject:
+    from podlane.runner.registration import read_entries
+
+    entries = [entry for entry in read_entries(file) if text(entry, "name") == name]
+    if not entries:
+        raise UsageError(
+            f"{file} has no runner with the name {name!r}",
+            hint="see them with `podlane runner list`",
+        )
+    return entries[0]
