@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripts import cli_reference
+from scripts import cli_reference, helper_reference
 
 from podlane.executors.kubernetes.settings import KubernetesSettings
 from podlane.model.failures import FailureReason
@@ -52,6 +52,10 @@ def test_every_page_of_the_docs_is_reachable_from_their_index() -> None:
 def test_the_page_of_commands_is_current() -> None:
     page = REFERENCE / "cli.md"
     assert page.read_text() == cli_reference.render(), "run: make docs"
+
+
+def test_the_page_of_the_helper_is_current() -> None:
+    assert helper_reference.PAGE.read_text() == helper_reference.render(), "run: make docs"
 
 
 def test_every_setting_of_the_executor_is_documented() -> None:
