@@ -10,7 +10,15 @@ from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.decide import Decision
 from podlane.compiler.expansion import expand
 from podlane.compiler.graph import stage_of
-from podlane.compiler.keywords import artifacts, control, environment, image, script, values
+from podlane.compiler.keywords import (
+    artifacts,
+    control,
+    environment,
+    image,
+    script,
+    secrets,
+    values,
+)
 from podlane.compiler.keywords.job import is_bridge
 from podlane.compiler.source import Map, Node, Seq
 from podlane.model.job import Artifact, Hook, Variable
@@ -38,6 +46,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         before_script=script.commands(job.get("before_script")),
         after_script=script.commands(job.get("after_script")),
         hooks=_hooks(job.get("hooks")),
+        secrets=secrets.lower_secrets(job.get("secrets"), expanded),
         image=image.lower_image(job.get("image")),
         services=image.lower_services(job.get("services")),
         variables=_layered(decision.variables, decision.project_variables),

@@ -74,6 +74,7 @@ def job_payload(
         cache=job.cache or None,
         dependencies=dependencies or None,
         hooks=job.hooks or None,
+        secrets=job.secrets or None,
         features=Features(
             trace_sections=True,
             token_mask_prefixes=TOKEN_MASK_PREFIXES,

@@ -6,10 +6,12 @@ merged; variables are not expanded yet (the runner expands them, as GitLab's doe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from podlane.model.frozen import Frozen
 from podlane.model.job import Artifact, Cache, Hook, Image, Variable
+from podlane.model.secrets import Secret
 
 
 class When(StrEnum):
@@ -57,9 +59,10 @@ class DeploymentEnvironment(Frozen, frozen=True, kw_only=True, omit_defaults=Tru
 class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One job of a compiled pipeline.
 
-    ``variables`` are the YAML's, global ones included, and the project's over them; ``group`` is the name without the suffix of
-    ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it; ``coverage`` is the regular
-    expression with its slashes; a ``bridge`` starts another pipeline and has no script.
+    ``variables`` are the YAML's, global ones included, and the project's over them; ``group`` is the
+    name without the suffix of ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it;
+    ``coverage`` is the regular expression with its slashes; a ``bridge`` starts another pipeline and
+    has no script.
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
     stages (or of ``needs``). ``timeout_seconds`` None: the project's default of one hour.
     """
@@ -94,6 +97,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     coverage: str = ""
     hooks: tuple[Hook, ...] = ()
     bridge: bool = False
+    secrets: Mapping[str, Secret] = {}
 
 
 class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):

@@ -59,7 +59,7 @@ SAMPLES = {
     "hooks": "hooks: {pre_get_sources_script: [a]}\n  script: echo",
     "id_tokens": "id_tokens: {A: {aud: b}}\n  script: echo",
     "identity": "identity: google_cloud\n  script: echo",
-    "secrets": "secrets: {A: {vault: a/b@c}}\n  script: echo",
+    "secrets": "secrets: {A: {vault: a/b@c, token: $T}}\n  script: echo",
     "dast_configuration": "dast_configuration: {site_profile: a}\n  script: echo",
     "pages": "pages: true\n  script: echo",
     "publish": "pages: true\n  publish: dist\n  script: echo",

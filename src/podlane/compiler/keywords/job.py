@@ -17,6 +17,7 @@ from podlane.compiler.keywords import (
     policy,
     rules,
     script,
+    secrets,
     steps,
     table,
     tokens,
@@ -66,7 +67,7 @@ _ENTRY_CHECKS: dict[str, Callable[[Entry], None]] = {
     "hooks": steps.check_hooks,
     "dast_configuration": steps.check_dast,
     "id_tokens": tokens.check_id_tokens,
-    "secrets": tokens.check_secrets,
+    "secrets": secrets.check_secrets,
     "identity": tokens.check_identity,
 }
 # Keywords that are an attribute of the job: the check gets the job's entry.

@@ -84,7 +84,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "hooks", _S),
     Keyword("job", "id_tokens", _R, "no one signs tokens without a GitLab server"),
     Keyword("job", "identity", _R, _GITLAB),
-    Keyword("job", "secrets", _R, "secrets managers are not asked yet; give a variable instead"),
+    Keyword("job", "secrets", _P, "needs a `token` that you give as a variable; GitLab signs none"),
     Keyword("job", "dast_configuration", _R, _GITLAB),
     Keyword("job", "pages", _P, "the directory becomes an artifact; nothing is published"),
     Keyword("job", "publish", _P, "the directory becomes an artifact; nothing is published"),

@@ -1,14 +1,10 @@
-"""``id_tokens``, ``secrets``, ``identity``: credentials that GitLab gives to a job."""
+"""``id_tokens`` and ``identity``: credentials that GitLab gives to a job."""
 
 from __future__ import annotations
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
 from podlane.compiler.source import Map, text_of
-
-_PROVIDERS = (
-    "vault", "gcp_secret_manager", "azure_key_vault", "aws_secrets_manager", "gitlab_secrets_manager",
-)  # fmt: skip
 
 
 def check_id_tokens(entry: Entry) -> None:
@@ -27,23 +23,6 @@ def check_id_tokens(entry: Entry) -> None:
                 token.error("missing required keys: aud")
             elif not isinstance(audience, str) and not values.is_string_list(audience):
                 token.error("should be an array of strings or a string", attribute="aud")
-
-
-def check_secrets(entry: Entry) -> None:
-    """Check ``secrets``: names with exactly one provider each."""
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash")
-        return
-    for key in value:
-        secret = entry.child(text_of(key))
-        if not isinstance(secret.value, Map):
-            secret.error("should be a hash")
-        elif secret.known_keys((*_PROVIDERS, "file", "token")):
-            if sum(provider in secret.value for provider in _PROVIDERS) != 1:
-                secret.error(f"must use exactly one of these keys: {', '.join(_PROVIDERS)}")
-            values.boolean(secret, "file")
-            values.string(secret, "token")
 
 
 def check_identity(entry: Entry) -> None:
