@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.e2e.nodekit import NAMESPACE, container, data_dir, pod, runtime, world
+from tests.e2e.nodekit import NAMESPACE, container, data_dir, pod, printed, runtime, world
 
 __all__ = ["data_dir", "runtime"]
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.anyio]
@@ -94,6 +94,28 @@ async def test_attach_talks_to_the_first_process(data_dir: Path, runtime: str) -
         ended = found.status.container_statuses[0].state.terminated
         assert ended is not None
         assert ended.exit_code == 4
+
+
+async def test_who_attaches_first_sees_what_was_printed_before_and_others_do_not(
+    data_dir: Path,
+) -> None:
+    async with world(data_dir) as w:
+        script = "echo early; read line; echo $line"
+        await w.create(pod("p", container(script, stdin=True, stdinOnce=True)))
+        await printed(w, "p", "early")
+
+        async def attached(send: bytes = b"") -> bytes:
+            output = b""
+            async with w.client.attach(NAMESPACE, "p", "main", stdin=True) as session:
+                await session.write_stdin(send)
+                async for _, data in session.output():
+                    output += data
+                    if not send:
+                        break
+            return output
+
+        assert await attached() == b"early\n"
+        assert await attached(b"late\n") == b"late\n"
 
 
 async def test_a_log_is_followed_to_its_end(data_dir: Path) -> None:

@@ -32,6 +32,7 @@ class ContainerRun:
         self.log = log
         self.stdin: Inlet | None = None
         self.terminal: int | None = None
+        self.attached = False
         self._runtime = runtime
         self._clock = clock
         self._process: Process | None = None

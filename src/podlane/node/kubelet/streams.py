@@ -16,6 +16,7 @@ from podlane.kit.errors import PermanentError
 from podlane.kit.tasks import closing
 from podlane.node.kubelet.container import ContainerWorker
 from podlane.node.kubelet.containerlog import STDERR, STDOUT, ContainerLog
+from podlane.node.kubelet.podspec import Container
 from podlane.node.kubelet.run import ContainerRun
 from podlane.node.kubelet.worker import PodWorker
 from podlane.node.runtime import console
@@ -56,8 +57,7 @@ class KubeletStreams:
     async def attach(self, request: StreamRequest) -> AsyncIterator[ContainerStream]:
         """Join the container's first process; leaving the context only detaches."""
         worker = self._container(request.pod_uid, request.container)
-        run = _running(worker)
-        yield _Attachment(run, once=worker.container.stdin_once, wants_stdin=request.stdin)
+        yield _Attachment(_running(worker), worker.container, wants_stdin=request.stdin)
 
     async def log(self, request: LogRequest) -> AsyncIterator[bytes]:
         """Yield the container's log."""
@@ -299,13 +299,18 @@ class _ExecStream:
 
 
 class _Attachment:
-    """A view of a container's first process: its log from now on, and its stdin."""
+    """A view of a container's first process: its log from now on, and its stdin.
 
-    def __init__(self, run: ContainerRun, *, once: bool, wants_stdin: bool) -> None:
+    The first who attaches to a container with stdin sees the log from its beginning: he started it
+    to talk to it (``kubectl run -i``), and what it says meanwhile is meant for him.
+    """
+
+    def __init__(self, run: ContainerRun, container: Container, *, wants_stdin: bool) -> None:
         self._run = run
-        self._once = once
+        self._once = container.stdin_once
         self._stdin = run.stdin if wants_stdin else None
-        self._offset = run.log.size
+        self._offset = 0 if container.stdin and not run.attached else run.log.size
+        run.attached = True
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (channel, data) until the process has ended."""
