@@ -16,12 +16,12 @@ Written by `make docs` from the commands themselves; change the command, not thi
 
 The program of the helper image is Podlane's own, with the commands and flags of GitLab Runner's. Scripts
 of either runner can call it, and Podlane's scripts work with GitLab's helper image too. A flag's
-environment variable is in brackets; `--flag value`, `--flag=value` and one dash are the same. Exit code 1
-comes with a sentence; `read-logs` exits with 100 when its file is gone.
+environment variable is in brackets; `--flag value`, `--flag=value` and one dash are the same. Exit code
+1 comes with a sentence; `read-logs` exits with 100 when its file is gone.
 
 Archives are zip (packed on all processors), `zipzstd` and `tarzstd` (with `libzstd.so.1`), for artifacts
-also `gzip` and `raw`. Nothing is unpacked outside of the working directory, and nothing is written through
-a link that leaves it.
+also `gzip` and `raw`. Nothing is unpacked outside of the working directory, and nothing is written
+through a link that leaves it.
 """
 
 
