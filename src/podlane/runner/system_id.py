@@ -38,6 +38,7 @@ def load(directory: Path | None, *, machine_id_files: tuple[Path, ...] = _MACHIN
     made = from_machine_id(machine_id) if machine_id else _random()
     if file is not None:
         try:
+            file.touch(mode=0o600)
             file.write_text(made)
         except OSError:
             return made  # a read-only configuration directory: a new id next time, as documented

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from dataclasses import dataclass, replace
@@ -110,6 +111,8 @@ def register(
     from podlane.runner import flags, registration
 
     out = output.standard()
+    for name in flags.not_supported(os.environ):
+        out.warning(f"{name} has no effect: Podlane does not support this setting yet")
     entry = entry_of(given)
     if template_config is not None:
         entry = flags.merged(registration.read_template(template_config), entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
@@ -64,8 +65,9 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
 
     file = config or default_path()
     entry = flags.merged(_entry(file, runner) if runner else {}, entry_of(given))
+    defaults: JsonObject = {"name": socket.gethostname(), "executor": "kubernetes"}
     settings = GlobalSettings(
-        runners=(registration.settings_of({"executor": "kubernetes", **entry}),),
+        runners=(registration.settings_of({**defaults, **entry}),),
         shutdown_timeout_seconds=float(shutdown_timeout or 30),
     )
     serving = runnerserver.Serving(
