@@ -145,18 +145,43 @@ async def test_a_repository_without_a_commit_is_served_too(tmp_path: Path) -> No
     assert (tmp_path / "clone" / "first.txt").read_text() == "first\n"
 
 
-async def test_a_linked_worktree_and_a_subdirectory_serve_the_whole_tree(tmp_path: Path) -> None:
+async def test_a_linked_worktree_serves_its_own_branch_and_files(tmp_path: Path) -> None:
     main = working_tree(tmp_path / "main")
     git(main, "worktree", "add", "--quiet", "-b", "side/branch", str(tmp_path / "project"))
-    (tmp_path / "project" / "sub").mkdir()
-    (tmp_path / "project" / "sub" / "new.txt").write_text("new\n")
+    (tmp_path / "project" / "new.txt").write_text("new\n")
     async with running_bench(tmp_path) as bench:
-        await Bench(bench.coordinator, bench.client, bench.tree / "sub").start()
+        await bench.start()
         taken = await bench.next_job()
         await fetch(taken, tmp_path / "clone")
     assert taken.git_info.ref == "side/branch"
-    assert (tmp_path / "clone" / "sub" / "new.txt").exists()
+    assert (tmp_path / "clone" / "new.txt").exists()
     assert (tmp_path / "clone" / "committed.txt").exists()
+
+
+async def test_a_directory_below_the_top_of_a_repository_is_a_project_of_its_own(
+    tmp_path: Path,
+) -> None:
+    tree = working_tree(tmp_path / "project")
+    (tree / "sub" / "deep").mkdir(parents=True)
+    (tree / "sub" / "deep" / "new.txt").write_text("new\n")
+    async with running_bench(tmp_path) as bench:
+        await Bench(bench.coordinator, bench.client, tree / "sub").start()
+        taken = await bench.next_job()
+        await fetch(taken, tmp_path / "clone")
+    assert (tmp_path / "clone" / "deep" / "new.txt").read_text() == "new\n"
+    assert not (tmp_path / "clone" / "committed.txt").exists()
+    assert set(taken.git_info.before_sha) == {"0"}
+
+
+async def test_a_directory_whose_files_are_all_ignored_is_an_empty_project(tmp_path: Path) -> None:
+    tree = working_tree(tmp_path / "project")
+    (tree / "sub").mkdir()
+    (tree / "sub" / ".gitignore").write_text("*\n")
+    (tree / "sub" / "unseen.txt").write_text("unseen\n")
+    async with running_bench(tmp_path) as bench:
+        await Bench(bench.coordinator, bench.client, tree / "sub").start()
+        await fetch(await bench.next_job(), tmp_path / "clone")
+    assert [path.name for path in (tmp_path / "clone").iterdir()] == [".git"]
 
 
 async def test_a_shallow_clone_of_the_user_is_served(tmp_path: Path) -> None:

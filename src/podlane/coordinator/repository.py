@@ -3,7 +3,8 @@
 Uncommitted changes and untracked files that are not ignored are included. The commit lives in a bare
 repository of ours that borrows the user's objects (``objects/info/alternates``) and writes into its
 own; the index is a copy. So the user's index, stash, refs, files and object store stay as they are.
-A directory that is no git repository works too: its commit has no parent.
+A directory that is no git repository works too: its commit has no parent. So does a directory below
+the top of a repository: it is a project of its own, as its ``.gitlab-ci.yml`` lies there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,13 @@ _CONFIG = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _UserRepository:
-    """What a working tree says of itself; ``git_dir`` None: it is no repository."""
+    """What a working tree says of itself; ``git_dir`` None: it is no repository.
+
+    ``prefix``: the project is this directory below ``top``; it ends in a slash, or is empty.
+    """
 
     top: Path
+    prefix: str = ""
     git_dir: Path | None = None
     objects: Path | None = None
     index: Path | None = None
@@ -62,6 +67,11 @@ class _UserRepository:
     head: str = ""
     tree: str = ""
     branch: str = ""
+
+    @property
+    def project(self) -> Path:
+        """The directory whose files the jobs get."""
+        return self.top / self.prefix
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +108,7 @@ class Repositories:
         if ref is not None:
             _check_ref(ref)
         user = await _examine(source)
-        name = f"{hashlib.sha256(str(user.top).encode()).hexdigest()[:16]}.git"
+        name = f"{hashlib.sha256(str(user.project).encode()).hexdigest()[:16]}.git"
         bare = self._directory / name
         await anyio.to_thread.run_sync(_prepare, bare, user)
         branch = ref or user.branch or "main"
@@ -111,9 +121,10 @@ class Repositories:
         default = await anyio.to_thread.run_sync(
             _default_branch, user, user.branch if is_tag else branch
         )
+        uncommitted = bool(user.head) and not user.prefix and sha != user.head
         return Snapshot(
-            repository=name, project_path=said.project_path or _local_path(user.top), sha=sha,
-            before_sha="0" * len(sha) if sha == user.head or not user.head else user.head,
+            repository=name, project_path=_project_path(user, said.project_path), sha=sha,
+            before_sha=user.head if uncommitted else "0" * len(sha),
             ref=branch, is_tag=is_tag, default_branch=default or "main",
             object_format=user.object_format, author=said.author, timestamp=said.timestamp,
             message=said.message or _NO_MESSAGE,
@@ -137,8 +148,14 @@ class Repositories:
             "GIT_DIR": str(user.git_dir or bare),
         }
         await _git("add", "--all", "--", ".", *self._not_ours(user.top),
-                   cwd=user.top, environment=environment)  # fmt: skip
+                   cwd=user.project, environment=environment)  # fmt: skip
         tree = await _git("write-tree", cwd=user.top, environment=environment)
+        if user.prefix:
+            tree = await _subtree(user, tree, environment)
+            return await _git(
+                "commit-tree", tree, "-m", _NO_MESSAGE,
+                cwd=user.top, environment=environment | _identity(),
+            )  # fmt: skip
         if user.head and tree == user.tree:
             return user.head  # nothing is uncommitted: the user's own commit will do
         parents = ("-p", user.head) if user.head else ()
@@ -171,7 +188,7 @@ class Repositories:
 
 async def _examine(source: Path) -> _UserRepository:
     """Ask git where things are: one process in the usual case, three without a commit."""
-    places = ("--show-toplevel", "--absolute-git-dir", "--git-path", "objects",
+    places = ("--show-toplevel", "--show-prefix", "--absolute-git-dir", "--git-path", "objects",
               "--git-path", "index", "--git-path", "shallow", "--show-object-format")  # fmt: skip
     commits = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
     ask = ("rev-parse", "--path-format=absolute", *places)
@@ -189,12 +206,21 @@ async def _examine(source: Path) -> _UserRepository:
             return _UserRepository(top=source.resolve())  # noqa: ASYNC240 - a few microseconds
         head = tree = ""
         branch = await _git("symbolic-ref", "--quiet", "HEAD", cwd=source, ok=(0, 1))
-    top, git_dir, objects, index, shallow, object_format = found
+    top, prefix, git_dir, objects, index, shallow, object_format = found
     return _UserRepository(
-        top=Path(top), git_dir=Path(git_dir), objects=Path(objects), index=Path(index),
+        top=Path(top), prefix=prefix, git_dir=Path(git_dir), objects=Path(objects), index=Path(index),
         shallow=Path(shallow), object_format=object_format, head=head, tree=tree,
         branch=branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else "",
     )  # fmt: skip
+
+
+async def _subtree(user: _UserRepository, tree: str, environment: dict[str, str]) -> str:
+    """Return the tree of the project's directory; one without files is in no tree of git's."""
+    name = f"{tree}:{user.prefix.rstrip('/')}"
+    found = await _git(
+        "rev-parse", "--verify", "--quiet", name, cwd=user.top, environment=environment, ok=(0, 1)
+    )
+    return found or await _git("mktree", cwd=user.top, environment=environment)
 
 
 def _default_branch(user: _UserRepository, branch: str) -> str:
@@ -297,8 +323,11 @@ async def _ask_about(user: _UserRepository, said: _Said) -> None:
         said.project_path = match["path"].strip("/").removesuffix(".git")
 
 
-def _local_path(top: Path) -> str:
-    return f"local/{slug(top.name) or 'project'}"
+def _project_path(user: _UserRepository, remote: str) -> str:
+    if not remote:
+        return f"local/{slug(user.project.name) or 'project'}"
+    below = "/".join(slug(part) or "project" for part in user.prefix.split("/") if part)
+    return f"{remote}/{below}" if below else remote
 
 
 def _identity() -> dict[str, str]:
