@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from podlane.kit.errors import UsageError
 
 MARK = "PODLANE_ROOTLESS"
 _UNSHARE = ("unshare", "--user", "--map-root-user")
+_TRIAL_SECONDS = 10.0
 _SPACES = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -46,8 +48,33 @@ def enter(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     os.execvpe(command[0], command, {**environ, MARK: "1"})  # noqa: S606 - no shell wanted
 
 
+def refusal() -> UsageError | None:
+    """Enter a namespace for a moment and return why it fails: that may be nowhere to be read."""
+    command = entry_command(["true"], has_range=has_range())
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TRIAL_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    else:
+        if done.returncode == 0:
+            return None
+        said = done.stderr.decode(errors="replace").strip()
+    what = said.splitlines()[-1] if said else "it does not say why"
+    return UsageError(
+        f"a node without root needs a user namespace, and this machine refuses one: {what}",
+        hint="run as root; or allow it (a container's seccomp profile may forbid unshare, and "
+        "a masked /proc hinders it); or use a cluster: --kubeconfig or --context",
+    )
+
+
 def obstacle() -> UsageError | None:
-    """Return why a user namespace cannot be had, None if nothing is known against it."""
+    """Return why a user namespace cannot be had, None if it can; tried for real."""
     if shutil.which("unshare") is None:
         return UsageError(
             "a node without root needs the unshare command, which is not installed",
@@ -70,7 +97,7 @@ def obstacle() -> UsageError | None:
                 f"a node without root needs user namespaces, which {name}={bad} forbids",
                 hint=f"allow them (as root): sysctl -w {name}={good}; or run as root",
             )
-    return None
+    return refusal()
 
 
 def has_range() -> bool:

@@ -37,3 +37,15 @@ def test_the_data_directory_is_the_users_own() -> None:
     assert default_data_dir({"HOME": "/h"}, uid=1) == Path("/h/.local/share/podlane")
     inside = {"PODLANE_ROOTLESS": "1", "XDG_DATA_HOME": "/x"}
     assert default_data_dir(inside, uid=0) == Path("/x/podlane")
+
+
+def test_a_machine_that_refuses_a_namespace_is_named_with_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "unshare"
+    refusing.write_text("#!/bin/sh\necho unshare failed: Operation not permitted >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    why = rootless.refusal()
+    assert why is not None
+    assert why.message.endswith("refuses one: unshare failed: Operation not permitted")
