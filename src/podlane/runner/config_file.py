@@ -23,6 +23,7 @@ from podlane.model.job import Variable
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags
 from podlane.runner.cache.config import read_cache
+from podlane.runner.found_tls import with_found_tls
 from podlane.runner.settings import (
     DEFAULT_BUILDS_DIR,
     DEFAULT_CHECK_INTERVAL_SECONDS,
@@ -80,7 +81,10 @@ def load_config(path: Path) -> tuple[GlobalSettings, tuple[Diagnostic, ...]]:
     except OSError as error:
         hint = "name another with --config, or set CONFIG_FILE"
         raise UsageError(f"cannot read {path}: {error.strerror}", hint=hint) from error
-    return read_config(text, str(path), environ=os.environ)
+    settings, found = read_config(text, str(path), environ=os.environ)
+    beside = path.absolute().parent
+    runners = tuple(with_found_tls(runner, beside) for runner in settings.runners)
+    return replace(settings, runners=runners), found
 
 
 def read_config(

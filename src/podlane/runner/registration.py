@@ -28,6 +28,7 @@ from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, objects
 from podlane.runner.config_edit import ConfigEdit, RunnerToken
 from podlane.runner.config_file import read_config
+from podlane.runner.found_tls import with_found_tls
 from podlane.runner.job_variables import Manager
 from podlane.runner.settings import RunnerSettings
 
@@ -101,6 +102,9 @@ class Registrar:
                 was removed from GitLab again.
         """
         settings = check_entry(order.entry)
+        settings = await anyio.to_thread.run_sync(
+            with_found_tls, settings, self.file.parent.absolute()
+        )
         if order.makes_runner:
             answer = await self._make(settings, order)
         else:
