@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 
-from podlane.helper import archive, cache_file, console, storage
+from podlane.helper import archive, cache_file, console, extract, storage
 from podlane.helper.cache_file import Place
 from podlane.helper.flags import Flag, Values, expand
 from podlane.helper.selection import Selection
@@ -69,13 +70,29 @@ def run(values: Values) -> int:
 
 
 def _is_up_to_date(place: Place, paths: list[str]) -> bool:
-    made = place.modified
-    if made is None:
+    """Whether the archive has just these files, none of them touched since.
+
+    Where the archive was unpacked before, that is told by when the files' status changed, which is
+    this machine's clock for both; the storage's clock may differ, and knows whole seconds.
+    """
+    made, unpacked = place.modified, place.unpacked
+    if made is None or _names(place) != {path for path in paths if path != "."}:
         return False
     try:
+        if unpacked is not None:
+            return all(os.lstat(path).st_ctime <= unpacked for path in paths if path != ".")
         return all(os.lstat(path).st_mtime <= made for path in paths)
     except OSError:
         return False
+
+
+def _names(place: Place) -> set[str] | None:
+    """Return what is in the archive; None if that would take reading it all."""
+    try:
+        with zipfile.ZipFile(place.path) as packed:
+            return {extract.name_of(entry).rstrip("/") for entry in packed.infolist()}
+    except (*extract.DAMAGED, OSError):
+        return None
 
 
 def _is_there(url: str, patience: Patience) -> bool:

@@ -84,6 +84,7 @@ def _unpack(path: str) -> int:
     except OSError as error:
         where = error.filename or os.getcwd()
         console.fatal(f"unpacking the cache failed: {error.strerror or error}: {where}")
+    Place(path, lasting=True).note_unpacked()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -14,6 +15,7 @@ from podlane.helper.flags import Flag, Values
 from podlane.helper.storage import Patience
 
 DEFAULT_MINUTES = 10
+_UNPACKED = ".unpacked"
 FLAGS = (
     Flag("file", help="the local archive"),
     Flag("alternate-file", help="a local archive under another name of the same key"),
@@ -42,10 +44,30 @@ class Place:
     @property
     def modified(self) -> float | None:
         """When the archive was written; None if there is none."""
+        return _modified(self.path)
+
+    @property
+    def unpacked(self) -> float | None:
+        """When this archive was unpacked into a project; None if that is not known."""
+        when = _modified(self.path + _UNPACKED)
         try:
-            return os.stat(self.path).st_mtime
+            arrived = os.stat(self.path).st_ctime
         except OSError:
             return None
+        return when if when is not None and when >= arrived else None
+
+    def note_unpacked(self) -> None:
+        """Remember that the project has the archive's content now, by the file system's clock."""
+        # Without it the archive will be made again, that is all.
+        with contextlib.suppress(OSError), open(self.path + _UNPACKED, "wb") as file:
+            file.write(b"\n")
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
 
 
 def patience(values: Values) -> Patience:

@@ -119,13 +119,13 @@ def _checked_name(entry: zipfile.ZipInfo) -> str:
         raise UnsafeArchiveError(
             f"the archive has an entry outside of its directory: {entry.orig_filename!r}"
         )
-    name = safe_name(_name(entry))
+    name = safe_name(name_of(entry))
     if entry.flag_bits & _ENCRYPTED:
         raise zipfile.BadZipFile(f"the archive is encrypted: {name!r}")
     return name
 
 
-def _name(entry: zipfile.ZipInfo) -> str:
+def name_of(entry: zipfile.ZipInfo) -> str:
     """Return the entry's name; on Unix, where it does not claim to be UTF-8, its bytes count."""
     if entry.create_system != _UNIX:
         return entry.filename.replace("\\", "/")

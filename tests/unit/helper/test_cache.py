@@ -192,6 +192,33 @@ def test_an_archive_that_is_up_to_date_is_uploaded_only_where_it_is_missing(
     assert storage.methods[-1] == "PUT"
 
 
+def test_a_change_right_after_unpacking_is_saved_whatever_the_clocks_say(
+    vendor: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = ["--url", storage.at("k"), "--check-url", storage.at("k")]
+    assert _archive("--path", "vendor", *urls) == 0
+    (vendor.parent.parent / "cache/k/cache.zip").unlink()
+    content, _ = storage.objects["k"]
+    storage.objects["k"] = (content, 2**31)  # by a clock that is far ahead
+    assert _extract("--url", storage.at("k")) == 0
+    assert _archive("--path", "vendor", *urls) == 0
+    assert storage.methods == ["PUT", "GET", "HEAD"]
+    (vendor / "lib.txt").write_text("changed")
+    os.utime(vendor / "lib.txt", (OLD, OLD))
+    assert _archive("--path", "vendor", *urls) == 0
+    assert storage.methods[3:] == ["PUT"]
+    assert capsys.readouterr().err.count("Archive is up to date!") == 1
+
+
+def test_an_archive_without_a_file_that_is_wanted_is_made_anew(vendor: Path) -> None:
+    assert _archive("--path", "vendor/*") == 0
+    (vendor / "more.txt").write_text("x")
+    os.utime(vendor / "more.txt", (OLD, OLD))
+    assert _archive("--path", "vendor/*") == 0
+    with zipfile.ZipFile(vendor.parent.parent / "cache/k/cache.zip") as packed:
+        assert packed.namelist() == ["vendor/lib.txt", "vendor/more.txt"]
+
+
 def test_a_local_archive_that_is_as_new_is_not_fetched_again(
     vendor: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:
