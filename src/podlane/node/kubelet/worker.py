@@ -50,6 +50,7 @@ class PodWorker:
         self._grace_seconds = float(pod.spec.termination_grace_period_seconds)
         self._grace = anyio.CancelScope()
         self._stopping = anyio.Lock()
+        self._forwarding = anyio.CancelScope()
 
     def container(self, name: str) -> ContainerWorker | None:
         """Return a container by name."""
@@ -71,6 +72,10 @@ class PodWorker:
                 tasks.start_soon(self._await_deletion, tasks)
                 tasks.start_soon(self._await_deadline)
                 await self._live(tasks)
+                # It stays until it is deleted, but needs no network any more.
+                self._forwarding.cancel()
+                if self._sandbox is not None:
+                    self._sandbox.network.close()
         finally:
             with closing(_CLEANUP_SECONDS):
                 await self._clean_up()
@@ -83,7 +88,7 @@ class PodWorker:
             f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node.name}",
         )
         self._sandbox = await self._made_sandbox()
-        self._sandbox.network.serve(tasks)
+        tasks.start_soon(self._forward, self._sandbox)
         self._report()
         context = PodContext(
             pod=pod,
@@ -111,6 +116,12 @@ class PodWorker:
             await worker.finished.wait()
         await self._stop(self._init)
         self._report()
+
+    async def _forward(self, sandbox: Sandbox) -> None:
+        """Serve the pod's host ports while it lives."""
+        with self._forwarding:
+            async with anyio.create_task_group() as tasks:
+                sandbox.network.serve(tasks)
 
     async def _made_sandbox(self) -> Sandbox:
         while True:

@@ -30,7 +30,9 @@ class PodNetwork:
             tasks.start_soon(_forward, listener, port)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; again is harmless."""
+        if not self.namespaces.fds:
+            return
         self.namespaces.close()
         if self.uplink is not None:
             self.uplink.disconnect(self.ip)

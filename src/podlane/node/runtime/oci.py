@@ -77,7 +77,12 @@ class OciRuntime:
         stem = handle.state / f"exec-{random_suffix()}"
         files = (stem.with_suffix(".json"), stem.with_suffix(".pid"))
         described = handle.process | {"args": [*command], "terminal": console is not None}
-        await to_thread.run_sync(files[0].write_bytes, msgspec.json.encode(described))
+        try:
+            await to_thread.run_sync(files[0].write_bytes, msgspec.json.encode(described))
+        except OSError as error:
+            raise StartError(
+                f"the command cannot be started: {error.strerror} ({files[0].parent})"
+            ) from error
         argv = [self._program, "--root", str(handle.state), *self._manager(), "exec"]
         argv += ["--process", str(files[0]), "--pid-file", str(files[1])]
         if console is not None:
