@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from podlane.compiler import inputs
 from podlane.compiler.context import Context, Fetcher, FetchError
 from podlane.compiler.expansion import expand
-from podlane.compiler.fetching import URL, FileFinder, Origin, WantedFile, location_problem
+from podlane.compiler.fetching import (
+    URL,
+    FetchedFile,
+    FileFinder,
+    Origin,
+    WantedFile,
+    location_problem,
+)
 from podlane.compiler.files import Arguments, FileLoader
 from podlane.compiler.findings import Entry, Findings
 from podlane.compiler.keywords import rules, values
@@ -22,6 +29,7 @@ from podlane.compiler.source import Map, Mark, Node, Seq, deep_merge, place
 MAX_INCLUDES = 150
 MAX_TOTAL_BYTES = 314_572_800
 KINDS = ("local", "project", "remote", "template", "artifact", "component")
+HEADER_KINDS = ("local", "project", "remote")
 _KEYS = (*KINDS, "file", "ref", "job", "inputs", "rules", "integrity", "cache")
 
 
@@ -63,7 +71,8 @@ class Includer:
                 f"there is no {path} in the project; name another with --file",
             )
             return None
-        loaded = self.loader.load(content, path, Arguments(self.context.inputs))
+        given = Arguments(self.context.inputs, shared=self._shared_inputs)
+        loaded = self.loader.load(content, path, given)
         if loaded is None:
             return None
         tree, blank = loaded
@@ -85,7 +94,21 @@ class Includer:
                 merged = deep_merge(merged, content)
         return deep_merge(merged, tree.without("include"))
 
-    def _wanted(self, value: Node, mark: Mark | None, origin: Origin) -> list[WantedFile]:
+    def _shared_inputs(self, value: Node, mark: Mark | None) -> list[Map]:
+        """Return what the files of ``spec:include`` define, each a map of inputs."""
+        found: list[Map] = []
+        for wanted in self._wanted(value, mark, Origin(), HEADER_KINDS):
+            fetched = self._fetch(wanted, Origin(), ())
+            if fetched is None:
+                continue
+            defined = self.loader.load_inputs(fetched.content, fetched.name, wanted.mark)
+            if defined is not None:
+                found.append(defined)
+        return found
+
+    def _wanted(
+        self, value: Node, mark: Mark | None, origin: Origin, kinds: tuple[str, ...] = KINDS
+    ) -> list[WantedFile]:
         found: list[WantedFile] = []
         for index, item in enumerate(value if isinstance(value, Seq) else [value]):
             at = value.item_at(index) if isinstance(value, Seq) else mark
@@ -100,7 +123,7 @@ class Includer:
             else:
                 self.findings.error("include", "Each include must be a hash or a string", at)
                 continue
-            if self._admits(Entry(self.findings, ("include",), entry, at), origin):
+            if self._admits(Entry(self.findings, ("include",), entry, at), origin, kinds):
                 found.extend(self._locate(entry, at, origin))
         return found
 
@@ -108,24 +131,24 @@ class Includer:
         """Return the variables for the includes of a file: none for one that is public."""
         return Values({}) if origin.kind in ("remote", "template") else self.variables
 
-    def _admits(self, entry: Entry, origin: Origin) -> bool:
+    def _admits(self, entry: Entry, origin: Origin, valid: tuple[str, ...]) -> bool:
         """Check an entry; return whether its rules let the file in."""
         value = entry.value
         assert isinstance(value, Map)
         before = len(self.findings.found)
-        kinds = [kind for kind in KINDS if value.get(kind) is not None]
+        kinds = [kind for kind in valid if value.get(kind) is not None]
         if not kinds:
             shown = json.dumps(inputs.json_of(value), separators=(",", ":"), default=str)
             self.findings.error(
                 "include",
                 f"`{shown}` does not have a valid subkey for include. "
-                f"Valid subkeys are: `{'`, `'.join(KINDS)}`",
+                f"Valid subkeys are: `{'`, `'.join(valid)}`",
                 entry.mark,
             )
             return False
         if len(kinds) > 1:
             self.findings.error(
-                "include", f"Each include must use only one of: `{'`, `'.join(KINDS)}`", entry.mark
+                "include", f"Each include must use only one of: `{'`, `'.join(valid)}`", entry.mark
             )
             return False
         entry.known_keys(_KEYS)
@@ -190,8 +213,10 @@ class Includer:
             )
         return [WantedFile("local", name, entry, mark) for name in names]
 
-    def _read(self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]) -> Map | None:
-        """Return one included file, with its own includes merged."""
+    def _fetch(
+        self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]
+    ) -> FetchedFile | None:
+        """Return the content of one included file; what is wrong is reported."""
         self.included.append(Included(wanted.kind, wanted.shown, wanted.mark))
         if len(self.included) > MAX_INCLUDES:
             self._full = True
@@ -205,13 +230,18 @@ class Includer:
             self.findings.error("include", problem, wanted.mark)
             return None
         fetched = self.finder.fetch(wanted, origin)
-        if fetched is None:
-            return None
-        if not fetched.content.strip():
+        if fetched is not None and not fetched.content.strip():
             text = "Local file `{}` is empty!" if wanted.kind == "local" else (
                 "Included file `{}` is empty or does not exist!"
             )  # fmt: skip
             self.findings.error("include", text.format(wanted.shown), wanted.mark)
+            return None
+        return fetched
+
+    def _read(self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]) -> Map | None:
+        """Return one included file, with its own includes merged."""
+        fetched = self._fetch(wanted, origin, chain)
+        if fetched is None:
             return None
         given = wanted.entry.get("inputs")
         arguments = (

@@ -30,6 +30,7 @@ class Header:
     inputs: Map
     component: tuple[str, ...]
     include: Node
+    include_mark: Mark | None = None
 
 
 def check_header(header: Map, findings: Findings) -> Header:
@@ -48,16 +49,23 @@ def check_header(header: Map, findings: Findings) -> Header:
         spec.error(
             f"is too long (maximum is {MAX_DESCRIPTION} characters)", attribute="description"
         )
-    inputs = found.get("inputs")
-    if inputs is not None and not isinstance(inputs, Map):
-        spec.child("inputs").error("should be a hash")
-    for key in inputs if isinstance(inputs, Map) else ():
-        _check_input(spec.child("inputs").child(text_of(key)))
     return Header(
-        inputs=inputs if isinstance(inputs, Map) else Map(found.at),
+        inputs=check_inputs(spec.child("inputs")) or Map(found.at),
         component=_component(spec),
         include=found.get("include"),
+        include_mark=found.value_at("include"),
     )
+
+
+def check_inputs(entry: Entry) -> Map | None:
+    """Check a map of inputs and return it; None for one that is no map."""
+    if entry.value is not None and not isinstance(entry.value, Map):
+        entry.error("should be a hash")
+    if not isinstance(entry.value, Map):
+        return None
+    for key in entry.value:
+        _check_input(entry.child(text_of(key)))
+    return entry.value
 
 
 def _component(spec: Entry) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("header", "spec:inputs", _S),
     Keyword("header", "spec:component", _S),
     Keyword("header", "spec:description", _S),
-    Keyword("header", "spec:include", _R, "inputs from other files are not read yet"),
+    Keyword("header", "spec:include", _S),
     Keyword("global", "default", _S),
     Keyword(
         "global", "include", _P, "local files always; other kinds through what was fetched before"
