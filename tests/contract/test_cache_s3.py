@@ -13,7 +13,7 @@ import pytest
 
 from podlane.runner.cache.opening import open_store
 from podlane.runner.cache.settings import CacheSettings, S3Settings
-from podlane.runner.cache.store import CacheStore, Method
+from podlane.runner.cache.store import CacheStore, CacheUrlError, Method
 from tests.fakes.jobs import a_job
 from tests.fakes.s3_server import BUCKET, running_s3
 
@@ -32,7 +32,7 @@ def settings(server: str, **fields: object) -> S3Settings:
 
 
 def store(storage: S3Settings) -> CacheStore:
-    made = open_store(CacheSettings(storage=storage), a_job("x"), server_url="")
+    made = open_store(CacheSettings(storage=storage), a_job("x"), server_url="", prefix="roles")
     assert made is not None
     return made
 
@@ -113,3 +113,28 @@ def test_an_identity_of_the_environment_signs_through_the_library(
     done = pull(tmp_path / "next", ours, "identity/k")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "next/data").read_text() == "by identity"
+
+
+def test_roles_get_credentials_of_their_own_and_only_for_their_purpose(
+    server: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod/data").write_text("by role")
+    role = "arn:aws:iam::123456789012:role/caches"
+    ours = store(settings(server, role=role, upload_role=f"{role}-writer"))
+    done = push(tmp_path / "pod", ours, "roles/k")
+    assert done.returncode == 0, done.stderr
+    done = pull(tmp_path / "next", ours, "roles/k")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "next/data").read_text() == "by role"
+    get, put = (ours.sign(method, "roles/k").url for method in (Method.GET, Method.PUT))
+    tokens = {url.partition("X-Amz-Security-Token=")[2].partition("&")[0] for url in (get, put)}
+    assert len(tokens) == 2
+    assert "" not in tokens
+    assert "X-Amz-Credential=AKID" not in get + put
+
+
+def test_a_server_that_is_away_gives_no_role(tmp_path: Path) -> None:
+    away = store(settings("127.0.0.1:1", role="arn:aws:iam::1:role/x"))
+    with pytest.raises(CacheUrlError, match="the role arn:aws:iam::1:role/x cannot be assumed"):
+        away.sign(Method.GET, "k")

@@ -16,10 +16,6 @@ from podlane.runner.cache.settings import (
 from podlane.runner.toml_table import Table
 
 _TYPES = ("s3", "gcs", "azure", "coordinator")
-_S3_NOT_YET = {
-    "RoleARN": "presigned URLs are made with the runner's own credentials",
-    "UploadRoleARN": "presigned URLs are made with the runner's own credentials",
-}
 _S3_ROLES = ("AssumeRoleMaxConcurrency", "DisableAssumeRoleCredentialsCaching")
 
 
@@ -68,8 +64,9 @@ def _s3(table: Table, given: JsonObject, *, chosen: bool) -> S3Settings:
         accelerate=table.flag("Accelerate", default=False),
         encryption=table.text("ServerSideEncryption"),
         encryption_key_id=table.text("ServerSideEncryptionKeyID"),
+        role=table.text("RoleARN"),
+        upload_role=table.text("UploadRoleARN"),
     )
-    table.no_effect(_S3_NOT_YET)
     table.ignore(_S3_ROLES)
     table.finish()
     if chosen:
@@ -81,6 +78,12 @@ def _s3(table: Table, given: JsonObject, *, chosen: bool) -> S3Settings:
             message = "cannot be asked for without AccessKey and SecretKey"
             hint = "make it the bucket's default encryption"
             table.error("ServerSideEncryption", "setting-value", message, hint)
+        elif (settings.role or settings.upload_role) and settings.uses_identity:
+            message = "cannot be assumed without AccessKey and SecretKey"
+            hint = "give the identity itself the rights, and remove the role"
+            table.error(
+                "RoleARN" if settings.role else "UploadRoleARN", "setting-value", message, hint
+            )
     return settings
 
 

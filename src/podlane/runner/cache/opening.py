@@ -8,6 +8,7 @@ from podlane.model.job import Job
 from podlane.runner.cache import keys
 from podlane.runner.cache.access import CachePlace
 from podlane.runner.cache.coordinator import CoordinatorStore
+from podlane.runner.cache.roles import RoleStore
 from podlane.runner.cache.s3 import S3Store
 from podlane.runner.cache.settings import (
     AzureSettings,
@@ -24,21 +25,24 @@ def place_of(
 ) -> CachePlace:
     """Return where the job's caches are."""
     owner = "" if settings.shared else short_token
+    prefix = keys.object_prefix(settings.path, owner, job.job_info.project_id)
     store: CacheStore | None
     try:
-        store = open_store(settings, job, server_url=server_url)
+        store = open_store(settings, job, server_url=server_url, prefix=prefix)
     except CacheUrlError as error:
         store = ClosedStore(error)
     return CachePlace(
         directory=f"{settings.directory.rstrip('/')}/{project_path}",
-        prefix=keys.object_prefix(settings.path, owner, job.job_info.project_id),
+        prefix=prefix,
         store=store,
         max_uploaded_archive_bytes=settings.max_uploaded_archive_bytes,
     )
 
 
-def open_store(settings: CacheSettings, job: Job, *, server_url: str) -> CacheStore | None:
-    """Return what makes the URLs of one job; they live as long as the job may.
+def open_store(
+    settings: CacheSettings, job: Job, *, server_url: str, prefix: str
+) -> CacheStore | None:
+    """Return what makes the URLs of one job below ``prefix``; they live as long as the job may.
 
     Raises:
         CacheUrlError: the settings of the storage cannot be used.
@@ -49,6 +53,8 @@ def open_store(settings: CacheSettings, job: Job, *, server_url: str) -> CacheSt
             return None
         case CoordinatorCacheSettings():
             return CoordinatorStore(server_url=server_url, job_id=job.id, job_token=job.token)
+        case S3Settings() as found if found.role or found.upload_role:
+            return RoleStore(settings=found, prefix=prefix, now=_now, expires_seconds=seconds)
         case S3Settings() as found if not found.uses_identity:
             return S3Store(settings=found, now=_now, expires_seconds=seconds)
     from podlane.runner.cache import cloud  # takes its library along

@@ -17,8 +17,8 @@ from podlane.runner.cache.store import Method, SignedUrl
 
 MAX_SECONDS = 7 * 24 * 3600
 DEFAULT_REGION = "us-east-1"
-_AWS = "amazonaws.com"
-_ALGORITHM = "AWS4-HMAC-SHA256"
+AWS = "amazonaws.com"
+ALGORITHM = "AWS4-HMAC-SHA256"
 _ENCRYPTIONS: Mapping[str, str] = {"S3": "AES256", "KMS": "aws:kms", "DSSE-KMS": "aws:kms:dsse"}
 
 
@@ -40,13 +40,13 @@ def endpoint_of(settings: S3Settings) -> Endpoint:
     region = settings.region or DEFAULT_REGION
     bucket, stack = settings.bucket, ".dualstack" if settings.dual_stack else ""
     if settings.accelerate:
-        return Endpoint(scheme, f"{bucket}.s3-accelerate{stack}.{_AWS}", "")
-    is_aws = server in {"", f"s3.{_AWS}"}
-    host = f"s3{stack}.{region}.{_AWS}" if is_aws else server
+        return Endpoint(scheme, f"{bucket}.s3-accelerate{stack}.{AWS}", "")
+    is_aws = server in {"", f"s3.{AWS}"}
+    host = f"s3{stack}.{region}.{AWS}" if is_aws else server
     path_style = settings.path_style
     if path_style is None:
         # A certificate for *.s3… does not cover a bucket with a dot in its name.
-        path_style = "." in bucket or not host.partition(":")[0].endswith(f".{_AWS}")
+        path_style = "." in bucket or not host.partition(":")[0].endswith(f".{AWS}")
     return (
         Endpoint(scheme, host, f"/{bucket}")
         if path_style
@@ -84,7 +84,7 @@ class S3Store:
         scope = f"{stamp[:8]}/{settings.region or DEFAULT_REGION}/s3/aws4_request"
         signed = {"host": place.host, **{key.lower(): value for key, value in headers.items()}}
         query = {
-            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Algorithm": ALGORITHM,
             "X-Amz-Credential": f"{settings.access_key}/{scope}",
             "X-Amz-Date": stamp,
             "X-Amz-Expires": str(min(max(self.expires_seconds, 1), MAX_SECONDS)),
@@ -102,12 +102,15 @@ class S3Store:
             "", query["X-Amz-SignedHeaders"], "UNSIGNED-PAYLOAD",
         ])  # fmt: skip
         digest = hashlib.sha256(request.encode()).hexdigest()
-        to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
-        signature = hmac.digest(_key(settings.secret_key, scope), to_sign.encode(), "sha256").hex()
+        to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
+        signature = hmac.digest(
+            signing_key(settings.secret_key, scope), to_sign.encode(), "sha256"
+        ).hex()
         return f"{place.scheme}://{place.host}{path}?{pairs}&X-Amz-Signature={signature}"
 
 
-def _key(secret: str, scope: str) -> bytes:
+def signing_key(secret: str, scope: str) -> bytes:
+    """Return the key that signs for a scope, ``<day>/<region>/<service>/aws4_request``."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

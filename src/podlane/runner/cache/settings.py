@@ -24,6 +24,8 @@ class S3Settings:
     accelerate: bool = False
     encryption: str = ""
     encryption_key_id: str = ""
+    role: str = ""
+    upload_role: str = ""
 
     @property
     def uses_identity(self) -> bool:

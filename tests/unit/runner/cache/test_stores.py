@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from botocore.credentials import Credentials
 from tests.fakes.jobs import a_job
 
 from podlane.gitlab import cache_urls
-from podlane.runner.cache import opening, s3
+from podlane.runner.cache import opening, roles, s3
 from podlane.runner.cache.settings import (
     AzureSettings,
     CacheSettings,
@@ -57,6 +58,30 @@ def test_s3_signatures_are_those_of_the_reference(
     credentials = Credentials("AKID", "secret", "a/b+c=")
     auth.S3SigV4QueryAuth(credentials, "s3", "us-east-1", expires=3600).add_auth(request)
     assert parse_qs(urlsplit(signed.url).query) == parse_qs(urlsplit(request.url).query)
+
+
+def test_requests_for_a_role_are_signed_as_the_reference_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = S3Settings(bucket="b", access_key="AKID", secret_key="secret", session_token="t+k")
+    ours = roles._signed_headers(settings, "sts.us-east-1.amazonaws.com", "Action=AssumeRole", NOW)
+    request = AWSRequest(
+        method="POST", url="https://sts.us-east-1.amazonaws.com/", data="Action=AssumeRole",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )  # fmt: skip
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: NOW)
+    auth.SigV4Auth(Credentials("AKID", "secret", "t+k"), "sts", "us-east-1").add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_a_role_is_limited_to_the_projects_caches_and_one_purpose() -> None:
+    settings = S3Settings(bucket="b", encryption_key_id="arn:aws:kms:key")
+    policy = json.loads(roles._policy(settings, "arn:aws-cn:iam::1:role/x", "p/1", uploads=True))
+    assert policy["Statement"][0] == {
+        "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "arn:aws-cn:s3:::b/p/1/*",
+    }  # fmt: skip
+    assert policy["Statement"][1]["Resource"] == "arn:aws:kms:key"
+    assert roles._endpoint(settings) == (False, "sts.us-east-1.amazonaws.com")
 
 
 def test_encryption_is_asked_for_with_uploads_only() -> None:
