@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from podlane.compiler import inputs
+from podlane.compiler import durations, inputs
 from podlane.compiler.context import Context, Fetcher, FetchError
 from podlane.compiler.expansion import expand
 from podlane.compiler.fetching import (
@@ -31,6 +31,8 @@ MAX_TOTAL_BYTES = 314_572_800
 KINDS = ("local", "project", "remote", "template", "artifact", "component")
 HEADER_KINDS = ("local", "project", "remote")
 _KEYS = (*KINDS, "file", "ref", "job", "inputs", "rules", "integrity", "cache")
+_HEADER_KEYS = (*HEADER_KINDS, "file", "ref", "integrity")
+MIN_CACHE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Includer:
             else:
                 self.findings.error("include", "Each include must be a hash or a string", at)
                 continue
-            if self._admits(Entry(self.findings, ("include",), entry, at), origin, kinds):
+            path = ("include",) if kinds is KINDS else ("header", "spec", "include")
+            if self._admits(Entry(self.findings, path, entry, at), origin, kinds):
                 found.extend(self._locate(entry, at, origin))
         return found
 
@@ -136,6 +139,8 @@ class Includer:
         value = entry.value
         assert isinstance(value, Map)
         before = len(self.findings.found)
+        if valid is HEADER_KINDS and not entry.known_keys(_HEADER_KEYS):
+            return False
         kinds = [kind for kind in valid if value.get(kind) is not None]
         if not kinds:
             shown = json.dumps(inputs.json_of(value), separators=(",", ":"), default=str)
@@ -155,6 +160,7 @@ class Includer:
         if value.get("project") is not None and not value.get("file"):
             entry.error("must specify the file where to fetch the config from")
         _check_integrity(entry, value)
+        _check_cache(entry, value)
         if value.get("inputs") is not None and not isinstance(value["inputs"], Map):
             self.findings.error("include", "Given inputs must be a hash", value.value_at("inputs"))
         if value.get("rules") is not None:
@@ -285,6 +291,24 @@ def _check_integrity(entry: Entry, value: Map) -> None:
         base64.b64decode(integrity.removeprefix("sha256-"), validate=True)
     except binascii.Error:
         entry.error("integrity hash must be base64 encoded", mark=mark)
+
+
+def _check_cache(entry: Entry, value: Map) -> None:
+    cache, mark = value.get("cache"), value.value_at("cache")
+    if not cache:
+        return
+    if value.get("remote") is None:
+        entry.error("cache can only be specified for remote includes", mark=mark)
+    if cache is True:
+        return
+    if not isinstance(cache, str):
+        entry.error("cache must be a boolean or a duration string", mark=mark)
+        return
+    length = durations.seconds(cache)
+    if length is None:
+        entry.error("cache contains an invalid duration", mark=mark)
+    elif length < MIN_CACHE_SECONDS:
+        entry.error("cache duration must be at least 1 minute", mark=mark)
 
 
 def _cycle_hint(chain: tuple[str, ...], name: str) -> str | None:
