@@ -45,8 +45,9 @@ e2e: setup ## The end-to-end tests alone (PODLANE_E2E_KUBECONFIG points them at 
 bench: setup ## Measure, print the table and write docs/benchmarks.md
 	$(BIN)/python -m bench
 
-docs: setup ## Write the generated pages again (docs/reference/cli.md, helper.md)
+docs: setup ## Write the generated pages again (docs/reference/cli.md, helper.md, keywords.md)
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/keywords_reference.py
 	$(BIN)/python scripts/helper_reference.py
 
 clean: ## Remove what the tools leave in this folder (.venv too)
