@@ -153,6 +153,11 @@ async def _run(
             tasks.cancel_scope.cancel()
     except PermanentError as error:
         return channels.encode_failure(error.message)
+    except OSError as error:  # a full disk, no more descriptors: no fault of ours
+        _log.warning(
+            "stream_failed", extra={"fields": {"pod_uid": asked.pod_uid, "error": str(error)}}
+        )
+        return channels.encode_failure(f"the node cannot start the stream: {error}")
     except Exception as error:  # noqa: BLE001 - the boundary of a request whose answer has begun
         _log.exception("stream_failed", extra={"fields": {"pod_uid": asked.pod_uid}})
         return channels.encode_failure(f"the node failed: {type(error).__name__}: {error}")

@@ -149,6 +149,22 @@ def test_a_job_that_deletes_our_files_changes_neither_result_nor_log(rig: Rig) -
     assert told.done == "failed"
 
 
+@pytest.mark.parametrize("name", [".1.end.helper", ".3.end.build"])
+def test_a_record_that_could_not_be_written_is_written_later(static: Rig, name: str) -> None:
+    """As when the disk is full for a while: the other container waits for the record."""
+    static.prepare()
+    (static.logs / name).mkdir()
+    helper = static.start("supervisor", "helper")
+    build = static.start("supervisor", "build")
+    static.wait_for(f"{name[1]}.start")
+    (static.logs / name).rmdir()
+    assert build.wait(timeout=DEADLINE_SECONDS) == 0
+    assert (static.logs / f"{name[1]}.end").read_text().startswith("finished 0")
+    static.wait_for("finished")
+    helper.send_signal(signal.SIGTERM)
+    assert helper.wait(timeout=DEADLINE_SECONDS) == 0
+
+
 def test_lines_that_look_like_ours_stay_lines_of_the_log(static: Rig) -> None:
     forged = (
         'stage=step_script index=2 state=finished code=0\ndone=running\n{"command_exit_code":0}'

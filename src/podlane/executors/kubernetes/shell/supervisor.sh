@@ -63,8 +63,8 @@ put() { # put <name> <text>: write a record atomically
   printf '%s\n' "$2" > "$logs/.$1.$role" && mv -f "$logs/.$1.$role" "$logs/$1"
 } 2> /dev/null
 
-remember() { # remember <name> <text>: a record that is written again when somebody removes it
-  put "$1" "$2"
+remember() { # remember <name> <text>: a record that is written again when it is not there
+  put "$1" "$2" || owed=0
   records="$records$1 $2
 "
 }
@@ -98,6 +98,10 @@ linger() { # wait for the end of the pod; a signal ends it at once in every shel
 }
 
 beat() {
+  if [ "$owed" ] && [ "$NOW" -ge "$owed" ]; then # the disk was full; others wait for the record
+    owed=$((NOW + 50))
+    restore_records
+  fi
   [ "$NOW" -lt "$next_beat" ] && return
   next_beat=$((NOW + 500))
   printf '%s\n' "$NOW" > "$logs/beat.$role"
@@ -344,7 +348,7 @@ await() { # await <index> <owner>: sets STATE and CODE from the other container'
 # ---- the plan -----------------------------------------------------------------------------------
 
 status=running
-begun=; over=; hopeless=; result=; records=; reason=
+begun=; over=; hopeless=; result=; records=; reason=; owed=
 index=0; last=-1; next_beat=0
 exec 8< "$here/plan"
 while read -r word name owner _ <&8; do
@@ -393,7 +397,7 @@ done
 
 if [ "$role" = helper ]; then
   restore_records
-  put finished "$status"
+  remember finished "$status"
   ring
   until [ "$ending" ]; do # the log stays readable until the pod is deleted
     linger
@@ -403,10 +407,20 @@ if [ "$role" = helper ]; then
   exit 0
 fi
 
+tries=0
+until [ ! "$owed" ] || [ -e "$logs/$last.end" ] || [ "$ending" ] || [ "$tries" -ge 20 ]; do
+  rest 0.5
+  restore_records
+  tries=$((tries + 1))
+done
+if [ "$begun" ] && [ ! -e "$logs/$last.end" ]; then
+  reason="cannot write into $logs (is the disk full?)${reason:+; $reason}"
+  farewell "podlane: $reason"
+fi
 rm -f "$logs/beat.$role" # ended is not lost
 if [ ! "$begun" ]; then
   farewell "podlane: no stage of this container ran"
   exit 118
 fi
-[ "$result" ] && farewell "podlane: $reason"
+[ "$reason" ] && farewell "podlane: $reason"
 exit "${result:-0}"
