@@ -122,7 +122,9 @@ class JobRun:
             plan = await anyio.to_thread.run_sync(make) if self._job.cache else make()
             self._reporter.debug_trace = plan.debug_trace
             await self._log.prepare(plan)
-            async with place.executor.environment(plan.execution) as environment:
+            opened = place.executor.environment(plan.execution)
+            del plan  # its scripts are large, and the environment drops them once the pod has them
+            async with opened as environment:
                 self._environment = environment
                 return await environment.run(self._log.event)
         except Exception as error:  # the supervisor of jobs: one job's trouble is not another's

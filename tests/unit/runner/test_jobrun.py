@@ -495,7 +495,7 @@ async def test_wherever_the_coordinator_goes_away_trace_and_result_arrive_when_i
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(  # a thread writes the file: time must not jump while it works
-    "anyio_backend", [("trio", {"clock": trio.testing.MockClock(autojump_threshold=0.01)})]
+    "anyio_backend", [("trio", {"clock": trio.testing.MockClock(autojump_threshold=0.002)})]
 )
 async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
     chunk = b"x" * 65535 + b"\n"

@@ -52,6 +52,7 @@ class PodDriver:
         await self._retried(lambda: self._create("secrets", self._plan.secret))
         pod = await self._retried(lambda: self._create("pods", self._plan.pod))
         self._uid = text(pod, "metadata", "uid")
+        self._plan = self._plan.created()
 
     async def own(self) -> None:
         """Make the pod the owner of the Secret; where that fails, :meth:`remove` deletes both."""
@@ -93,6 +94,14 @@ class PodDriver:
     async def stop_stage(self, container: str, name: str) -> None:
         """Stop a stage that runs by exec: TERM, grace, KILL."""
         await self._quietly(container, self._plan.command("stage", "stop", name))
+
+    def terminal(self) -> AbstractAsyncContextManager[ExecSession]:
+        """Open an interactive shell beside the job's script: the image's bash, else its sh."""
+        script = "command -v bash >/dev/null 2>&1 && exec bash; exec sh"
+        command = [self._plan.shell, "-c", script]
+        return self._client.exec(
+            self._plan.namespace, self._plan.name, BUILD, command, stdin=True, tty=True
+        )
 
     async def signal(self, word: str) -> None:
         """Leave a word for the supervisors: ``cancel`` or ``gone.build``."""

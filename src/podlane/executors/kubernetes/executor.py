@@ -98,6 +98,7 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         driver = PodDriver(self.client, pod, self._random)
+        pod, plan = pod.created(), replace(plan, stages=())  # only the driver needs all of it
         environment = KubernetesEnvironment(
             EnvironmentParts(
                 plan=plan,
@@ -107,6 +108,7 @@ class KubernetesExecutor:
                 clock=self._clock,
                 random=self._random,
                 poll_timeout_seconds=self._settings.poll_timeout,
+                unreachable_seconds=self._settings.unreachable_timeout,
                 print_events=self._settings.print_pod_warning_events,
             )
         )

@@ -64,6 +64,7 @@ class PodPlan:
     """What is created for a job, and what we must remember to follow it.
 
     ``stages`` are in the order of the supervisor's records. ``legacy``: each stage by exec.
+    ``has_tools``: ``init-permissions`` brings our tools.
     """
 
     namespace: str
@@ -77,6 +78,14 @@ class PodPlan:
     helper_image: PodImage
     notes: tuple[Message, ...]
     memory_limits: tuple[tuple[str, str], ...]
+    has_tools: bool
+
+    def created(self) -> PodPlan:
+        """Return what is left to remember once Secret and pod exist; they are large."""
+        stages = self.stages
+        if not self.legacy:
+            stages = tuple(replace(stage, script="") for stage in stages)
+        return replace(self, secret={}, pod={}, stages=stages)
 
     def command(self, script: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our scripts in a container of the pod."""
@@ -85,13 +94,7 @@ class PodPlan:
     @property
     def shell(self) -> str:
         """The shell of our scripts."""
-        return f"{self.where.tools}/sh" if self.pod_has_tools else "sh"
-
-    @property
-    def pod_has_tools(self) -> bool:
-        """Whether ``init-permissions`` brings our tools."""
-        spec = self.pod.get("spec")
-        return isinstance(spec, dict) and bool(spec.get("initContainers"))
+        return f"{self.where.tools}/sh" if self.has_tools else "sh"
 
 
 def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroundings) -> PodPlan:
@@ -154,6 +157,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         secret=secret_manifest(parts, _encoded({**files, **hidden}), kind),
         pod=pod_manifest(parts, settings),
         stages=stages,
+        has_tools=bool(parts.init_containers),
         where=where,
         legacy=inputs.idle,
         build_image=build.image,
