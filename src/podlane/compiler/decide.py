@@ -87,7 +87,10 @@ class Decider:
             admitted, keyword = admits(
                 written, self._context, self._evaluator, seen, seen.expanded()
             )
-            reason = "" if admitted else f"{keyword} does not fit"
+            if not admitted and written.get("only") is None and keyword == "only:refs":
+                reason = "it has no rules, so it is for branches and tags only"
+            elif not admitted:
+                reason = f"{keyword} does not fit"
         rule = match.rule if match is not None and match.rule is not None else Map()
         when = _when(rule, written)
         if when is When.NEVER:

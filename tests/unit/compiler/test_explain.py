@@ -98,6 +98,16 @@ def test_a_job_that_is_left_out_is_explained_too() -> None:
     assert explain_job(compiled(), "nope") is None
 
 
+def test_a_job_without_rules_is_not_for_merge_requests() -> None:
+    files = {".gitlab-ci.yml": "x: {script: echo}\ny: {script: echo, rules: [{when: always}]}\n"}
+    context = Context(source="merge_request_event", ref="main")
+    compilation = compile_pipeline(".gitlab-ci.yml", MemoryFetcher(files), context)
+    assert compilation.decisions["x"].reason == (
+        "it has no rules, so it is for branches and tags only"
+    )
+    assert compilation.decisions["y"].included
+
+
 def test_the_graph_has_every_need() -> None:
     pipeline = compiled().pipeline
     assert pipeline is not None
