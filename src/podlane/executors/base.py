@@ -13,11 +13,11 @@ the context (or cancelling the scope around ``run``).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import JobOutcome
@@ -28,7 +28,8 @@ from podlane.model.substages import SubStage
 class StageScript:
     """One sub-stage and the POSIX shell text that performs it.
 
-    ``attempts`` > 1 repeats a failing script. ``timeout_seconds`` bounds this sub-stage alone.
+    ``attempts`` > 1 repeats a failing script. ``timeout_seconds`` bounds this sub-stage alone, all
+    attempts together.
     ``ignore_errors``: a failure is a warning and does not change the job's result.
     """
 
@@ -47,6 +48,7 @@ class ExecutionPlan:
     ``variables`` is the complete list of section 7.1, expanded. ``short_token`` and ``system_id``
     name the runner in labels. ``concurrent_id`` is the smallest free number of this runner's jobs
     (``CI_CONCURRENT_ID``). ``grace_seconds`` lies between TERM and KILL when a script is stopped.
+    ``prepare_timeout_seconds`` bounds what comes before the first sub-stage.
     """
 
     job: Job
@@ -60,6 +62,7 @@ class ExecutionPlan:
     concurrent_id: int = 0
     feature_flags: tuple[tuple[str, bool], ...] = ()
     grace_seconds: float = 10.0
+    prepare_timeout_seconds: float | None = None
 
     def flag(self, name: str) -> bool:
         """Whether feature flag ``name`` is on."""
@@ -123,6 +126,35 @@ class Environment(Protocol):
 
     async def cancel(self) -> None:
         """Stop the user's script politely; ``after_script`` and uploads still run. Idempotent."""
+        ...
+
+
+class Terminal(Protocol):
+    """A shell for a person, with a terminal of its own."""
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield (channel, data) until the shell ends."""
+        ...
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Type ``data``.
+
+        Raises:
+            PodlaneError: the terminal is gone.
+        """
+        ...
+
+
+@runtime_checkable
+class HasTerminal(Protocol):
+    """An environment in which a person can look around while the job runs."""
+
+    def terminal(self) -> AbstractAsyncContextManager[Terminal]:
+        """Open a shell where the job's script runs.
+
+        Raises:
+            PodlaneError: there is none (yet).
+        """
         ...
 
 

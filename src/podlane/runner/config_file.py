@@ -31,6 +31,7 @@ from podlane.runner.settings import (
     GlobalSettings,
     RunnerScripts,
     RunnerSettings,
+    SessionServerSettings,
     TlsSettings,
 )
 from podlane.runner.toml_table import Findings, Table, full_name, lines_of
@@ -43,7 +44,6 @@ _GLOBAL_NOT_YET = {
     "machine": "it matters for docker+machine only",
 }
 _RUNNER_NOT_YET = {
-    "prepare_timeout": "poll_timeout of [runners.kubernetes] bounds the preparation",
     "proxy_exec": "::add-mask:: has no effect",
     "referees": "no metrics are collected for jobs",
     "monitoring": "there are no metrics to read yet",
@@ -125,9 +125,9 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         log_format=_one_of(table, "log_format", ("runner", "text", "json")),
         labels=labels,
         listen_address=table.text("listen_address"),
+        session_server=_session_server(table.table("session_server")),
         runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
     )
-    _session_server(table.table("session_server"))
     table.no_effect(_GLOBAL_NOT_YET)
     table.finish()
     merged = [
@@ -147,13 +147,20 @@ def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
     return word
 
 
-def _session_server(table: Table) -> None:
+def _session_server(table: Table) -> SessionServerSettings:
     """Read ``[session_server]``: without an address it is off, as GitLab Runner writes it by itself."""
-    table.number("session_timeout", 1800)
-    table.text("advertise_address")
-    if table.text("listen_address"):
-        table.no_effect({"listen_address": "there is no web terminal"})
+    table.number("session_timeout", 1800)  # a terminal ends with its job here
+    listen = table.text("listen_address")
+    advertise = table.text("advertise_address") or listen
     table.finish()
+    for key, address in (("listen_address", listen), ("advertise_address", advertise)):
+        host, _, port = address.rpartition(":")
+        good = port.isascii() and port.isdigit() and (host or key == "listen_address")
+        if listen and not good:
+            hint = "write it like runner.example.com:8093"
+            table.error(key, "setting-value", f'"{address}" is no host with a port', hint)
+            return SessionServerSettings()
+    return SessionServerSettings(listen_address=listen, advertise_address=advertise)
 
 
 def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> RunnerSettings:
@@ -185,6 +192,7 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
             cert_file=table.text("tls-cert-file"),
             key_file=table.text("tls-key-file"),
         ),
+        prepare_timeout_seconds=table.seconds("prepare_timeout", 0.0),
         get_sources_timeout_seconds=table.seconds("get_sources_timeout", 0.0),
         debug_trace_disabled=table.flag("debug_trace_disabled", default=False),
         safe_directory_checkout=table.flag("safe_directory_checkout", default=True),

@@ -172,6 +172,7 @@ def make_plan(
         project_dir=places.project, short_token=short_token(runner.token),
         system_id=manager.system_id, runner_name=runner.name, concurrent_id=numbers.concurrent_id,
         feature_flags=tuple(flags.items()),
+        prepare_timeout_seconds=runner.prepare_timeout_seconds or None,
     )  # fmt: skip
     reader.warnings += [
         f"{name} has no effect: Podlane does not support this feature flag yet"
@@ -221,7 +222,11 @@ def _caches(context: ScriptContext) -> JobCaches:
 def _stages(context: ScriptContext, reader: _Reader, caches: JobCaches) -> list[StageScript]:
     attempts = reader.attempts("GET_SOURCES_ATTEMPTS")
     return [
-        StageScript(substage=substages.PREPARE_SCRIPT, script=stages.prepare_script(context)),
+        StageScript(
+            substage=substages.PREPARE_SCRIPT,
+            script=stages.prepare_script(context),
+            timeout_seconds=context.runner.prepare_timeout_seconds or None,
+        ),
         StageScript(
             substage=substages.GET_SOURCES,
             script=sources.get_sources(context),

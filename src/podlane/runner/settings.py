@@ -64,6 +64,7 @@ class RunnerSettings:
     environment: tuple[Variable, ...] = ()
     scripts: RunnerScripts = RunnerScripts()
     tls: TlsSettings = TlsSettings()
+    prepare_timeout_seconds: float = 0.0
     get_sources_timeout_seconds: float = 0.0
     debug_trace_disabled: bool = False
     safe_directory_checkout: bool = True
@@ -75,6 +76,29 @@ class RunnerSettings:
     feature_flags: tuple[tuple[str, bool], ...] = ()
     timestamps_by_default: bool = True  # no key of the file: `podlane run` clears it
     labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServerSettings:
+    """``[session_server]``; without ``listen_address`` there are no terminals."""
+
+    listen_address: str = ""
+    advertise_address: str = ""
+
+    @property
+    def host(self) -> str:
+        """Where to listen; empty for everywhere."""
+        return self.listen_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Where to listen."""
+        return int(self.listen_address.rpartition(":")[2])
+
+    @property
+    def advertise_host(self) -> str:
+        """The host that GitLab connects to."""
+        return self.advertise_address.rpartition(":")[0].strip("[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,4 +115,5 @@ class GlobalSettings:
     log_level: str = "info"
     log_format: str = "runner"
     listen_address: str = ""
+    session_server: SessionServerSettings = SessionServerSettings()
     labels: tuple[tuple[str, str], ...] = ()

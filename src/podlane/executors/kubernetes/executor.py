@@ -7,6 +7,7 @@ Read in this order: this file, ``plan`` (what is created), ``environment`` (how 
 from __future__ import annotations
 
 import logging
+import math
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,7 +108,9 @@ class KubernetesExecutor:
                 watch=self._watch,
                 clock=self._clock,
                 random=self._random,
-                poll_timeout_seconds=self._settings.poll_timeout,
+                poll_timeout_seconds=min(
+                    self._settings.poll_timeout, plan.prepare_timeout_seconds or math.inf
+                ),
                 unreachable_seconds=self._settings.unreachable_timeout,
                 print_events=self._settings.print_pod_warning_events,
             )

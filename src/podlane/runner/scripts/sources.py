@@ -55,6 +55,7 @@ def get_sources(context: ScriptContext) -> str:
     preamble = [
         *HELPER_UMASK,
         *bash.exports(context),
+        *bash.job_environment(context),
         *_git_environment(context),
         *git.config_exports(context, git.fetch_settings(context, source)),
     ]

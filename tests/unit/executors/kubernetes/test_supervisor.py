@@ -210,6 +210,18 @@ def test_get_sources_is_tried_again_after_the_work_tree_was_cleared(static: Rig)
     assert b"Retrying...\nclearing\n" in told.output
 
 
+def test_the_timeout_of_a_stage_bounds_all_its_attempts(static: Rig) -> None:
+    static.plan = tuple(
+        (*stage[:3], 10, 1, stage[5]) if stage[0] == "get_sources" else stage
+        for stage in static.plan
+    )
+    static.scripts = {"get_sources": "sleep 0.4; exit 1\n"}
+    told = static.run()
+    assert told.ends["get_sources"][0] == "timedout"
+    assert told.ends["step_script"][0] == "skipped"
+    assert 1 <= told.output.count(b"Retrying...") <= 3
+
+
 def test_the_helper_goes_on_when_it_is_told_that_build_is_dead(static: Rig) -> None:
     static.prepare()
     helper = static.start("supervisor", "helper")

@@ -212,7 +212,7 @@ script_path=$image_path
 
 # ---- one stage ----------------------------------------------------------------------------------
 
-run_script() { # run_script <name> <timeout> <stoppable>: sets CODE and STATE
+run_script() { # run_script <name> <deadline> <stoppable>: sets CODE and STATE; deadline 0: none
   STATE=finished
   CODE=127
   if [ ! -r "$here/stage.$1" ]; then
@@ -223,8 +223,7 @@ run_script() { # run_script <name> <timeout> <stoppable>: sets CODE and STATE
     < /dev/null >&9 2>&1 5>&- 6>&- 7>&- 8>&- 9>&- &
   pid=$!
   uptime_now
-  deadline=0
-  [ "$2" -gt 0 ] && deadline=$((NOW + $2 * 100))
+  deadline=$2
   while alive "$pid"; do
     rest 0.05
     [ "$ending" ] && leave "$pid"
@@ -250,11 +249,14 @@ until_reaped() { # a signal interrupts wait; ask again as long as the child is t
   done
 }
 
-try_stage() { # try_stage <name> <attempts> <timeout> <stoppable>
+try_stage() { # try_stage <name> <attempts> <timeout> <stoppable>; the timeout bounds all attempts
   try=1
+  bound=0
+  uptime_now
+  [ "$3" -gt 0 ] && bound=$((NOW + $3 * 100))
   pause=$first_pause
   while :; do
-    run_script "$1" "$3" "$4"
+    run_script "$1" "$bound" "$4"
     [ "$STATE" = finished ] && [ "$CODE" -ne 0 ] && [ "$try" -lt "$2" ] || return
     printf 'Retrying...\n' >&9
     uptime_now
@@ -265,6 +267,7 @@ try_stage() { # try_stage <name> <attempts> <timeout> <stoppable>
       beat
       [ "$ending" ] && leave
       [ "$4" ] && [ -e "$logs/cancel" ] && { STATE=canceled; return; }
+      [ "$bound" -gt 0 ] && [ "$NOW" -ge "$bound" ] && { STATE=timedout; return; }
     done
     [ "$try" -eq 1 ] && [ "$1" = get_sources ] && [ -r "$here/stage.clear_worktree" ] \
       && run_script clear_worktree 0 "$4"
