@@ -12,6 +12,7 @@ from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 HOST_PORTS = "podlane.dev/host-ports"
 LEAST_JOBS = 4
+EMBEDDED_SECONDS = 15  # a node on this machine that does not answer for so long is gone
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -63,4 +64,5 @@ def _executor_table(table: JsonObject, target: Target) -> JsonObject:
         made["namespace"] = target.namespace
     if target.embedded:
         made.setdefault("pull_policy", "if-not-present")
+        made.setdefault("unreachable_timeout", EMBEDDED_SECONDS)
     return made

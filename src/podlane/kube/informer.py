@@ -24,6 +24,7 @@ from podlane.kube.watch import Gone, PodView, Seen
 
 _log = logging.getLogger(__name__)
 _USEFUL_SECONDS = 1.0
+_OUTAGE_FAILURES = 3  # in a row, before the next one is called an outage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class PodWatch:
         self._view = PodView()
         self._subscriptions: dict[str, set[Subscription]] = {}
         self.problem: PodlaneError | None = None
+        self._outage, self._recovery = anyio.Event(), anyio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -100,6 +102,19 @@ class PodWatch:
         """The pods as last seen, by name."""
         return self._view.pods
 
+    async def lost(self, seconds: float) -> PodlaneError:
+        """Return the trouble when nothing has got through for ``seconds`` on end; else never return.
+
+        An outage begins after a few failures in a row: a single broken watch is no news.
+        """
+        while True:
+            await self._outage.wait()
+            recovery = self._recovery
+            with anyio.move_on_after(seconds):
+                await recovery.wait()
+            if self.problem is not None and not recovery.is_set():
+                return self.problem
+
     @contextmanager
     def subscribe(self, pod_name: str) -> Iterator[Subscription]:
         """Get the states of one pod, beginning with the present one if it is known.
@@ -129,14 +144,17 @@ class PodWatch:
                 if stale:
                     await self._list()
                     stale = False
+                    self._recovered()
                 await self._watch(settings)
-                self.problem = None
+                self._recovered()
             except GoneError:
                 stale = True
             except PodlaneError as error:
-                self._failed(error)
-                # After a refusal our version may be from another life of the server.
-                stale = stale or isinstance(error, ApiError)
+                outage = failures >= _OUTAGE_FAILURES
+                self._failed(error, outage=outage)
+                # After a refusal our version may be from another life of the server; after an
+                # outage only a list tells at once that it is over, for a quiet watch tells nothing.
+                stale = stale or isinstance(error, ApiError) or outage
             lasted = anyio.current_time() - began
             useful = before != self._view.resource_version or lasted > _USEFUL_SECONDS
             failures = 0 if useful and self.problem is None else failures + 1
@@ -153,12 +171,20 @@ class PodWatch:
         )
         async with aclosing(changes):
             async for change in changes:
-                self.problem = None
+                self._recovered()
                 self._tell(self._view.apply(change))
 
-    def _failed(self, error: PodlaneError) -> None:
+    def _recovered(self) -> None:
+        self.problem = None
+        if self._outage.is_set():
+            self._recovery.set()
+            self._outage, self._recovery = anyio.Event(), anyio.Event()
+
+    def _failed(self, error: PodlaneError, *, outage: bool) -> None:
         level = logging.INFO if self.problem is None else logging.WARNING
         self.problem = error
+        if outage:
+            self._outage.set()
         event(_log, level, "pod_watch_broken", error=error.message)
 
     def _tell(self, changes: list[Seen]) -> None:

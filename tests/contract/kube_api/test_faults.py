@@ -79,6 +79,26 @@ async def test_a_watch_that_is_refused_lists_again_and_tells_what_was_missed(
         assert watch.problem is None or client.requests["list", "pods"] > 1
 
 
+async def test_an_outage_is_told_when_it_lasts_and_not_before(
+    node: Node, client: KubeClient
+) -> None:
+    async with PodWatch.open(client, "default", settings=QUICK) as watch:
+        with anyio.fail_after(10):
+            while node.faults.drop() == 0:
+                await anyio.lowlevel.checkpoint()
+        node.faults.refusals.append(Refusal(code=500, times=100_000))
+        with anyio.fail_after(10):
+            trouble = await watch.lost(0.05)
+        assert "refused on purpose" in trouble.message
+        node.faults.refusals.clear()
+        with anyio.fail_after(10):
+            while watch.problem is not None:
+                await anyio.lowlevel.checkpoint()
+        with anyio.move_on_after(0.2) as scope:
+            await watch.lost(0.05)
+        assert scope.cancelled_caught, "an outage that is over was told"
+
+
 async def test_a_dropped_exec_has_an_unknown_exit_code(node: Node, client: KubeClient) -> None:
     await client.create("pods", "default", POD)
     with anyio.fail_after(5):

@@ -20,6 +20,7 @@ def test_without_a_file_a_plain_runner_serves_our_coordinator() -> None:
         "namespace": "default",
         "pod_annotations": {HOST_PORTS: "8080"},
         "pull_policy": "if-not-present",
+        "unreachable_timeout": 15,
     }
 
 
@@ -27,6 +28,7 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
     table: JsonObject = {
         "namespace": "builds",
         "pull_policy": "always",
+        "unreachable_timeout": 60,
         "pod_annotations": {"a": "b", HOST_PORTS: "9000"},
     }
     first = RunnerSettings(url="https://gitlab.example", token="t", name="mine", limit=1,
@@ -39,6 +41,7 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
     assert runner.executor_table == {
         "namespace": "builds",
         "pull_policy": "always",
+        "unreachable_timeout": 60,
         "pod_annotations": {"a": "b", HOST_PORTS: "9000,8080"},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from podlane.executors.base import (
     Message,
     StageFinished,
     StageStarted,
+    Terminal,
 )
 from podlane.executors.kubernetes import judge
 from podlane.executors.kubernetes.driver import PodDriver
@@ -37,6 +39,7 @@ from podlane.executors.kubernetes.trail import Trail
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
+from podlane.kit.units import human_seconds
 from podlane.kube.errors import ApiError, TooManyRequestsError
 from podlane.kube.informer import PodWatch, Subscription
 from podlane.kube.types import StateTerminated
@@ -78,6 +81,7 @@ class EnvironmentParts:
     clock: Clock
     random: Random
     poll_timeout_seconds: float
+    unreachable_seconds: float
     print_events: bool
 
 
@@ -135,6 +139,10 @@ class KubernetesEnvironment:
             self._legacy.cancel()
         self._notify()
 
+    def terminal(self) -> AbstractAsyncContextManager[Terminal]:
+        """Open a shell in the build container; it ends with the container at the latest."""
+        return self._parts.driver.terminal()
+
     async def _run(self, emit: Emit) -> JobOutcome:
         parts = self._parts
         await emit(StageStarted(substage=PREPARE_EXECUTOR, at=parts.clock.now()))
@@ -152,6 +160,7 @@ class KubernetesEnvironment:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(parts.driver.own)
                 tasks.start_soon(self._observe, states)
+                tasks.start_soon(self._watch_cluster)
                 self._since = anyio.current_time()
                 outcome = await self._decide(tasks, emit)
                 if parts.print_events and outcome.reason in _WORTH_EVENTS:
@@ -182,6 +191,17 @@ class KubernetesEnvironment:
                 self._build_end = verdict.build
                 self._build_ended_at = self._build_ended_at or anyio.current_time()
             self._notify()
+
+    async def _watch_cluster(self) -> None:
+        """End the job when the cluster stays away: nothing would ever tell how the job ended."""
+        seconds = self._parts.unreachable_seconds
+        trouble = await self._parts.watch.lost(seconds)
+        self._problem = PodlaneError(
+            f"the cluster has not answered for {human_seconds(seconds)}: {trouble.message}",
+            hint="the pod, if there still is one, ends at its deadline; unreachable_timeout in "
+            "[runners.kubernetes] is how long an outage may last",
+        )
+        self._notify()
 
     async def _decide(self, tasks: TaskGroup, emit: Emit) -> JobOutcome:
         """Let pure reading of what is known choose the next thing, until there is an outcome."""

@@ -1,8 +1,9 @@
 """``[runners.kubernetes]`` as frozen values, and how a TOML table becomes one.
 
 Names are the keys' (kubernetes part of GitLab Runner's ``config.toml``); ours are
-``image_rewrites`` and ``unsafe_skip_init_permissions``. Every key that is accepted is used; a key
-of GitLab Runner that we do not do yet is an error that says so, an unknown key one that suggests.
+``image_rewrites``, ``unreachable_timeout`` and ``unsafe_skip_init_permissions``. Every key that is
+accepted is used; a key of GitLab Runner that we do not do yet is an error that says so, an unknown
+key one that suggests.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     scripts_base_dir: str = ""
     print_pod_warning_events: bool = True
     image_rewrites: tuple[ImageRewrite, ...] = ()
+    unreachable_timeout: int = 300
     unsafe_skip_init_permissions: bool = False
 
     @property
