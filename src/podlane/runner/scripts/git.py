@@ -107,10 +107,17 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
         header = f"Authorization: Basic {source.basic}"
         settings.append((f"http.{source.origin}/.extraHeader", header))
     if context.variables.flag("GIT_SUBMODULE_FORCE_HTTPS") and source.origin:
-        host = urlsplit(source.url).hostname or ""
         rule = f"url.{source.origin}/.insteadOf"
-        settings += [(rule, f"git@{host}:"), (rule, f"ssh://git@{host}/")]
+        settings += [(rule, prefix) for prefix in _ssh_prefixes(context, source)]
     return settings
+
+
+def _ssh_prefixes(context: ScriptContext, source: Remote) -> list[str]:
+    """Return how URLs of this server begin that go by SSH."""
+    host = context.variables.get("CI_SERVER_SHELL_SSH_HOST") or urlsplit(source.url).hostname or ""
+    port = context.variables.get("CI_SERVER_SHELL_SSH_PORT")
+    with_port = [f"ssh://git@{host}:{port}/"] if port else []
+    return [f"git@{host}:", f"ssh://git@{host}/", *with_port]
 
 
 def job_exports(context: ScriptContext) -> list[str]:

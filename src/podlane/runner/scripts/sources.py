@@ -201,4 +201,8 @@ def _submodules(writer: ScriptWriter, context: ScriptContext) -> None:
         writer.line('if [ -z "$podlane_fresh" ]; then')
         writer.command("git", "submodule", "foreach", *recursive, inner)
         writer.line("fi")
+    if not context.variables.flag("GIT_LFS_SKIP_SMUDGE"):
+        writer.line("if command -v git-lfs >/dev/null 2>&1; then")
+        writer.command("git", "submodule", "foreach", "--quiet", *recursive, "git lfs pull")
+        writer.line("fi")
     writer.notice("Updated submodules")
