@@ -7,7 +7,7 @@ unguessable, so "already exists" after a lost answer is ours, and "already gone"
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
@@ -81,6 +81,11 @@ class PodDriver:
         """Run the follower in the helper, from a byte offset of the spool."""
         command = self._plan.command("follow", str(offset))
         return self._client.exec(self._plan.namespace, self._plan.name, HELPER, command)
+
+    def service_log(self, container: str) -> AsyncGenerator[bytes, None]:
+        """Follow the log of a service from its beginning."""
+        plan = self._plan
+        return self._client.pod_log(plan.namespace, plan.name, container, follow=True)
 
     def run_stage(
         self, container: str, name: str, status: str

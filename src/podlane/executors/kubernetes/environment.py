@@ -32,9 +32,9 @@ from podlane.executors.kubernetes.observe import (
     Verdict,
     Waiting,
     observe,
-    termination_text,
 )
 from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.servicelogs import follow_service
 from podlane.executors.kubernetes.trail import Trail
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
@@ -211,6 +211,8 @@ class KubernetesEnvironment:
             await self._tell_waiting(emit)
             if isinstance(self._verdict, Ready) and not self._following:
                 self._following = True
+                for name in self._parts.pod.watched_services:
+                    tasks.start_soon(follow_service, self._parts.driver, name, emit)
                 tasks.start_soon(self._follow, emit)
             self._send_signals(tasks)
             step = self._step(started)
@@ -231,24 +233,17 @@ class KubernetesEnvironment:
             return self._after_last_word(now)
         match self._verdict:
             case Waiting() as waiting:
-                return self._waiting(waiting, started + self._parts.poll_timeout_seconds - now)
+                left = started + self._parts.poll_timeout_seconds - now
+                return _Wait(seconds=left) if left > 0 else judge.never_started(waiting)
             case Broken() as broken:
                 left = self._since + broken.patience_seconds - now
                 return judge.broken(broken) if left <= 0 else _Wait(seconds=left)
             case Finished() as finished:
-                return self._finished(finished, self._since + _RECORD_SECONDS - now)
+                left = self._since + _RECORD_SECONDS - now
+                limit = self._limits.get(HELPER, "")
+                return _Wait(seconds=left) if left > 0 else judge.helper_died(finished, limit)
             case Ready():
                 return self._running(now)
-
-    def _waiting(self, waiting: Waiting, left: float) -> _Step:
-        if left > 0:
-            return _Wait(seconds=left)
-        detail = f", {waiting.detail}" if waiting.detail else ""
-        return JobOutcome(
-            reason=SYSTEM,
-            message=f"timed out waiting for pod to start (last phase: {waiting.phase}{detail})",
-            hint="raise poll_timeout in [runners.kubernetes] if the cluster needs longer",
-        )
 
     def _running(self, now: float) -> _Step:
         if self._trail.lost == HELPER or (self._trail.lost and self._build_end is None):
@@ -279,15 +274,6 @@ class KubernetesEnvironment:
             return judge.broken(self._verdict)
         left = self._complete_at + _WATCH_SECONDS - now
         return _Wait(seconds=left) if left > 0 else judge.judge(self._evidence())
-
-    def _finished(self, finished: Finished, left: float) -> _Step:
-        if left > 0:
-            return _Wait(seconds=left)
-        text = termination_text(HELPER, finished.helper, self._limits.get(HELPER, ""))
-        hint = None
-        if finished.helper.reason == "OOMKilled":
-            hint = "raise helper_memory_limit in [runners.kubernetes]"
-        return JobOutcome(reason=SYSTEM, message=f"{text}, before the job was over", hint=hint)
 
     def _send_signals(self, tasks: TaskGroup) -> None:
         if not self._following or self._legacy is not None:

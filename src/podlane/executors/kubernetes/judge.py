@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from podlane.executors.base import StageScript
-from podlane.executors.kubernetes.manifests.containers import BUILD
-from podlane.executors.kubernetes.observe import Broken, termination_text
+from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
+from podlane.executors.kubernetes.observe import Broken, Finished, Waiting, termination_text
 from podlane.executors.kubernetes.stageflow import StageEnd
 from podlane.kit.units import format_go_duration
 from podlane.kube.types import StateTerminated
@@ -50,6 +50,25 @@ def timed_out(timeout_seconds: float) -> JobOutcome:
 def broken(verdict: Broken) -> JobOutcome:
     """Return the outcome of a pod that cannot go on."""
     return JobOutcome(reason=verdict.failure, message=verdict.message, hint=verdict.hint)
+
+
+def never_started(waiting: Waiting) -> JobOutcome:
+    """Return the outcome of a pod that did not start in time."""
+    detail = f", {waiting.detail}" if waiting.detail else ""
+    return JobOutcome(
+        reason=SYSTEM,
+        message=f"timed out waiting for pod to start (last phase: {waiting.phase}{detail})",
+        hint="raise poll_timeout in [runners.kubernetes] if the cluster needs longer",
+    )
+
+
+def helper_died(finished: Finished, memory_limit: str) -> JobOutcome:
+    """Return the outcome of a helper container that ended by itself."""
+    text = termination_text(HELPER, finished.helper, memory_limit)
+    hint = None
+    if finished.helper.reason == "OOMKilled":
+        hint = "raise helper_memory_limit in [runners.kubernetes]"
+    return JobOutcome(reason=SYSTEM, message=f"{text}, before the job was over", hint=hint)
 
 
 def judge(evidence: Evidence) -> JobOutcome:

@@ -64,7 +64,8 @@ class PodPlan:
     """What is created for a job, and what we must remember to follow it.
 
     ``stages`` are in the order of the supervisor's records. ``legacy``: each stage by exec.
-    ``has_tools``: ``init-permissions`` brings our tools.
+    ``has_tools``: ``init-permissions`` brings our tools. ``watched_services``: containers whose logs
+    the trace shows.
     """
 
     namespace: str
@@ -79,6 +80,7 @@ class PodPlan:
     notes: tuple[Message, ...]
     memory_limits: tuple[tuple[str, str], ...]
     has_tools: bool
+    watched_services: tuple[str, ...]
 
     def created(self) -> PodPlan:
         """Return what is left to remember once Secret and pod exist; they are large."""
@@ -158,6 +160,9 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         pod=pod_manifest(parts, settings),
         stages=stages,
         has_tools=bool(parts.init_containers),
+        watched_services=tuple(service.container for service in services)
+        if variables.flag("CI_DEBUG_SERVICES")
+        else (),
         where=where,
         legacy=inputs.idle,
         build_image=build.image,
