@@ -126,12 +126,14 @@ class _Passes:
         self._tree = tree
         if tree is None:
             return self._result()
+        self._findings.incomplete = has_errors(self._findings.found)
         extended = Extender(tree, self._findings).extended()
         if self._loader.has_references:
             extended = Resolver(extended, self._findings).resolved()
         config = configure(extended, self._findings)
         jobs = expand_parallel(config.jobs, self._findings)
-        GraphCheck(jobs, config.stages, self._findings).check()
+        if not self._findings.incomplete:
+            GraphCheck(jobs, config.stages, self._findings).check()
         if has_errors(self._findings.found):
             return self._result(config)
         layers = Layers(self._context, config.variables)

@@ -38,7 +38,7 @@ def configure(root: Map, findings: Findings) -> Config:
     flow = root.get("workflow")
     found_workflow = flow if isinstance(flow, Map) and not job_keywords.is_job(flow) else None
     visible = _visible(root)
-    if not visible and not any(finding.code == "include" for finding in findings.found):
+    if not visible and not findings.incomplete:
         findings.error(
             "config", "jobs config should contain at least one visible job", root.at,
             "add a job: a name with a script",

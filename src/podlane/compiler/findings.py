@@ -9,12 +9,19 @@ from dataclasses import dataclass, field, replace
 from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 
+# What is found only because something else is not there.
+_ABSENCES = frozenset({"extends", "reference"})
+
 
 @dataclass(slots=True)
 class Findings:
-    """All diagnostics of one compilation, in order, each once."""
+    """All diagnostics of one compilation, in order, each once.
+
+    ``incomplete``: a file could not be included, so that what it would have brought is not missed.
+    """
 
     file: str
+    incomplete: bool = False
     found: list[Diagnostic] = field(default_factory=list)
     unsupported: list[Diagnostic] = field(default_factory=list)
     _sound: set[tuple[str, int]] = field(default_factory=set)
@@ -36,6 +43,8 @@ class Findings:
 
     def error(self, code: str, message: str, mark: Mark | None, hint: str | None = None) -> None:
         """Add an error."""
+        if self.incomplete and code in _ABSENCES:
+            return
         self._add(Diagnostic(code=code, message=message, place=self._place(mark), hint=hint))
 
     def warning(self, code: str, message: str, mark: Mark | None, hint: str | None = None) -> None:

@@ -94,7 +94,8 @@ def check_job(entry: Entry) -> None:
     """Check one job."""
     job = entry.value
     if not isinstance(job, Map) or not is_job(job):
-        _report_no_script(entry)
+        if not (isinstance(job, Map) and entry.findings.incomplete):
+            _report_no_script(entry)
         return
     _check_name(entry)
     bridge = is_bridge(job)
@@ -149,6 +150,8 @@ def _check_kind(entry: Entry, job: Map, *, bridge: bool) -> bool:
         if len(found) > 1:
             entry.error(f"these keys cannot be used together: {', '.join(found)}")
             return False
+    if entry.findings.incomplete:  # a base or a reference may be what is missing
+        return not bridge or job.get("trigger") is not None
     if bridge and job.get("trigger") is None:
         needed = job.get("needs")
         if not (isinstance(needed, Map) and "pipeline" in needed):
