@@ -59,6 +59,7 @@ class JobPlan:
 # Boolean settings of a job and their defaults, for the warnings; the scripts read them themselves.
 _FLAGS = {
     "AFTER_SCRIPT_IGNORE_ERRORS": True,
+    "CI_DEBUG_SERVICES": False,
     "CI_DEBUG_TRACE": False,
     "GIT_CHECKOUT": True,
     "GIT_LFS_SKIP_SMUDGE": False,

@@ -234,6 +234,16 @@ async def test_a_service_that_names_its_port_answers_before_the_job_goes_on(
     assert "up\n" in ran.text
 
 
+async def test_what_services_print_is_shown_on_request(cluster: Cluster) -> None:
+    text = "echo service here; echo trouble >&2; touch /tmp/up; while :; do sleep 1; done"
+    service = Service(name=image("alpine"), alias="loud", command=("sh", "-c", text))
+    variable = Variable(key="CI_DEBUG_SERVICES", value="true")
+    plan = make_plan("sleep 1", services=(service,), variables=(variable,))
+    ran = await cluster.run(plan)
+    assert ran.outcome.succeeded, (ran.outcome, ran.text)
+    assert {"[service:loud] service here", "[service:loud] trouble"} <= set(ran.messages)
+
+
 async def test_services_answer_on_their_alias(cluster: Cluster) -> None:
     service = Service(
         name=image("alpine"),
