@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ import anyio.abc
 import pytest
 
 from podlane.node import state
+from podlane.node.runtime.namespaces import in_network, make_namespaces
+from podlane.node.runtime.network import relay
 from podlane.node.runtime.uplink import GATEWAY
 from tests.e2e.nodekit import container, data_dir, pod, world
 
@@ -70,6 +73,46 @@ async def test_a_pod_reaches_the_outside_by_translation(data_dir: Path) -> None:
         await w.ended("q")
         assert int(await w.log("q")) >= 1
     assert mark not in await _rules()
+
+
+async def test_a_pod_asks_a_name_server_on_the_machines_loopback(data_dir: Path) -> None:
+    resolver = await anyio.to_thread.run_sync(
+        lambda: make_namespaces("p", host_network=False, ports=(), resolver="127.0.0.53")
+    )
+    assert resolver.resolver is not None
+    async with (
+        await anyio.create_udp_socket(local_host="127.0.0.53") as server,
+        anyio.create_task_group() as tasks,
+    ):
+        port = server.extra(anyio.abc.SocketAttribute.local_port)
+        tasks.start_soon(relay, resolver.resolver.datagrams, "127.0.0.53", port)
+
+        def ask() -> bytes:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.sendto(b"who?", ("127.0.0.53", 53))
+                return client.recv(100)
+
+        async def answer() -> None:
+            async for data, sender in server:
+                await server.send((data + b" me", sender))
+
+        tasks.start_soon(answer)
+        asked = await anyio.to_thread.run_sync(in_network, resolver.fds["network"], ask)
+        assert asked == b"who? me"
+        tasks.cancel_scope.cancel()
+    resolver.close()
+
+
+async def test_a_pod_chooses_its_name_servers(data_dir: Path) -> None:
+    options = [{"name": "ndots", "value": "2"}, {"name": "edns0"}]
+    config = {"nameservers": ["9.9.9.9"], "searches": ["a.example"], "options": options}
+    async with world(data_dir) as w:
+        one = pod("p", container("cat /etc/resolv.conf"), dnsPolicy="None", dnsConfig=config)
+        await w.create(one)
+        await w.ended("p")
+        expected = "nameserver 9.9.9.9\nsearch a.example\noptions ndots:2 edns0\n"
+        assert await w.log("p") == expected
 
 
 async def _rules() -> str:

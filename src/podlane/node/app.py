@@ -161,6 +161,11 @@ def _prepare(settings: NodeSettings) -> _Ground:
         log.event(_logger, logging.WARNING, "orphan_swept", what=str(orphan))
     certificates = pki.ensure_pki(settings.pki_dir)
     groups, limits = machine.usable_cgroups(Path(runtime).name)
+    if not limits and not in_user_namespace():
+        why = (
+            f"the control groups ({groups.layout}) cannot be written, or lack the memory controller"
+        )
+        log.event(_logger, logging.WARNING, "limits_not_enforced", why=why)
     claim = state.claim(settings.state_dir, settings.data_dir, cgroup=limits)
     libc.become_subreaper()
     try:

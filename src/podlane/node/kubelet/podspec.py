@@ -230,11 +230,19 @@ class HostAlias(Part, frozen=True, kw_only=True, rename="camel"):
     hostnames: tuple[str, ...] = ()
 
 
+class DnsOption(Part, frozen=True, kw_only=True, rename="camel"):
+    """One word of the ``options`` line."""
+
+    name: str
+    value: str | None = None
+
+
 class DnsConfig(Part, frozen=True, kw_only=True, rename="camel"):
     """What /etc/resolv.conf says."""
 
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
+    options: tuple[DnsOption, ...] = ()
 
 
 class PodSpec(Part, frozen=True, kw_only=True, rename="camel"):
@@ -253,6 +261,7 @@ class PodSpec(Part, frozen=True, kw_only=True, rename="camel"):
     host_aliases: tuple[HostAlias, ...] = ()
     security_context: SecurityContext = SecurityContext()
     image_pull_secrets: tuple[SourceRef, ...] = ()
+    dns_policy: str = "ClusterFirst"
     dns_config: DnsConfig = DnsConfig()
 
 

@@ -19,6 +19,7 @@ from podlane.node.kubelet.podspec import Container
 from podlane.node.kubelet.sandbox import Sandbox
 from podlane.node.kubelet.volumes import container_binds
 from podlane.node.runtime.bundle import DEFAULT_PATH, TTY_GROUP, Bind, Bundle, User, config_json
+from podlane.node.runtime.cgroups import Layout
 from podlane.node.runtime.mounts import mount_rootfs
 
 
@@ -103,6 +104,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         binds=(*shared, *own),
         namespaces=sandbox.network.namespaces.paths,
         cgroup=cgroup,
+        is_unified=node.cgroups.layout is Layout.V2,
         limits=sync.limits(container),
         security=security.container_security(container, node.devices, node.capabilities),
         oom_score_adj=sync.oom_score_adj(container, sync.qos_class(pod.spec), node.memory_bytes),

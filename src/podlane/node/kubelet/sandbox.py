@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podlane.node.kubelet.node import Node
-from podlane.node.kubelet.podspec import Pod
+from podlane.node.kubelet.podspec import Pod, PodSpec
+from podlane.node.runtime import dns
 from podlane.node.runtime.bundle import Bind
 from podlane.node.runtime.mounts import mount_memory, remove_tree, unmount_below
-from podlane.node.runtime.network import PodNetwork, hosts_file, resolv_conf
+from podlane.node.runtime.network import PodNetwork, hosts_file
 
 HOST_PORTS = "podlane.dev/host-ports"
 _SHM_BYTES = 64 * 1024 * 1024
@@ -84,8 +85,12 @@ def make_sandbox(node: Node, pod: Pod) -> Sandbox:
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     hostname = (spec.hostname or pod.metadata.name)[:63].rstrip("-.")
+    resolver = _resolver(spec, on_host=node.network.uses_host(host_network=spec.host_network))
     network = node.network.open(
-        hostname, host_network=spec.host_network, ports=host_ports(pod.metadata.annotations)
+        hostname,
+        host_network=spec.host_network,
+        ports=host_ports(pod.metadata.annotations),
+        resolver=resolver.loopback,
     )
     try:
         mount_memory(directory / "shm", size_bytes=_SHM_BYTES, mode=0o1777)
@@ -93,7 +98,7 @@ def make_sandbox(node: Node, pod: Pod) -> Sandbox:
         texts = {
             "hosts": hosts_file(hostname, network.ip, aliases),
             "hostname": hostname + "\n",
-            "resolv.conf": resolv_conf(spec.dns_config.nameservers, spec.dns_config.searches),
+            "resolv.conf": resolver.text,
         }
         for name, text in texts.items():
             (directory / "etc" / name).write_text(text, encoding="utf-8")
@@ -105,6 +110,28 @@ def make_sandbox(node: Node, pod: Pod) -> Sandbox:
         raise
     cgroup = f"{node.cgroup}/{pod.metadata.uid}" if node.cgroup is not None else None
     return Sandbox(directory=directory, hostname=hostname, network=network, cgroup=cgroup)
+
+
+def _resolver(spec: PodSpec, *, on_host: bool) -> dns.Resolver:
+    """Return a pod's resolver. ``on_host``: it has the machine's network, so all is as there."""
+    config = spec.dns_config
+    wanted = dns.Resolver(
+        nameservers=config.nameservers,
+        searches=config.searches,
+        options=tuple(f"{o.name}:{o.value}" if o.value else o.name for o in config.options),
+    )
+    own = _read("/etc/resolv.conf")
+    base = dns.parse(own)
+    if not on_host:
+        base = dns.machines(own, _read("/run/systemd/resolve/resolv.conf"))
+    return dns.for_pod(spec.dns_policy, base, wanted)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def host_ports(annotations: dict[str, str]) -> tuple[int, ...]:

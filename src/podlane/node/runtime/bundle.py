@@ -91,6 +91,7 @@ class Bundle:
 
     ``namespaces`` are (type, path) to join; pid, mount and cgroup namespaces are always new. No
     network among them: the machine's own. ``cgroup`` None: no limits are enforced.
+    ``is_unified``: the control groups are v2, where an OOM kill can take the whole container.
     """
 
     rootfs: str
@@ -103,6 +104,7 @@ class Bundle:
     binds: tuple[Bind, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
     cgroup: str | None = None
+    is_unified: bool = False
     limits: Limits = Limits()
     security: Security = Security()
     oom_score_adj: int | None = None
@@ -202,6 +204,9 @@ def _resources(bundle: Bundle) -> JsonObject:
     if limits.memory_bytes is not None:
         # As containerd does: no swap beyond the limit.
         resources["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes}
+    if bundle.is_unified:
+        # As a kubelet does on v2: no container goes on without one of its processes.
+        resources["unified"] = {"memory.oom.group": "1"}
     cpu: JsonObject = {}
     if limits.cpu_shares is not None:
         cpu["shares"] = limits.cpu_shares

@@ -53,12 +53,6 @@ class Cgroups:
             for name in ("memory.oom_control", "memory.events")
         )
 
-    def kill_group_on_oom(self, cgroup: str) -> None:
-        """Have the kernel kill the whole group, not one process of it (v2 alone can)."""
-        if self.layout is Layout.V2 and self.unified is not None:
-            with suppress(OSError):
-                (self.unified / cgroup.lstrip("/") / "memory.oom.group").write_text("1")
-
     def pids(self, cgroup: str) -> set[int]:
         """Return every process at or below a group."""
         found: set[int] = set()
@@ -154,9 +148,13 @@ def prepare(cgroups: Cgroups) -> Cgroups:
 
 
 def writable(cgroups: Cgroups) -> bool:
-    """Whether we may make groups: tried for real."""
+    """Whether we may make groups with limits: tried for real."""
     trial = f"podlane-trial-{os.getpid()}"
+    if cgroups.layout is Layout.V2 and not _has_memory(cgroups.hierarchies):
+        return False
     roots = [root for root in cgroups.hierarchies if root.name in {"memory", "cgroup", "pids"}]
+    if cgroups.layout is Layout.V2:
+        roots = list(cgroups.hierarchies)
     try:
         for root in roots:
             (root / trial).mkdir()
@@ -164,6 +162,24 @@ def writable(cgroups: Cgroups) -> bool:
     except OSError:
         return False
     return bool(roots)
+
+
+def _has_memory(hierarchies: tuple[Path, ...]) -> bool:
+    """Whether groups at the top of a v2 hierarchy get the memory controller.
+
+    Not where it was not delegated to us, and not where the top has processes of its own (a
+    container's view): see "No Internal Process Constraint" in the kernel's cgroup-v2 document.
+    """
+    for root in hierarchies:
+        try:
+            if "memory" not in (root / "cgroup.controllers").read_text(encoding="ascii").split():
+                return False
+            control = root / "cgroup.subtree_control"
+            if "memory" not in control.read_text(encoding="ascii").split():
+                control.write_text("+memory", encoding="ascii")
+        except OSError:
+            return False
+    return True
 
 
 def _counter(file: Path, name: str) -> int:

@@ -24,6 +24,17 @@ T = TypeVar("T")
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x1 | 0x40
 _BACKLOG = 128
+_LOOPBACK = "127.0.0.1"
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolverSockets:
+    """Where a pod asks for names: ``address`` in its loopback."""
+
+    address: str
+    datagrams: socket.socket
+    stream: socket.socket
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +43,7 @@ class PodNamespaces:
 
     fds: dict[str, int]
     listeners: dict[int, socket.socket]
+    resolver: ResolverSockets | None = None
 
     @property
     def paths(self) -> tuple[tuple[str, str], ...]:
@@ -43,18 +55,27 @@ class PodNamespaces:
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
+        if self.resolver is not None:
+            self.resolver.datagrams.close()
+            self.resolver.stream.close()
         for fd in self.fds.values():
             os.close(fd)
         self.fds.clear()
 
 
-def make_namespaces(hostname: str, *, host_network: bool, ports: tuple[int, ...]) -> PodNamespaces:
+def make_namespaces(
+    hostname: str, *, host_network: bool, ports: tuple[int, ...], resolver: str = ""
+) -> PodNamespaces:
     """Make the namespaces of a pod; blocks for a millisecond.
 
     Raises:
         OSError: not allowed, or a port is taken.
     """
-    return in_own_thread(lambda: _make(hostname, host_network=host_network, ports=ports))
+
+    def make() -> PodNamespaces:
+        return _make(hostname, host_network=host_network, ports=ports, resolver=resolver)
+
+    return in_own_thread(make)
 
 
 def in_network(fd: int, act: Callable[[], T]) -> T:
@@ -86,7 +107,9 @@ def in_own_thread(act: Callable[[], T]) -> T:
     return results[0]
 
 
-def _make(hostname: str, *, host_network: bool, ports: tuple[int, ...]) -> PodNamespaces:
+def _make(
+    hostname: str, *, host_network: bool, ports: tuple[int, ...], resolver: str
+) -> PodNamespaces:
     kinds = {"ipc": "ipc", "uts": "uts"} | ({} if host_network else {"network": "net"})
     flags = libc.CLONE_NEWIPC | libc.CLONE_NEWUTS | (0 if host_network else libc.CLONE_NEWNET)
     libc.unshare(flags)
@@ -98,7 +121,9 @@ def _make(hostname: str, *, host_network: bool, ports: tuple[int, ...]) -> PodNa
         if not host_network:
             _loopback_up()
             for port in ports:
-                made.listeners[port] = _listen(port)
+                made.listeners[port] = _listen(_LOOPBACK, port)
+            if resolver:
+                made.resolver = _resolver(resolver)
     except OSError:
         made.close()
         raise
@@ -116,11 +141,24 @@ def _loopback_up() -> None:
         Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0", encoding="ascii")
 
 
-def _listen(port: int) -> socket.socket:
+def _resolver(address: str) -> ResolverSockets:
+    stream = _listen(address, DNS_PORT)
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        datagrams.bind((address, DNS_PORT))
+        datagrams.setblocking(False)
+    except OSError:
+        datagrams.close()
+        stream.close()
+        raise
+    return ResolverSockets(address=address, datagrams=datagrams, stream=stream)
+
+
+def _listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((address, port))
         listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketListener, TaskGroup
 
-from podlane.node.runtime.namespaces import PodNamespaces, make_namespaces
+from podlane.node.runtime.namespaces import DNS_PORT, PodNamespaces, make_namespaces
 from podlane.node.runtime.uplink import GATEWAY, Uplink
 
 _CHUNK_BYTES = 256 * 1024
 _LOOPBACK = "127.0.0.1"
+_DATAGRAM_BYTES = 65535
+_QUESTIONS = 64
+_ANSWER_SECONDS = 10.0
+_Sender: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +32,11 @@ class PodNetwork:
     def serve(self, tasks: TaskGroup) -> None:
         """Forward connections from the pod's host ports to the machine's, until cancelled."""
         for port, listener in self.namespaces.listeners.items():
-            tasks.start_soon(_forward, listener, port)
+            tasks.start_soon(_forward, listener, _LOOPBACK, port)
+        resolver = self.namespaces.resolver
+        if resolver is not None:
+            tasks.start_soon(_forward, resolver.stream, resolver.address, DNS_PORT)
+            tasks.start_soon(relay, resolver.datagrams, resolver.address, DNS_PORT)
 
     def close(self) -> None:
         """Give everything back; again is harmless."""
@@ -46,14 +55,22 @@ class Network:
         self._uplink = uplink
         self.host_ip = _LOOPBACK if uplink is None else GATEWAY
 
-    def open(self, hostname: str, *, host_network: bool, ports: tuple[int, ...]) -> PodNetwork:
+    def uses_host(self, *, host_network: bool) -> bool:
+        """Whether a pod that says so gets the machine's network."""
+        return host_network or self._always_host
+
+    def open(
+        self, hostname: str, *, host_network: bool, ports: tuple[int, ...], resolver: str = ""
+    ) -> PodNetwork:
         """Make a pod's namespaces; blocks for a millisecond.
+
+        ``resolver``: the machine's name server on loopback, to be reached at the same address.
 
         Raises:
             OSError: not allowed.
         """
-        host_network = host_network or self._always_host
-        made = make_namespaces(hostname, host_network=host_network, ports=ports)
+        host_network = self.uses_host(host_network=host_network)
+        made = make_namespaces(hostname, host_network=host_network, ports=ports, resolver=resolver)
         if self._uplink is None or host_network:
             return PodNetwork(namespaces=made, ip=_LOOPBACK)
         try:
@@ -69,11 +86,11 @@ class Network:
             self._uplink.close()
 
 
-async def _forward(listener: socket.socket, port: int) -> None:
+async def _forward(listener: socket.socket, address: str, port: int) -> None:
     async def handle(inner: ByteStream) -> None:
         async with inner:
             try:
-                outer = await anyio.connect_tcp(_LOOPBACK, port)
+                outer = await anyio.connect_tcp(address, port)
             except OSError:
                 return  # nobody listens on the machine: the pod sees its connection end
             async with outer, anyio.create_task_group() as tasks:
@@ -83,6 +100,25 @@ async def _forward(listener: socket.socket, port: int) -> None:
     # The listener stays the namespace's; this is a second handle on it.
     async with await SocketListener.from_socket(listener.dup()) as served:
         await served.serve(handle)
+
+
+async def relay(questions: socket.socket, address: str, port: int) -> None:
+    """Carry datagrams to an address of the machine and each answer back, until cancelled."""
+    limit = anyio.CapacityLimiter(_QUESTIONS)
+
+    async def ask(question: bytes, sender: _Sender) -> None:
+        async with limit:
+            with anyio.move_on_after(_ANSWER_SECONDS), suppress(OSError, anyio.BrokenResourceError):
+                async with await anyio.create_connected_udp_socket(address, port) as outer:
+                    await outer.send(question)
+                    questions.sendto(await outer.receive(), sender)
+
+    async with anyio.create_task_group() as tasks:
+        while True:
+            await anyio.wait_readable(questions)
+            with suppress(BlockingIOError):
+                question, sender = questions.recvfrom(_DATAGRAM_BYTES)
+                tasks.start_soon(ask, question, sender)
 
 
 async def _copy(source: ByteStream, target: ByteStream) -> None:
@@ -116,19 +152,3 @@ def hosts_file(hostname: str, ip: str, aliases: tuple[tuple[str, tuple[str, ...]
         lines += ["", "# Entries added by HostAliases."]
         lines += [f"{address}\t{' '.join(names)}" for address, names in aliases]
     return "\n".join(lines) + "\n"
-
-
-def resolv_conf(nameservers: tuple[str, ...], searches: tuple[str, ...]) -> str:
-    """Return /etc/resolv.conf: the pod's own settings on top of the machine's."""
-    lines = [f"nameserver {address}" for address in nameservers]
-    if searches:
-        lines.append(f"search {' '.join(searches)}")
-    if not nameservers:
-        # systemd's stub at 127.0.0.53 is not there in another network namespace.
-        for path in ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"):
-            try:
-                lines.append(Path(path).read_text(encoding="utf-8", errors="replace").rstrip("\n"))
-            except OSError:
-                continue
-            break
-    return "\n".join(line for line in lines if line) + "\n"

@@ -97,3 +97,10 @@ def test_on_the_machines_network_sys_is_the_machines() -> None:
     config = _config(namespaces=())
     mount = objects(config, "mounts")[_targets(config).index("/sys")]
     assert mount["type"] == "bind"
+
+
+def test_an_oom_kill_on_v2_takes_the_whole_container() -> None:
+    made = config_json(Bundle(rootfs="/r", args=("x",), env=(), cgroup="/c", is_unified=True))
+    assert obj(made, "linux", "resources", "unified") == {"memory.oom.group": "1"}
+    made = config_json(Bundle(rootfs="/r", args=("x",), env=(), cgroup="/c"))
+    assert "unified" not in obj(made, "linux", "resources")

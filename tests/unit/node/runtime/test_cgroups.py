@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podlane.node.runtime.cgroups import Cgroups, Layout, detect
+from podlane.node.runtime.cgroups import Cgroups, Layout, detect, writable
 
 V1 = "30 25 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory"
 UNIFIED = "31 25 0:27 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw"
@@ -43,3 +43,31 @@ def test_a_group_is_removed_with_those_below_it_and_an_empty_parent(tmp_path: Pa
     assert groups.remove("/podlane/node")
     assert not (tmp_path / "podlane").exists()
     assert tmp_path.exists()
+
+
+def _unified(root: Path, controllers: str, subtree: str) -> Cgroups:
+    (root / "cgroup.controllers").write_text(controllers)
+    (root / "cgroup.subtree_control").write_text(subtree)
+    return Cgroups(layout=Layout.V2, unified=root)
+
+
+def test_limits_on_v2_need_the_memory_controller(tmp_path: Path) -> None:
+    assert not writable(Cgroups(layout=Layout.V2, unified=tmp_path))
+    assert not writable(_unified(tmp_path, "cpu pids\n", "cpu pids\n"))
+    assert writable(_unified(tmp_path, "cpu memory pids\n", "cpu memory\n"))
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "cpu memory\n"
+
+
+def test_a_memory_controller_on_v2_is_passed_on_to_groups(tmp_path: Path) -> None:
+    assert writable(_unified(tmp_path, "memory\n", ""))
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+
+
+def test_processes_on_v2_are_found_at_every_depth(tmp_path: Path) -> None:
+    inner = tmp_path / "podlane" / "node" / "pod"
+    inner.mkdir(parents=True)
+    (inner / "cgroup.procs").write_text("4000001\n4000002\n")
+    (inner.parent / "cgroup.procs").write_text("0\n")
+    groups = Cgroups(layout=Layout.V2, unified=tmp_path)
+    assert groups.pids("/podlane/node") == {4000001, 4000002}
+    assert groups.pids("/podlane/other") == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podlane.node.runtime.network import hosts_file, resolv_conf
+from podlane.node.runtime.network import hosts_file
 
 
 def test_the_hosts_file_is_as_a_kubelet_writes_it() -> None:
@@ -10,8 +10,3 @@ def test_the_hosts_file_is_as_a_kubelet_writes_it() -> None:
     assert text.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
     assert "10.0.0.1\tweb\n" in text
     assert text.endswith("\n# Entries added by HostAliases.\n127.0.0.1\tdb cache\n")
-
-
-def test_a_pods_own_name_servers_come_instead_of_the_machines() -> None:
-    expected = "nameserver 9.9.9.9\nsearch a.example b.example\n"
-    assert resolv_conf(("9.9.9.9",), ("a.example", "b.example")) == expected
