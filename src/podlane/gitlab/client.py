@@ -30,7 +30,7 @@ from podlane.gitlab.errors import (
 )
 from podlane.gitlab.info import RunnerInfo
 from podlane.gitlab.transport import Reply, Request, TlsFiles, Transport, open_session
-from podlane.gitlab.wire import JobUpdate, Registration, RunnerAnswer
+from podlane.gitlab.wire import JobUpdate, Registration, RunnerAnswer, Session
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError
@@ -164,12 +164,14 @@ class RunnerApiClient:
         self._check(reply, expected=201, what="reset the runner token")
         return wire.decode(reply.body, RunnerAnswer)
 
-    async def request_job(self, last_update: str = "") -> RequestJobResult:
+    async def request_job(
+        self, last_update: str = "", session: Session | None = None
+    ) -> RequestJobResult:
         """Ask for a job. The coordinator may hold the request while it has none (long poll)."""
         settings = self._settings
         body = wire.JobRequest(
             token=settings.token, info=settings.info, system_id=settings.system_id,
-            last_update=last_update,
+            last_update=last_update, session=session,
         )  # fmt: skip
         headers = {wire.RUNNER_TOKEN: settings.token}
         request = Request(

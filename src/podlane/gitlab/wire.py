@@ -48,6 +48,14 @@ class JobUpdate(Frozen, frozen=True, kw_only=True):
     exit_code: int = 0
 
 
+class Session(Frozen, frozen=True, kw_only=True):
+    """Where the terminal of the job that is asked for will be; ``certificate`` is PEM."""
+
+    url: str
+    certificate: str
+    authorization: str
+
+
 class JobRequest(Frozen, frozen=True, kw_only=True):
     """The body of ``POST jobs/request``."""
 
@@ -55,6 +63,7 @@ class JobRequest(Frozen, frozen=True, kw_only=True):
     info: RunnerInfo = RunnerInfo()
     system_id: str = ""
     last_update: str = ""
+    session: Session | None = None
 
 
 class RunnerRequest(Frozen, frozen=True, kw_only=True):

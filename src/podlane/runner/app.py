@@ -18,7 +18,7 @@ import anyio
 import anyio.abc
 
 from podlane.gitlab.client import ClientSettings, RunnerApiClient, open_client
-from podlane.gitlab.info import COMPATIBLE_VERSION, runner_info
+from podlane.gitlab.info import COMPATIBLE_VERSION, NOT_OFFERED, runner_info
 from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
 from podlane.kit.errors import PodlaneError
@@ -49,15 +49,22 @@ def local_manager(system_id: str) -> Manager:
 
 @asynccontextmanager
 async def open_gitlab(
-    runner: RunnerSettings, manager: Manager, stats: Stats | None = None
+    runner: RunnerSettings,
+    manager: Manager,
+    stats: Stats | None = None,
+    features: frozenset[str] = frozenset(),
 ) -> AsyncIterator[RunnerApiClient]:
-    """Open the HTTP client of one runner; its requests are counted in ``stats``."""
+    """Open the HTTP client of one runner; its requests are counted in ``stats``.
+
+    ``features`` are offered on top of those that are always offered.
+    """
     counted = Stats() if stats is None else stats
     tls = runner.tls
     settings = ClientSettings(
         url=runner.url, token=runner.token, system_id=manager.system_id,
         info=runner_info(
-            podlane_version=manager.version, executor=runner.executor, labels=dict(runner.labels)
+            podlane_version=manager.version, executor=runner.executor, labels=dict(runner.labels),
+            withheld=NOT_OFFERED - features,
         ),
         podlane_version=manager.version,
         tls=TlsFiles(

@@ -21,13 +21,14 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.tasks import plain_errors
 from podlane.runner.app import open_gitlab, run_parts
 from podlane.runner.config_edit import RunnerToken
-from podlane.runner.crew import OpenExecutor, Parts, StopRequest
+from podlane.runner.crew import OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.job_variables import Manager
 from podlane.runner.maintenance import Maintenance, TokenNotKeptError
+from podlane.runner.poller import RunnerApi
 from podlane.runner.reload import ConfigWatch
 from podlane.runner.roster import Entry
 from podlane.runner.rotation import Renewer, Rotation
-from podlane.runner.settings import GlobalSettings
+from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.single import Limits
 from podlane.runner.stats import Stats
 
@@ -63,14 +64,15 @@ class Process:
         stop, stats = StopRequest(), self.stats
         stats.system_id = self.manager.system_id
         stats.configuration["loaded"] += 1
-        parts = Parts(
-            manager=self.manager, open_executor=self.open_executor, stop=stop, stats=stats,
-            open_api=self.limits.limited(partial(open_gitlab, stats=stats), stop),
-        )  # fmt: skip
         watch = ConfigWatch(self.config, settings, self._count) if self.config else None
         with plain_errors():
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self._listening(settings, stop))
+                open_executor, open_api = await self._opened(stack, settings)
+                parts = Parts(
+                    manager=self.manager, open_executor=open_executor, stop=stop, stats=stats,
+                    open_api=self.limits.limited(open_api, stop),
+                )  # fmt: skip
                 group = await stack.enter_async_context(anyio.create_task_group())
                 group.start_soon(_obey_signals, stop, stats, watch, group.cancel_scope)
                 group.start_soon(self.limits.watch, stop)
@@ -79,6 +81,24 @@ class Process:
                 changed = partial(self._changed, watch) if watch is not None else None
                 await run_parts(settings, parts, changed)
                 group.cancel_scope.cancel()
+
+    async def _opened(
+        self, stack: AsyncExitStack, settings: GlobalSettings
+    ) -> tuple[OpenExecutor, OpenApi]:
+        """Return what opens executors and clients, with terminals where there is a session server."""
+        if not settings.session_server.listen_address:
+            return self.open_executor, partial(open_gitlab, stats=self.stats)
+        from podlane.runner.session_server import serving_sessions
+        from podlane.runner.terminals import FEATURES, TerminalApi
+
+        terminals = await stack.enter_async_context(serving_sessions(settings.session_server))
+
+        @asynccontextmanager
+        async def open_api(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApi]:
+            async with open_gitlab(runner, manager, self.stats, FEATURES) as client:
+                yield TerminalApi(client, terminals)
+
+        return terminals.executors(self.open_executor), open_api
 
     async def _changed(self, watch: ConfigWatch) -> GlobalSettings:
         settings = await watch.changed()

@@ -218,12 +218,31 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
         load_config(tmp_path / "config.toml")
 
 
-def test_a_session_server_is_warned_about_only_where_it_is_asked_for() -> None:
-    _, found = read('[session_server]\nlisten_address = ":8093"\nadvertise_address = "a:8093"\n')
-    assert [(d.severity, d.place.line) for d in found] == [(Severity.WARNING, 2)]
-    assert "session_server.listen_address" in found[0].message
-    _, found = read("[session_server]\nsession_timeout = 1\nlisten = 3\n")
-    assert [(d.severity, d.place.line) for d in found] == [(Severity.ERROR, 3)]
+def test_a_session_server_is_on_where_it_has_an_address() -> None:
+    settings, found = read(
+        '[session_server]\nlisten_address = ":8093"\nadvertise_address = "a:1"\n'
+    )
+    assert found == ()
+    server = settings.session_server
+    assert (server.host, server.port, server.advertise_host) == ("", 8093, "a")
+    settings, found = read('[session_server]\nlisten_address = "[::1]:8093"\n')
+    assert found == ()
+    assert (settings.session_server.host, settings.session_server.advertise_host) == ("::1", "::1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        ("session_timeout = 1\nlisten = 3", 3),
+        ('listen_address = ":8093"', 1),
+        ('listen_address = "here"', 2),
+        ('listen_address = "a:1"\nadvertise_address = ":8093"', 3),
+    ],
+)
+def test_a_session_server_that_gitlab_cannot_reach_is_an_error(lines: str, line: int) -> None:
+    settings, found = read(f"[session_server]\n{lines}\n")
+    assert [(d.severity, d.place.line) for d in found] == [(Severity.ERROR, line)]
+    assert settings.session_server.listen_address == ""
 
 
 def test_what_register_writes_of_a_token_is_read() -> None:

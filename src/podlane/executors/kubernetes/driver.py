@@ -100,10 +100,10 @@ class PodDriver:
         """Stop a stage that runs by exec: TERM, grace, KILL."""
         await self._quietly(container, self._plan.command("stage", "stop", name))
 
-    def terminal(self) -> AbstractAsyncContextManager[ExecSession]:
+    def terminal(self, directory: str) -> AbstractAsyncContextManager[ExecSession]:
         """Open an interactive shell beside the job's script: the image's bash, else its sh."""
-        script = "command -v bash >/dev/null 2>&1 && exec bash; exec sh"
-        command = [self._plan.shell, "-c", script]
+        script = 'cd "$1" 2>/dev/null; command -v bash >/dev/null 2>&1 && exec bash; exec sh'
+        command = [self._plan.shell, "-c", script, "terminal", directory]
         return self._client.exec(
             self._plan.namespace, self._plan.name, BUILD, command, stdin=True, tty=True
         )

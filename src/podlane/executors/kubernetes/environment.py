@@ -141,7 +141,7 @@ class KubernetesEnvironment:
 
     def terminal(self) -> AbstractAsyncContextManager[Terminal]:
         """Open a shell in the build container; it ends with the container at the latest."""
-        return self._parts.driver.terminal()
+        return self._parts.driver.terminal(self._parts.plan.project_dir)
 
     async def _run(self, emit: Emit) -> JobOutcome:
         parts = self._parts
