@@ -217,18 +217,18 @@ def _network(settings: NodeSettings) -> Check:
     if settings.network in {"none", "host"}:
         return Check(name=name, level=Level.OK, what=f"{settings.network}, as configured")
     missing = [tool for tool in ("ip", "iptables") if shutil.which(tool) is None]
-    why = ""
+    why = fix = ""
     if os.geteuid() != 0 or in_user_namespace():
-        why = "without root"
+        why, fix = "without root", "run as root"
     elif missing:
-        why = f"without {' and '.join(missing)}"
+        why, fix = f"without {' and '.join(missing)}", "apt-get install iproute2 iptables"
     if not why:
         return Check(name=name, level=Level.OK, what="pods reach the outside by NAT")
     return Check(
         name=name,
         level=Level.FAIL if settings.network == "nat" else Level.WARN,
         what=f"{why}, pods reach this machine's announced ports, but not the outside",
-        fix="apt-get install iproute2 iptables; or use the machine's network: network = host",
+        fix=f"{fix}; or use the machine's network: podlane node start --network host",
     )
 
 
