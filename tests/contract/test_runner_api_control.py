@@ -30,6 +30,8 @@ async def test_a_pipeline_is_created_watched_and_read_from_outside(tmp_path: Pat
         await bench.client.update_job(taken.id, taken.token, JobUpdate(state="success"))
         events = [event async for event in remote.events(pipeline_id)]
         results = await remote.job_results(pipeline_id)
+        (short,) = await remote.job_results(pipeline_id, trace_bytes=3)
+        assert short.trace == results[0].trace[-3:]
     assert b"".join(e.data for e in events if isinstance(e, TraceAppended)) == binary
     assert any(isinstance(e, JobStateChanged) and e.state == "success" for e in events)
     assert isinstance(events[-1], PipelineFinished)

@@ -13,6 +13,7 @@ from podlane.coordinator.events import Coordinator
 from podlane.coordinator.submission import Submission
 from podlane.kit import log
 
+LAST_BYTES = 512 * 1024  # of a trace: enough for its last lines
 SUCCESS = 0
 FAILED = 1
 INTERRUPTED = 130
@@ -37,7 +38,9 @@ def run(submission: Submission, options: Options, out: Output) -> int:
     view = LiveView(stream, jobs, time.monotonic)
     log.configure(level=options.log_level, sink=view)
     try:
-        ended = eventloop.run(session.run_pipeline, submission, _coordinator(options, view), view)
+        limit = None if options.as_json else LAST_BYTES
+        coordinator = _coordinator(options, view)
+        ended = eventloop.run(session.run_pipeline, submission, coordinator, view, limit)
     finally:
         view.close()
     for line in summary.lines(stream, ended.status, ended.duration_seconds, ended.jobs):

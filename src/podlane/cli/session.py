@@ -45,6 +45,7 @@ class Interrupts:
     """Ctrl-C once asks for a clean stop, twice (or before the pipeline exists) stops at once."""
 
     view: LiveView
+    trace_bytes: int | None = None
     asked: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     pipeline_id: int | None = None
@@ -71,7 +72,9 @@ class Interrupts:
         with closing(_STOP_SECONDS):
             try:
                 await coordinator.cancel(self.pipeline_id, force=True)
-                self.left = await coordinator.job_results(self.pipeline_id)
+                self.left = await coordinator.job_results(
+                    self.pipeline_id, trace_bytes=self.trace_bytes
+                )
             except PodlaneError as error:
                 self.view.note(f"the coordinator could not be told: {error.message}")
 
@@ -80,9 +83,13 @@ async def run_pipeline(
     submission: Submission,
     coordinator: AbstractAsyncContextManager[Coordinator],
     view: LiveView,
+    trace_bytes: int | None = None,
 ) -> Ended:
-    """Run a pipeline to its end and remove everything that was made for it."""
-    interrupts = Interrupts(view=view)
+    """Run a pipeline to its end and remove everything that was made for it.
+
+    The jobs come back with at most ``trace_bytes`` of the ends of their traces.
+    """
+    interrupts = Interrupts(view=view, trace_bytes=trace_bytes)
     started = time.monotonic()
     ended: Ended | None = None
     async with anyio.create_task_group() as outer:
@@ -127,7 +134,7 @@ async def _drive(
     return Ended(
         status=finished.status,
         duration_seconds=finished.duration_seconds,
-        jobs=await coordinator.job_results(pipeline_id),
+        jobs=await coordinator.job_results(pipeline_id, trace_bytes=interrupts.trace_bytes),
         interrupted=interrupts.asked.is_set(),
     )
 

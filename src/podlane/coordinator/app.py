@@ -109,9 +109,11 @@ class RunningCoordinator:
         """Start a manual job."""
         self._service.engine.play(self._service.pipeline(pipeline_id), job)
 
-    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+    async def job_results(
+        self, pipeline_id: int, *, trace_bytes: int | None = None
+    ) -> list[JobResult]:
         """Return how its jobs stand or ended, in the order of the file."""
-        return await self._service.results(self._service.pipeline(pipeline_id))
+        return await self._service.results(self._service.pipeline(pipeline_id), trace_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,10 @@ class ControlApi:
         return response
 
     async def jobs(self, request: web.Request) -> web.Response:
-        """``GET pipelines/:id/jobs``."""
-        results = await self._service.results(self._pipeline(request))
+        """``GET pipelines/:id/jobs``; ``trace_bytes`` asks for the ends of the traces only."""
+        asked = request.query.get("trace_bytes", "")
+        limit = int(asked) if asked.isascii() and asked.isdigit() else None
+        results = await self._service.results(self._pipeline(request), limit)
         return answers.json(JobResults(jobs=results))
 
     async def cancel(self, request: web.Request) -> web.Response:

@@ -77,6 +77,8 @@ class Coordinator(Protocol):
         """Cancel all its jobs; running ones may still run ``after_script`` unless ``force``."""
         ...
 
-    async def job_results(self, pipeline_id: int) -> list[JobResult]:
-        """Return all jobs in the order of the file."""
+    async def job_results(
+        self, pipeline_id: int, *, trace_bytes: int | None = None
+    ) -> list[JobResult]:
+        """Return all jobs in the order of the file, with at most so many last bytes of each trace."""
         ...

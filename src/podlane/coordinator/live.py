@@ -186,13 +186,18 @@ class LivePipeline:
             offsets[job_id] = offset + len(data)
             yield TraceAppended(job_id=job_id, name=job.row.name, data=data)
 
-    async def results(self, blobs: Blobs, now: float) -> list[JobResult]:
-        """Return how the current attempts stand or ended, with their traces."""
+    async def results(
+        self, blobs: Blobs, now: float, trace_bytes: int | None = None
+    ) -> list[JobResult]:
+        """Return how the current attempts stand or ended, with the ends of their traces."""
         found = []
         for spec in self.pipeline.jobs:
             job = self.current[spec.name]
             size = job.trace.size
-            trace = await anyio.to_thread.run_sync(blobs.read_trace, job.row.id, 0, size)
+            start = 0 if trace_bytes is None else max(size - trace_bytes, 0)
+            trace = await anyio.to_thread.run_sync(
+                blobs.read_trace, job.row.id, start, size - start
+            )
             found.append(
                 JobResult(
                     name=spec.name,

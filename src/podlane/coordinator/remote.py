@@ -68,9 +68,12 @@ class RemoteCoordinator:
         """Start a manual job."""
         await self._ask("POST", f"/pipelines/{pipeline_id}/play", query={"job": job})
 
-    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+    async def job_results(
+        self, pipeline_id: int, *, trace_bytes: int | None = None
+    ) -> list[JobResult]:
         """Return how its jobs stand or ended, in the order of the file."""
-        body = await self._ask("GET", f"/pipelines/{pipeline_id}/jobs")
+        query = None if trace_bytes is None else {"trace_bytes": str(trace_bytes)}
+        body = await self._ask("GET", f"/pipelines/{pipeline_id}/jobs", query=query)
         return msgspec.json.decode(body, type=JobResults).jobs
 
     async def _ask(

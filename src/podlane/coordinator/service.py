@@ -55,6 +55,6 @@ class Service:
         """Yield all events from the pipeline's beginning until it rests."""
         return live.watch(self._blobs)
 
-    async def results(self, live: LivePipeline) -> list[JobResult]:
+    async def results(self, live: LivePipeline, trace_bytes: int | None = None) -> list[JobResult]:
         """Return how the pipeline's jobs stand or ended."""
-        return await live.results(self._blobs, self._clock.now())
+        return await live.results(self._blobs, self._clock.now(), trace_bytes)

@@ -77,7 +77,9 @@ class FakeCoordinator:
         self.forced = self.forced or force
         self.canceled.set()
 
-    async def job_results(self, pipeline_id: int) -> list[JobResult]:
+    async def job_results(
+        self, pipeline_id: int, *, trace_bytes: int | None = None
+    ) -> list[JobResult]:
         return [RESULT]
 
     def _state(self, state: JobState) -> JobStateChanged:
