@@ -149,6 +149,7 @@ async def world(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
         pull_backoff=FAST,
         restart_backoff=FAST,
         configure_seconds=0.05,
+        storage_seconds=0.1,
         **({"runtime": os.environ.get(RUNTIME, "auto")} | settings),
     )
     async with running_node(chosen) as node:

@@ -117,6 +117,22 @@ async def test_a_deadline_ends_the_pod(data_dir: Path) -> None:
         assert ended.exit_code == 137
 
 
+async def test_a_pod_that_fills_its_volume_is_evicted(data_dir: Path) -> None:
+    async with world(data_dir) as w:
+        mounts = [{"name": "v", "mountPath": "/v"}]
+        script = "dd if=/dev/zero of=/v/big bs=1M count=3 2>/dev/null; sleep 100"
+        volumes = [{"name": "v", "emptyDir": {"sizeLimit": "2Mi"}}]
+        uid = await w.create(pod("p", container(script, volumeMounts=mounts), volumes=volumes))
+        message = 'Usage of EmptyDir volume "v" exceeds the limit "2Mi". '
+        found = await w.until("p", lambda p: status(p).state.terminated is not None)
+        ended = status(found).state.terminated
+        assert (found.status.phase, found.status.reason) == ("Failed", "Evicted")
+        assert found.status.message == message
+        assert ended is not None
+        assert ended.exit_code == 137
+        assert ("Evicted", message) in await w.events(uid)
+
+
 async def test_a_term_is_followed_by_a_kill_only_when_needed(data_dir: Path, runtime: str) -> None:
     polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
     async with world(data_dir, runtime=runtime) as w:

@@ -138,6 +138,7 @@ def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageSt
             pull=settings.pull_backoff,
             restart=settings.restart_backoff,
             configure_seconds=settings.configure_seconds,
+            storage_seconds=settings.storage_seconds,
         ),
         devices=machine.devices(),
         memory_bytes=machine.memory_bytes(),

@@ -36,6 +36,7 @@ class NodeSettings:
     pull_backoff: Backoff = field(default_factory=_kubelet_backoff)
     restart_backoff: Backoff = field(default_factory=_kubelet_backoff)
     configure_seconds: float = 1.0
+    storage_seconds: float = 10.0
 
     @property
     def images_dir(self) -> Path:

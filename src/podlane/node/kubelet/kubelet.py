@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from podlane.kit import log
 from podlane.kit.errors import PermanentError
 from podlane.kit.jsonvalue import JsonObject, number, obj, text
+from podlane.kit.tasks import plain_errors
 from podlane.kube import errors
 from podlane.kube.types import WatchType
 from podlane.node.kubelet.node import Node
@@ -70,7 +71,11 @@ class Kubelet:
     async def _supervise(self, worker: PodWorker, raw: JsonObject) -> None:
         uid = worker.pod.metadata.uid
         try:
-            await worker.run()
+            with plain_errors():
+                await worker.run()
+        except OSError as error:
+            where = error.filename or self._node.directory
+            self._refuse(raw, f"the node failed to run the pod: {error.strerror} ({where})")
         except Exception as error:
             # A bug of ours must not take the other pods along; the pod says what it was.
             log.event(_logger, logging.ERROR, "pod_worker_failed", pod=worker.pod.description)

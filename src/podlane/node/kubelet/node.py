@@ -29,6 +29,7 @@ class Delays:
         default_factory=lambda: Backoff(first_seconds=10, max_seconds=300, jitter=0)
     )
     configure_seconds: float = 1.0
+    storage_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.tasks import closing
 from podlane.kube import errors
 from podlane.node.apiserver.store import Store
-from podlane.node.kubelet import sync
+from podlane.node.kubelet import eviction, sync
 from podlane.node.kubelet.container import ContainerWorker
 from podlane.node.kubelet.env import ConfigError, PodContext
 from podlane.node.kubelet.node import Node, StoreSources
@@ -71,6 +71,7 @@ class PodWorker:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._await_deletion, tasks)
                 tasks.start_soon(self._await_deadline)
+                tasks.start_soon(self._watch_storage)
                 await self._live(tasks)
                 # It stays until it is deleted, but needs no network any more.
                 self._forwarding.cancel()
@@ -161,8 +162,28 @@ class PodWorker:
         await anyio.sleep(seconds)
         if all(worker.finished.is_set() for worker in self._containers):
             return
-        self._reason, self._message = sync.DEADLINE_REASON, sync.DEADLINE_MESSAGE
         self._node.events.normal(self.pod, "DeadlineExceeded", sync.DEADLINE_MESSAGE)
+        await self._fail(sync.DEADLINE_REASON, sync.DEADLINE_MESSAGE)
+
+    async def _watch_storage(self) -> None:
+        """Evict the pod when it takes more of the disk than it may."""
+        while eviction.is_limited(self.pod):
+            await anyio.sleep(self._node.delays.storage_seconds)
+            if self._sandbox is None:
+                continue
+            usage = await to_thread.run_sync(eviction.measure, self.pod, self._sandbox)
+            why = eviction.verdict(self.pod, usage)
+            if all(worker.finished.is_set() for worker in self._containers):
+                return
+            if why:
+                self._node.events.warning(self.pod, eviction.REASON, why)
+                self._grace_seconds = min(self._grace_seconds, eviction.GRACE_SECONDS)
+                await self._fail(eviction.REASON, why)
+                return
+
+    async def _fail(self, reason: str, message: str) -> None:
+        """End a pod that has done what it must not."""
+        self._reason, self._message = reason, message
         self._report()
         await self._stop([*self._containers, *self._init])
         self._report()
