@@ -18,6 +18,7 @@ from podlane.compiler.context import FetchError, RemoteFile
 from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
 from podlane.kit.jsonvalue import JsonObject
+from podlane.model.pipeline import Pipeline
 
 
 class RemoteFetcher(Protocol):
@@ -131,12 +132,15 @@ def here(file: Path) -> Project:
     return Project(root=root, file=file)
 
 
-def show_findings(out: Output, compilation: Compilation, *, refuse: bool = True) -> bool:
+def show_findings(
+    out: Output, compilation: Compilation, *, refuse: bool = True, only: Pipeline | None = None
+) -> bool:
     """Print all findings, and return whether the pipeline may be used.
 
-    ``refuse``: what a run cannot honour is an error; otherwise a warning.
+    ``refuse``: what a run cannot honour is an error; otherwise a warning. ``only`` has the jobs whose
+    refusals count; None: all.
     """
-    refusals = compilation.run_refusals
+    refusals = compilation.run_refusals if only is None else compilation.refusals_of(only)
     if not refuse:
         refusals = as_warnings(refusals)
     for finding in (*compilation.diagnostics, *refusals):

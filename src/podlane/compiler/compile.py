@@ -58,16 +58,16 @@ class Compilation:
     """What became of a configuration.
 
     ``pipeline`` is None when there are errors or when no pipeline comes about (``outcome``, with
-    GitLab's sentence among the diagnostics). ``run_refusals`` are valid keywords that a run cannot
-    honour: ``podlane run`` refuses them unless the user allows it. ``sources`` are the texts of all
-    files read, for excerpts. ``decisions`` tell for each job why it is in or out. ``tree`` is the merged
-    configuration before ``extends``.
+    GitLab's sentence among the diagnostics). ``refusals`` are, by the name of the job, valid keywords
+    that a run cannot honour: ``podlane run`` refuses them unless the user allows it. ``sources`` are
+    the texts of all files read, for excerpts. ``decisions`` tell for each job why it is in or out.
+    ``tree`` is the merged configuration before ``extends``.
     """
 
     pipeline: Pipeline | None
     diagnostics: tuple[Diagnostic, ...]
     outcome: Outcome = Outcome.INVALID
-    run_refusals: tuple[Diagnostic, ...] = ()
+    refusals: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     config: Config | None = None
     decisions: Mapping[str, Decision] = field(default_factory=dict)
@@ -75,6 +75,21 @@ class Compilation:
     included: tuple[Included, ...] = ()
     tree: Map | None = None
     main_file: str = DEFAULT_FILE
+
+    @property
+    def run_refusals(self) -> tuple[Diagnostic, ...]:
+        """What a run of all jobs cannot honour."""
+        return tuple(finding for found in self.refusals.values() for finding in found)
+
+    def refusals_of(self, pipeline: Pipeline) -> tuple[Diagnostic, ...]:
+        """Return what a run of these jobs, perhaps not all, cannot honour."""
+        groups = {"", *(job.group or job.name for job in pipeline.jobs)}
+        return tuple(
+            finding
+            for group, found in self.refusals.items()
+            if group in groups
+            for finding in found
+        )
 
 
 def compile_pipeline(root: str, fetcher: Fetcher, context: Context) -> Compilation:
@@ -201,7 +216,7 @@ class _Passes:
             pipeline=pipeline,
             diagnostics=self._findings.sorted(),
             outcome=outcome,
-            run_refusals=refusals,
+            refusals=refusals,
             sources=self._sources,
             config=config,
             decisions=found,

@@ -23,7 +23,7 @@ class Findings:
     file: str
     incomplete: bool = False
     found: list[Diagnostic] = field(default_factory=list)
-    unsupported: list[Diagnostic] = field(default_factory=list)
+    unsupported: list[tuple[str, Diagnostic]] = field(default_factory=list)
     _sound: set[tuple[str, int]] = field(default_factory=set)
 
     def check_once(self, check: Callable[[Entry], None], entry: Entry) -> None:
@@ -63,16 +63,19 @@ class Findings:
         """Give the newest finding a better hint."""
         self.found[-1] = replace(self.found[-1], hint=hint)
 
-    def refuse(self, keyword: str, reason: str, mark: Mark | None, hint: str | None = None) -> None:
+    def refuse(
+        self, path: Sequence[str], reason: str, mark: Mark | None, hint: str | None = None
+    ) -> None:
         """Note a keyword that is valid but cannot be honoured; it is never ignored silently."""
         finding = Diagnostic(
             code="unsupported",
-            message=f"`{keyword}` is not supported: {reason}",
+            message=f"`{':'.join(path)}` is not supported: {reason}",
             place=self._place(mark),
             hint=hint,
         )
-        if finding not in self.unsupported:
-            self.unsupported.append(finding)
+        job = path[1] if path[0] == "jobs" else ""
+        if (job, finding) not in self.unsupported:
+            self.unsupported.append((job, finding))
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return everything in the order of the files."""
@@ -125,7 +128,7 @@ class Entry:
 
     def refuse(self, reason: str, hint: str | None = None) -> None:
         """Note that this keyword is valid but cannot be honoured."""
-        self.findings.refuse(":".join(self.path), reason, self.mark, hint)
+        self.findings.refuse(self.path, reason, self.mark, hint)
 
     def child(self, key: str, *, name: str | None = None) -> Entry:
         """Return the entry of ``key``, whose value must be a mapping's."""

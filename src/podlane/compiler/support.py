@@ -11,24 +11,31 @@ from podlane.compiler.source import place
 from podlane.kit.diagnostics import Diagnostic
 
 
-def run_refusals(jobs: Iterable[ConfiguredJob], findings: Findings) -> tuple[Diagnostic, ...]:
-    """Return the refusals of the jobs that are in the pipeline, and those noted by the checks."""
+def run_refusals(
+    jobs: Iterable[ConfiguredJob], findings: Findings
+) -> dict[str, tuple[Diagnostic, ...]]:
+    """Return the refusals of the jobs that are in the pipeline, by the job's written name.
+
+    Under no name is what the checks noted outside of jobs.
+    """
     reasons = table.refused("job")
-    found = list(findings.unsupported)
-    seen: set[str] = set()
+    noted: dict[str, list[Diagnostic]] = {}
+    for name, finding in findings.unsupported:
+        noted.setdefault(name, []).append(finding)
+    found = {"": noted.get("", [])}
     for job in jobs:
-        if job.group in seen:
+        if job.group in found:
             continue
-        seen.add(job.group)
+        found[job.group] = noted.get(job.group, [])
         for key, value in job.written.items():
             if value is None or value is False or not isinstance(key, str) or key not in reasons:
                 continue
-            found.append(
+            found[job.group].append(
                 Diagnostic(
                     code="unsupported",
                     message=f"`jobs:{job.group}:{key}` cannot be run: {reasons[key]}",
                     place=place(job.written.key_at(key), findings.file),
-                    hint="remove it, or allow it with --allow-unsupported",
+                    hint="allow it with --allow-unsupported, or name the jobs to run",
                 )
             )
-    return tuple(found)
+    return {name: tuple(refusals) for name, refusals in found.items() if refusals}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,3 +138,16 @@ def test_documents_are_json() -> None:
     result = compile_text("x:\n  script: echo\n")
     document: JsonObject = pipeline_document(result)
     assert document["stages"] == ["build", "test", "deploy"]
+
+
+def test_only_the_jobs_of_a_run_can_make_it_refused() -> None:
+    result = compile_text(
+        "unit: {script: a}\n"
+        "both:\n  parallel: 2\n  script: a\n  id_tokens: {T: {aud: a}}\n"
+        "out: {script: a, rules: [{if: $NOPE}], id_tokens: {T: {aud: a}}}\n"
+    )
+    assert list(result.refusals) == ["both"]
+    jobs = {job.name: job for job in result.pipeline.jobs}
+    for name, count in (("unit", 0), ("both 1/2", 1)):
+        some = msgspec.structs.replace(result.pipeline, jobs=(jobs[name],))
+        assert len(result.refusals_of(some)) == count

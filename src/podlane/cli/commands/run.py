@@ -102,10 +102,11 @@ def command(  # noqa: PLR0913 - one parameter per option
     out = output.standard()
     found = project.here(file)
     compilation = found.compile(variables)
-    if not project.show_findings(out, compilation, refuse=not allow_unsupported):
+    chosen = compilation.pipeline and selection.select(compilation.pipeline, jobs)
+    usable = project.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
+    if chosen is None or not usable:
         return 2
-    assert compilation.pipeline is not None, "a pipeline without errors exists"
-    pipeline = selection.select(selection.without_bridges(compilation.pipeline), jobs)
+    pipeline = selection.without_bridges(chosen)
     runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
     from podlane.cli import local, pipelinerun
     from podlane.cli.clusters import Place
