@@ -16,10 +16,14 @@ MAX_INTERVAL_SECONDS = 15 * 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOffered:
-    """201: here is a job. ``last_update`` is to be echoed in the next request."""
+    """201: here is a job. ``last_update`` is to be echoed in the next request.
+
+    ``retried``: earlier attempts at the same request failed.
+    """
 
     job: Job
     last_update: str = ""
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +36,10 @@ class JobUnreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoJob:
-    """204: nothing to do now."""
+    """204: nothing to do now. ``retried`` as in :class:`JobOffered`."""
 
     last_update: str = ""
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

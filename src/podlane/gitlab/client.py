@@ -6,7 +6,7 @@ import math
 import random as random_module
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import anyio
@@ -192,9 +192,9 @@ class RunnerApiClient:
                     return JobUnreadable(error=error, last_update=last_update)
                 except BadAnswerError as error:
                     return Unavailable(message=error.message)
-                return JobOffered(job=job, last_update=last_update)
+                return JobOffered(job=job, last_update=last_update, retried=reply.retries > 0)
             case 204:
-                return NoJob(last_update=last_update)
+                return NoJob(last_update=last_update, retried=reply.retries > 0)
             case 403:
                 return Forbidden(message=self._sentence(reply, "ask for a job"))
             case _:
@@ -263,7 +263,7 @@ class RunnerApiClient:
                     seconds=anyio.current_time() - began,
                 )
             )  # fmt: skip
-        return reply
+        return replace(reply, retries=attempts - 1)
 
     def _asked_wait(self, reply: Reply) -> float | None:
         return retry.requested_wait(reply.headers, now=self._clock.now())

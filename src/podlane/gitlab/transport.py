@@ -35,11 +35,12 @@ _TIMEOUT = aiohttp.ClientTimeout(total=3600, sock_connect=30, sock_read=120)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer, read completely."""
+    """One answer, read completely. ``retries``: how many attempts failed before."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,8 +90,8 @@ class Crew:
         Raises:
             PodlaneError: these settings cannot be used; everything is as before.
         """
-        if not settings.runners:
-            raise UsageError("no [[runners]] to run", hint="add one to config.toml")
+        if not settings.runners:  # `podlane runner register` may add one at any time
+            log.event(_logger, logging.WARNING, "no_runners_configured")
         before, shift = self._shift, _Shift()
         await shifts.start(self._work, settings, shift, before)
         self._shift = shift

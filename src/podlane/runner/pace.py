@@ -99,10 +99,10 @@ class Pace:
 
     def _adapt(self, answer: RequestJobResult) -> None:
         match answer:
+            case Unavailable() | JobOffered(retried=True) | NoJob(retried=True):
+                factor = SETBACK
             case JobOffered() | JobUnreadable():
                 factor = GROWTH
-            case Unavailable():
-                factor = SETBACK
             case _:
                 factor = SHRINKAGE
         most = float(max(self._runner.request_concurrency, 1))

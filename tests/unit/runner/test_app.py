@@ -17,12 +17,11 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from podlane.executors.base import Emit
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
-from podlane.kit.errors import UsageError
 from podlane.model.job import Job
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
 from podlane.runner.job_variables import Manager
-from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -224,11 +223,6 @@ async def test_a_runner_whose_token_is_refused_does_not_hammer_the_coordinator()
     assert len(queue.asked) == 3
 
 
-async def test_without_runners_there_is_nothing_to_do() -> None:
-    with pytest.raises(UsageError, match="runners"):
-        await Scene()._manage()
-
-
 class Changes:
     """New settings, when a test gives them."""
 
@@ -273,7 +267,30 @@ async def test_settings_that_cannot_be_used_change_nothing() -> None:
     scene = Scene(queue, act=Busy(10), concurrent=1)
     changes = Changes()
     scene.changed = changes.changed
-    changes.send.send_nowait(GlobalSettings(runners=()))
+    missing = TlsSettings(ca_file="/nowhere/ca.pem")
+    changes.send.send_nowait(GlobalSettings(runners=(a_runner(tls=missing),)))
     await scene.run(drain_after=45)
     assert len(queue.apis) == 3
+    changes.close()
+
+
+async def test_runners_may_come_and_go_while_the_manager_runs() -> None:
+    queue = FakeQueue(*jobs(3))
+    scene = Scene(queue, act=Busy(10), concurrent=1)
+    some, none = scene.settings, GlobalSettings(runners=())
+    scene.settings = none
+    changes = Changes()
+    scene.changed = changes.changed
+
+    async def later() -> None:
+        for settings in (some, none):
+            await anyio.sleep(15)
+            changes.send.send_nowait(settings)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=90)
+    assert len(queue.apis) == 2
+    assert all(time >= 15 for time, _ in queue.asked)
+    assert all(api.states[-1] == "success" for api in queue.apis.values())
     changes.close()

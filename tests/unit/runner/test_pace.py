@@ -82,3 +82,14 @@ def test_each_rest_is_counted() -> None:
     for _ in range(4):
         pace.wait(Forbidden(message="no"), asked_at=0.0, now=0.0)
     assert pace.rests == 2
+
+
+def test_a_request_that_had_to_be_repeated_halves_the_next_ones() -> None:
+    pace = a_pace(request_concurrency=10)
+    for _ in range(20):
+        pace.wait(JobOffered(job=a_job()), asked_at=0.0, now=0.0)
+    before = pace.adaptive_limit
+    pace.wait(JobOffered(job=a_job(), retried=True), asked_at=0.0, now=0.0)
+    assert pace.adaptive_limit == before / 2
+    pace.wait(NoJob(retried=True), asked_at=0.0, now=0.0)
+    assert pace.adaptive_limit == before / 4
