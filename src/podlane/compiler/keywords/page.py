@@ -13,8 +13,8 @@ change the table, not this page.
 
 - **supported**: compiled as GitLab compiles it, and honoured when the job runs
 - **partial**: compiled as GitLab compiles it; the note says what a run leaves out
-- **refused**: checked as GitLab checks it; `podlane run` refuses it with its place and the reason,
-  unless `--allow-unsupported` is given
+- **refused**: checked as GitLab checks it; `podlane run` refuses to run a job with it, with its place
+  and the reason, unless `--allow-unsupported` is given
 
 A keyword that is not here is unknown to GitLab too, and an error.
 """
