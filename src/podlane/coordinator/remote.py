@@ -110,6 +110,8 @@ class RemoteCoordinator:
 
     def _gone(self, error: Exception | None) -> PodlaneError:
         why = f": {str(error) or type(error).__name__}" if error is not None else ""
+        if isinstance(error, aiohttp.ClientPayloadError):  # its text is of HTTP's framing
+            why = ": the connection broke in the middle of an answer"
         return TemporaryError(
             f"the coordinator {self.url} does not answer{why}",
             hint="is podlane coordinator serve running there?",

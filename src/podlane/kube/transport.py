@@ -6,6 +6,7 @@ The only module that sees aiohttp's exceptions; everything above sees ``kube.err
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 import time
 import urllib.request
@@ -224,8 +225,11 @@ def translated(where: str) -> Iterator[None]:
     except aiohttp.ClientConnectorDNSError as error:
         raise UnreachableError(f"{where}: no address for {error.host}") from error
     except aiohttp.ClientConnectorError as error:
-        why = error.os_error.strerror or str(error.os_error) or "cannot connect"
-        raise UnreachableError(f"{where}: {why}") from error
+        why = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+        raise UnreachableError(
+            f"{where}: {why or 'cannot connect'}",
+            hint="is the address right, and is the cluster up?",
+        ) from error
     except TimeoutError as error:
         raise UnreachableError(f"{where}: no answer in time") from error
     except aiohttp.ServerDisconnectedError as error:

@@ -59,3 +59,26 @@ NOT_YET = frozenset(
         "autoscaler",
     }
 )
+
+# Of ``[[runners]]``, often written one level too deep.
+OF_THE_RUNNER = frozenset(
+    {
+        "builds_dir",
+        "cache",
+        "cache_dir",
+        "clone_url",
+        "environment",
+        "executor",
+        "limit",
+        "name",
+        "output_limit",
+        "post_build_script",
+        "post_get_sources_script",
+        "pre_build_script",
+        "pre_get_sources_script",
+        "request_concurrency",
+        "shell",
+        "token",
+        "url",
+    }
+)

@@ -223,6 +223,9 @@ def _unknown(key: str, where: str) -> _Problem:
             f"{where} is a setting of GitLab Runner that Podlane does not support yet",
             "remove it; jobs would otherwise run without what it promises",
         )
+    if key in official_keys.OF_THE_RUNNER:
+        level = f"{key} belongs to [[runners]], one level up"
+        return ("setting-unknown", f"{where} is not a known setting", level)
     close = difflib.get_close_matches(key, [*_TYPES, *official_keys.NOT_YET], n=1)
     hint = f"did you mean {close[0]}?" if close else None
     return ("setting-unknown", f"{where} is not a known setting", hint)

@@ -23,6 +23,8 @@ _MESSAGE_BYTES = 4096
 _CPU_PERIOD_US = 100_000
 _MIN_SHARES = 2
 _MIN_QUOTA_US = 1000
+# Processes and threads of a container: half of the least kernel.pid_max; a fork bomb stays alone.
+_MAX_PIDS = 16_384
 
 
 def restarts(policy: str, container: Container, ended: Terminated, *, init: bool) -> bool:
@@ -84,6 +86,7 @@ def limits(container: Container) -> Limits:
         memory_bytes=None if memory is None else int(memory),
         cpu_shares=None if wanted_cpu is None else max(_MIN_SHARES, int(wanted_cpu * 1024)),
         cpu_quota_us=None if cpu is None else max(_MIN_QUOTA_US, int(cpu * _CPU_PERIOD_US)),
+        pids=_MAX_PIDS,
     )
 
 

@@ -27,6 +27,10 @@ def test_an_unknown_key_gets_a_suggestion() -> None:
     )
 
 
+def test_a_key_of_the_runner_is_sent_one_level_up() -> None:
+    assert finding("builds_dir", "/b").endswith("builds_dir belongs to [[runners]], one level up")
+
+
 @pytest.mark.parametrize("key", sorted(official_keys.NOT_YET))
 def test_a_key_that_is_not_supported_yet_is_an_error(key: str) -> None:
     assert "does not support yet" in finding(key, "x")

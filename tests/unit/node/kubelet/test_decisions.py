@@ -95,6 +95,7 @@ def test_quantities_become_limits() -> None:
     pod = _pod({"resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}})
     limits = sync.limits(pod.spec.containers[0])
     assert limits.memory_bytes == 64 << 20
+    assert limits.pids == 16_384, "a fork bomb stays in its container"
     assert limits.cpu_quota_us == 50_000
     assert limits.cpu_shares == 512
     assert sync.qos_class(pod.spec) == "Guaranteed"
