@@ -69,10 +69,34 @@ async def test_a_pod_reaches_the_outside_by_translation(data_dir: Path) -> None:
         )
         mark = state.read_node_file(w.node.state_dir).mark
         assert mark in await _rules()
+        await w.create(pod("r", container(["sleep", "100"])))
+        await w.running("r")
         await w.create(pod("q", container("ls /sys/class/net | grep -c pl"), hostNetwork=True))
         await w.ended("q")
         assert int(await w.log("q")) >= 1
     assert mark not in await _rules()
+
+
+async def test_a_machine_with_nft_alone_translates_as_well(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft, runtime = shutil.which("nft"), shutil.which("crun") or shutil.which("runc")
+    if nft is None or runtime is None:
+        pytest.skip("nft is not installed: apt-get install nftables")
+    for program in (nft, runtime, *filter(None, [shutil.which("openssl")])):
+        (tmp_path / Path(program).name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    async with world(data_dir, network="nat") as w, _server("0.0.0.0") as port:
+        await w.create(pod("p", container(f"nc {GATEWAY} {port} </dev/null")))
+        await w.ended("p")
+        assert await w.log("p") == "from the machine\n"
+        table = state.read_node_file(w.node.state_dir).mark.replace("-", "_")
+        assert table in await _tables()
+    assert table not in await _tables()
+
+
+async def _tables() -> str:
+    return (await anyio.run_process(["nft", "list", "tables"])).stdout.decode()
 
 
 async def test_a_pod_asks_a_name_server_on_the_machines_loopback(data_dir: Path) -> None:

@@ -36,7 +36,7 @@ from podlane.node.kubelet.streams import KubeletStreams
 from podlane.node.runtime import cgroups, libc, oci
 from podlane.node.runtime.mounts import in_user_namespace, remove_tree
 from podlane.node.runtime.network import Network
-from podlane.node.runtime.uplink import open_uplink
+from podlane.node.runtime.uplink import open_uplink, switch_forwarding_back
 from podlane.node.settings import NodeSettings
 from podlane.node.sweep import Orphan, sweep
 
@@ -209,6 +209,7 @@ def _release(ground: _Ground) -> None:
     ground.network.close()
     remove_tree(ground.claim.directory)
     ground.claim.release()
+    state.when_alone(switch_forwarding_back)
 
 
 @contextmanager

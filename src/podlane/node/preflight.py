@@ -216,12 +216,12 @@ def _network(settings: NodeSettings) -> Check:
     name = "network"
     if settings.network in {"none", "host"}:
         return Check(name=name, level=Level.OK, what=f"{settings.network}, as configured")
-    missing = [tool for tool in ("ip", "iptables") if shutil.which(tool) is None]
+    has_rules = any(shutil.which(tool) for tool in ("iptables", "nft"))
     why = fix = ""
     if os.geteuid() != 0 or in_user_namespace():
         why, fix = "without root", "run as root"
-    elif missing:
-        why, fix = f"without {' and '.join(missing)}", "apt-get install iproute2 iptables"
+    elif not has_rules:
+        why, fix = "without iptables or nft", "apt-get install iptables"
     if not why:
         return Check(name=name, level=Level.OK, what="pods reach the outside by NAT")
     return Check(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,15 @@ def _register(file: NodeFile) -> int | None:
         os.write(entry, msgspec.json.encode(file))
         return entry
     return None
+
+
+def when_alone(act: Callable[[], None]) -> None:
+    """Do something to the machine if no node of root lives on it, and none can begin meanwhile."""
+    if os.geteuid() != 0 or not REGISTRY.is_dir():
+        return
+    with suppress(OSError, PermanentError), sweeping(REGISTRY):
+        if not any(REGISTRY.glob("podlane-*")):
+            act()
 
 
 def take_dead_entries() -> list[NodeFile]:

@@ -1,7 +1,8 @@
-"""The way from pods to the outside: a pair of links per pod, and address translation by iptables.
+"""The way from pods to the outside: a pair of links per pod, and translation by iptables or nft.
 
-The links go with the pod's namespace. The rules carry the node's name as a comment: they are removed
-by their node, or by the sweep after it. Forwarding (``net.ipv4.ip_forward``) stays on.
+The links go with the pod's namespace. The rules carry the node's name (as a comment, or as that of
+their nft table): they are removed by their node, or by the sweep after it. So is our switching on of
+forwarding (``net.ipv4.ip_forward``), when the last node goes; ``SWITCHED_ON`` remembers it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from podlane.node.runtime.netlink import RouteSocket
 
 GATEWAY = "169.254.77.1"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+SWITCHED_ON = Path("/run/podlane/ip_forward")
 _TRIES = 50
 _FIRST, _LAST = 2, 254
 
@@ -68,7 +72,9 @@ class Uplink:
 
     def close(self) -> None:
         """Remove the rules. Blocks for some milliseconds."""
-        if _restore(_rules(self, add=False)):
+        if shutil.which("iptables") is None:
+            remove_rules(self.mark)
+        elif _restore(_rules(self, add=False)):
             remove_rules(self.mark)  # some were not there; remove the others one by one
 
 
@@ -78,25 +84,47 @@ def open_uplink(mark: str) -> Uplink:
     Raises:
         PermanentError: iptables is missing or refuses.
     """
-    if shutil.which("iptables") is None:
+    has_iptables = shutil.which("iptables") is not None
+    if not has_iptables and shutil.which("nft") is None:
         raise PermanentError(
-            "pods cannot reach the outside: there is no iptables command",
+            "pods cannot reach the outside: there is no iptables and no nft command",
             hint="apt-get install iptables",
         )
     uplink = Uplink(prefix=_free_prefix(), mark=mark)
     try:
-        _FORWARD.write_text("1", encoding="ascii")
+        _switch_forwarding_on()
     except OSError as error:
         raise PermanentError(f"pods cannot reach the outside: {_FORWARD}: {error}") from error
-    complaint = _restore(_rules(uplink, add=True))
+    name = "iptables" if has_iptables else "nft"
+    complaint = _restore(_rules(uplink, add=True)) if has_iptables else _load(_table(uplink))
     if complaint:
-        raise PermanentError(f"pods cannot reach the outside: iptables said: {complaint}")
+        raise PermanentError(f"pods cannot reach the outside: {name} said: {complaint}")
     return uplink
+
+
+def switch_forwarding_back() -> None:
+    """Undo our switching on; for when no node is left."""
+    with suppress(OSError):
+        was_this_boot = SWITCHED_ON.read_text(encoding="ascii") == _BOOT.read_text(encoding="ascii")
+        SWITCHED_ON.unlink()
+        if was_this_boot:
+            _FORWARD.write_text("0", encoding="ascii")
+
+
+def _switch_forwarding_on() -> None:
+    if _FORWARD.read_text(encoding="ascii").strip() != "0":
+        return
+    with suppress(OSError):
+        SWITCHED_ON.parent.mkdir(mode=0o700, exist_ok=True)
+        SWITCHED_ON.write_text(_BOOT.read_text(encoding="ascii"), encoding="ascii")
+    _FORWARD.write_text("1", encoding="ascii")
 
 
 def remove_rules(mark: str) -> int:
     """Remove every rule with this mark and return how many there were."""
     removed = 0
+    if shutil.which("nft") is not None:
+        removed += _run("nft", "delete", "table", "ip", _table_name(mark)).returncode == 0
     if shutil.which("iptables") is None:
         return removed
     for table in ("nat", "filter"):
@@ -123,6 +151,23 @@ def _rules(uplink: Uplink, *, add: bool) -> str:
         f"*filter\n{insert} FORWARD -s {subnet} {comment} -j ACCEPT\n"
         f"{insert} FORWARD -d {subnet} {comment} -j ACCEPT\nCOMMIT\n"
     )
+
+
+def _table(uplink: Uplink) -> str:
+    """Return the same for nft: a table of our own, which goes as a whole."""
+    subnet = uplink.subnet
+    return (
+        f"table ip {_table_name(uplink.mark)} {{\n"
+        "  chain postrouting {\n    type nat hook postrouting priority 100;\n"
+        f"    ip saddr {subnet} ip daddr != {subnet} masquerade\n  }}\n"
+        "  chain forward {\n    type filter hook forward priority 0;\n"
+        f"    ip saddr {subnet} accept\n    ip daddr {subnet} accept\n  }}\n"
+        "}\n"
+    )
+
+
+def _table_name(mark: str) -> str:
+    return mark.replace("-", "_")
 
 
 def _configure(address: str) -> None:
@@ -159,7 +204,15 @@ def _number(raw: str) -> int:
 
 def _restore(rules: str) -> str:
     """Apply rules and return what iptables complains about."""
-    done = _run("iptables-restore", "--noflush", "-w", "5", given=rules)
+    return _complaint(_run("iptables-restore", "--noflush", "-w", "5", given=rules))
+
+
+def _load(table: str) -> str:
+    """Make a table and return what nft complains about."""
+    return _complaint(_run("nft", "-f", "-", given=table))
+
+
+def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:
     if done.returncode == 0:
         return ""
     said = done.stderr.decode(errors="replace").strip().splitlines()
