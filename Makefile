@@ -15,7 +15,11 @@ setup: ## Install what is missing: system packages (as root on Debian) and .venv
 demo: setup ## Run the founding pipeline (examples/founding) on this machine
 	@cd examples/founding && ../../$(BIN)/podlane run
 
-test: setup check unit ## Everything the project checks: lint, types, layers and all tests
+.PHONY: setup-tests
+setup-tests:
+	@scripts/bootstrap --tests
+
+test: setup-tests check unit ## Everything the project checks: lint, types, layers and all tests
 
 check: fmt-check lint types layers
 
@@ -36,10 +40,10 @@ types: setup ## Check the types
 layers: setup ## Check who may import whom
 	$(BIN)/lint-imports
 
-unit: setup
+unit: setup-tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-e2e: setup ## The end-to-end tests alone (PODLANE_E2E_KUBECONFIG points them at any cluster)
+e2e: setup-tests ## The end-to-end tests alone (PODLANE_E2E_KUBECONFIG points them at any cluster)
 	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 bench: setup ## Measure, print the table and write docs/benchmarks.md
