@@ -14,7 +14,7 @@ from podlane.coordinator.events import PipelineFinished
 from podlane.coordinator.submission import Submission
 from podlane.gitlab.client import open_client
 from podlane.gitlab.wire import JobUpdate
-from podlane.kit.errors import UsageError
+from podlane.kit.errors import PermanentError, UsageError
 from podlane.model.job import Job
 from podlane.model.pipeline import AllowFailure, When
 from tests.contract.runner_api import (
@@ -132,6 +132,16 @@ async def test_a_directory_that_is_no_repository_is_served_too(tmp_path: Path) -
     assert fingerprint(tree) == before
     assert not (tree / ".git").exists()
     assert taken.git_info.before_sha == "0" * 40
+
+
+async def test_a_repository_without_a_commit_inside_another_is_named(tmp_path: Path) -> None:
+    tree = working_tree(tmp_path / "project")
+    (tree / "inner").mkdir()
+    git(tree / "inner", "init", "--quiet")
+    async with running_bench(tmp_path) as bench:
+        with pytest.raises(PermanentError, match="inner") as caught:
+            await bench.start()
+    assert "without a commit" in (caught.value.hint or "")
 
 
 async def test_a_repository_without_a_commit_is_served_too(tmp_path: Path) -> None:

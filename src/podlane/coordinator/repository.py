@@ -367,8 +367,11 @@ async def _git(
         ) from error
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace").strip()
+        hint = "a file may be unreadable, or the disk full"
+        if "does not have a commit checked out" in said:
+            hint = "that directory is a git repository without a commit: commit there, or ignore it"
         raise PermanentError(
             f"git {arguments[0]} failed in {cwd}: {said or f'exit code {done.returncode}'}",
-            hint="a file may be unreadable, or the disk full",
+            hint=hint,
         )
     return done.stdout.decode(errors="surrogateescape").strip()
