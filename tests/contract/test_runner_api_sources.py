@@ -15,6 +15,7 @@ from podlane.coordinator.submission import Submission
 from podlane.gitlab.client import open_client
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PermanentError, UsageError
+from podlane.kit.tasks import plain_errors
 from podlane.model.job import Job
 from podlane.model.pipeline import AllowFailure, When
 from tests.contract.runner_api import (
@@ -139,7 +140,7 @@ async def test_a_repository_without_a_commit_inside_another_is_named(tmp_path: P
     (tree / "inner").mkdir()
     git(tree / "inner", "init", "--quiet")
     async with running_bench(tmp_path) as bench:
-        with pytest.raises(PermanentError, match="inner") as caught:
+        with pytest.raises(PermanentError, match="inner") as caught, plain_errors():
             await bench.start()
     assert "without a commit" in (caught.value.hint or "")
 
