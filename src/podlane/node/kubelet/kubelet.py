@@ -49,6 +49,12 @@ class Kubelet:
         worker = self._workers.get(uid)
         grace = number(raw, "metadata", "deletionGracePeriodSeconds")
         if worker is None:
+            if text(raw, "status", "phase") in {"Failed", "Succeeded"}:
+                # We had to give it up; what is left of it is the object.
+                if grace is not None and not gone:
+                    where = (text(raw, "metadata", "namespace"), text(raw, "metadata", "name"))
+                    self._node.store.remove("pods", *where, uid)
+                return
             if not gone:
                 self._start(tasks, raw, uid)
             worker = self._workers.get(uid)

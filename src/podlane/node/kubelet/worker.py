@@ -51,6 +51,7 @@ class PodWorker:
         self._grace = anyio.CancelScope()
         self._stopping = anyio.Lock()
         self._forwarding = anyio.CancelScope()
+        self._failed = False
 
     def container(self, name: str) -> ContainerWorker | None:
         """Return a container by name."""
@@ -77,6 +78,9 @@ class PodWorker:
                 self._forwarding.cancel()
                 if self._sandbox is not None:
                     self._sandbox.network.close()
+        except Exception:
+            self._failed = True
+            raise
         finally:
             with closing(_CLEANUP_SECONDS):
                 await self._clean_up()
@@ -249,8 +253,9 @@ class PodWorker:
         if self._sandbox is not None:
             rest = await to_thread.run_sync(self._sandbox.dismantle, self._node)
         metadata = self.pod.metadata
-        with suppress(errors.NotFoundError, errors.ConflictError):
-            self._node.store.remove("pods", metadata.namespace, metadata.name, metadata.uid)
+        if not self._failed:  # else it stays to tell why
+            with suppress(errors.NotFoundError, errors.ConflictError):
+                self._node.store.remove("pods", metadata.namespace, metadata.name, metadata.uid)
         if rest is not None:
             await to_thread.run_sync(remove_tree, rest)
 
