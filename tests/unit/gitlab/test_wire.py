@@ -93,6 +93,8 @@ def test_a_runner_written_in_go_is_told_what_is_not_zero() -> None:
         ("unknown_field", {"x": [1, 2]}),
         ("run", None),
         ("run", ""),
+        ("inputs", None),
+        ("inputs", []),
         ("secrets", {}),
     ],
 )
@@ -112,6 +114,7 @@ def test_a_wrong_type_where_no_job_needs_it_does_not_lose_the_job(path: str, val
         ("variables.0.value", {}, "$.variables[0].value"),
         ("git_info.repo_url", 5, "$.git_info.repo_url"),
         ("run", '[{"step": "x"}]', "run"),
+        ("inputs", [{"key": "a", "value": {"type": "string", "content": "b"}}], "inputs"),
         ("secrets", {"X": {"vault": "text"}}, "secrets"),
     ],
 )
