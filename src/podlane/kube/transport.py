@@ -101,7 +101,10 @@ class Transport:
         with translated(where):
             response = await self._answer(call, where, timeout)
             async with response:
-                yield response
+                try:
+                    yield response
+                finally:
+                    _abandon(response)
 
     async def read(self, call: Call) -> bytes:
         """Send one request and return the body of the answer (errors as ``request``)."""
@@ -199,6 +202,16 @@ class _Refusals:
         """Return the body that came with a refusal."""
         key = error.request_info.headers.get("Sec-WebSocket-Key", "")
         return self._bodies.pop(key, b"")
+
+
+def _abandon(response: aiohttp.ClientResponse) -> None:
+    """Cut a connection that still has an answer to give (a watch, a log).
+
+    A polite end of TLS waits for the other side, perhaps until after the caller's loop is closed.
+    """
+    connection = response.connection  # None when the answer was read to its end
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _refused(code: int, body: bytes, where: str) -> errors.ApiError:
