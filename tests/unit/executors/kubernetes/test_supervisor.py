@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_the_exit_code_of_the_script_is_the_exit_code_of_the_container(rig: Rig)
     assert told.ends["upload_artifacts_on_success"][0] == "skipped"
     assert told.ends["upload_artifacts_on_failure"] == ("finished", "0")
     assert told.done == "failed"
+
+
+def test_no_stage_seems_to_begin_before_the_last_one_ended(rig: Rig) -> None:
+    """Also across containers, whose supervisors start at other fractions of a second."""
+    times = [float(record["at"]) for record in rig.run().records if "at" in record]
+    assert times == sorted(times)
+    assert abs(times[-1] - time.time()) < DEADLINE_SECONDS
 
 
 def test_each_record_carries_the_offset_at_which_its_stage_began(rig: Rig) -> None:
