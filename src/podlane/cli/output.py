@@ -6,6 +6,7 @@ clean document. Colours follow ``NO_COLOR``, ``FORCE_COLOR`` and whether the str
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -100,8 +101,21 @@ def standard() -> Output:
     return Output(out=_stream(sys.stdout), err=_stream(sys.stderr))
 
 
+def whole(file: TextIO) -> TextIO:
+    """Return ``file``, or one that writes all of a long text where it would not.
+
+    With ``PYTHONUNBUFFERED`` the standard streams write without a buffer, and a write that a signal
+    interrupts loses its rest (a pipe whose reader is slow).
+    """
+    raw = getattr(file, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        return file
+    return os.fdopen(raw.fileno(), "w", encoding=file.encoding, errors=file.errors, closefd=False)
+
+
 def _stream(file: TextIO) -> Stream:
     environ = os.environ
+    file = whole(file)
     return Stream(file=file, color=wants_color(file, environ), terminal=is_terminal(file, environ))
 
 
