@@ -128,4 +128,10 @@ def _share_images(data: Path) -> None:
 
 
 def _cgroups_of(data: Path) -> list[Path]:
-    return [path for path in Path("/sys/fs/cgroup").rglob(f"*{data.parent.name}*") if path.is_dir()]
+    # os.walk, for other cgroups come and go while we look.
+    return [
+        Path(where) / name
+        for where, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if data.parent.name in name
+    ]
