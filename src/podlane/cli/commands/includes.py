@@ -61,7 +61,8 @@ def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str |
         state = "new" if old is None else "unchanged" if old == entry.digest else "changed"
         out.note(f"{entry.kind} {entry.name}: {state}")
     valid = project.show_findings(out, compilation, refuse=False)
-    out.note(f"locked in {LOCK}")
+    if list(store):
+        out.note(f"locked in {LOCK}" if valid else f"what could be fetched is locked in {LOCK}")
     return 0 if valid else 2
 
 
