@@ -126,9 +126,9 @@ trap 'ending=1' HUP
 trap : CHLD
 trap : PIPE
 
-leave() { # the pod is being deleted
+leave() { # TERM: the pod is being deleted, as a rule
   [ "$1" ] && stop_group "$1"
-  farewell "podlane: stopped because the pod is being deleted"
+  farewell "podlane: stopped by a TERM signal: the pod is being deleted, or a process of the job sent it"
   exit 143
 }
 
