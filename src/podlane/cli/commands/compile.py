@@ -15,7 +15,7 @@ from podlane.cli.options import examples, file_option, variable_option
     name="compile",
     epilog=examples(
         "podlane compile",
-        "podlane compile --format yaml --merged",
+        "podlane compile --merged",
         "podlane compile | jq '.jobs | keys'",
     ),
 )
@@ -26,13 +26,11 @@ from podlane.cli.options import examples, file_option, variable_option
     "--format",
     "output_format",
     type=click.Choice(["json", "yaml"]),
-    default="json",
-    show_default=True,
-    help="How to print it.",
+    help="How to print it.  [default: json; yaml with --merged]",
 )
 @click.option("--merged", is_flag=True, help="The merged configuration instead of the jobs.")
 def command(
-    file: Path, variables: tuple[tuple[str, str], ...], output_format: str, *, merged: bool
+    file: Path, variables: tuple[tuple[str, str], ...], output_format: str | None, *, merged: bool
 ) -> int:
     """Print the compiled pipeline: extends and defaults applied, jobs complete.
 
@@ -47,7 +45,7 @@ def command(
         return 2
     present_as = present.merged_document if merged else present.pipeline_document
     document = present_as(compilation)
-    if output_format == "json":
+    if (output_format or ("yaml" if merged else "json")) == "json":
         out.document(document)
     else:
         import yaml
