@@ -108,7 +108,16 @@ def _collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            # Else the next collection would walk through all that was made, as the youngest.
+            _age()
             gc.enable()
+
+
+def _age() -> None:
+    """Move all objects to the oldest generation, without looking at them."""
+    if not gc.get_freeze_count():  # else it is not ours to thaw
+        gc.freeze()
+        gc.unfreeze()
 
 
 class _Passes:
