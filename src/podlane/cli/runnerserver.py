@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from podlane.cli import executing
-from podlane.kit import log
+from podlane.kit import log, memory
 from podlane.runner import app, system_id
 from podlane.runner.config_file import LOG_LEVELS
 from podlane.runner.job_variables import Manager
@@ -42,6 +42,7 @@ class Serving:
 async def serve(settings: GlobalSettings, serving: Serving) -> None:
     """Run the manager until a signal or its limits end it."""
     serving.configure_log(settings)
+    memory.keep_buffers_apart()
     manager = await anyio.to_thread.run_sync(_manager, serving.beside)
     process = Process(
         manager=manager,

@@ -42,8 +42,10 @@ class ObservedExecutor:
     @asynccontextmanager
     async def environment(self, plan: ExecutionPlan) -> AsyncIterator[Environment]:
         """Open an environment for one job."""
-        async with self._executor.environment(plan) as inner:
-            yield _Observed(inner, plan.job.id, self._stats)
+        job_id, opened = plan.job.id, self._executor.environment(plan)
+        del plan  # its scripts are large, and nobody needs them once the pod has them
+        async with opened as inner:
+            yield _Observed(inner, job_id, self._stats)
 
 
 class _Observed:

@@ -95,11 +95,9 @@ class _TerminalExecutor:
 
     @asynccontextmanager
     async def environment(self, plan: ExecutionPlan) -> AsyncIterator[Environment]:
-        job_id = plan.job.id
-        async with (
-            self._executor.environment(plan) as inner,
-            self._terminals.open(job_id, inner),
-        ):
+        job_id, opened = plan.job.id, self._executor.environment(plan)
+        del plan  # its scripts are large, and nobody needs them once the pod has them
+        async with opened as inner, self._terminals.open(job_id, inner):
             yield inner
 
 

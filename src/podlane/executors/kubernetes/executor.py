@@ -99,7 +99,8 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         driver = PodDriver(self.client, pod, self._random)
-        pod, plan = pod.created(), replace(plan, stages=())  # only the driver needs all of it
+        # Only the driver needs all of it.
+        pod, plan = pod.created(), replace(plan, stages=(), variables=())
         environment = KubernetesEnvironment(
             EnvironmentParts(
                 plan=plan,
