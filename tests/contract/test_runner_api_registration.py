@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
+import msgspec
 import pytest
 
+from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import BadAnswerError, ForbiddenError
 from podlane.gitlab.info import runner_info
-from podlane.gitlab.wire import Registration
-from tests.contract.runner_api import client_settings, running_bench
+from podlane.gitlab.wire import PRIVATE_TOKEN, Registration
+from tests.contract.runner_api import client_settings, git, running_bench
 
 pytestmark = pytest.mark.anyio
 SECRET = "registration-token-1"
@@ -48,3 +51,62 @@ async def test_a_personal_token_renews_any_runner(tmp_path: Path) -> None:
             await bench.client.reset_token_of(runner.id, "guessed")
         with pytest.raises(BadAnswerError, match="no such runner"):
             await bench.client.reset_token_of(999, bench.coordinator.admin_token)
+
+
+async def test_a_paused_runner_gets_no_job_until_it_is_resumed(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, registration_token=SECRET, hold_seconds=0) as bench:
+        paused = msgspec.structs.replace(registration(), paused=True)
+        made = await bench.client.register(paused)
+        await bench.start()
+        async with (
+            open_client(client_settings(bench.coordinator.url, made.token)) as client,
+            aiohttp.ClientSession() as people,
+        ):
+            assert isinstance(await client.request_job(), NoJob)
+            url = f"{bench.coordinator.url}/api/v4/runners/{made.id}"
+            for token, status in (("guessed", 403), (bench.coordinator.admin_token, 200)):
+                headers = {PRIVATE_TOKEN: token}
+                async with people.put(url, json={"paused": False}, headers=headers) as answer:
+                    assert answer.status == status
+            assert isinstance(await client.request_job(), JobOffered)
+
+
+@pytest.mark.parametrize(
+    ("branch", "protected_refs", "offered"),
+    [("main", (), True), ("topic", (), False), ("release-1", ("release-*",), True)],
+)
+async def test_a_runner_for_protected_refs_takes_only_their_jobs(
+    tmp_path: Path, branch: str, protected_refs: tuple[str, ...], offered: bool
+) -> None:
+    async with running_bench(
+        tmp_path, registration_token=SECRET, hold_seconds=0, protected_refs=protected_refs
+    ) as bench:
+        made = await bench.client.register(
+            msgspec.structs.replace(registration(), access_level="ref_protected")
+        )
+        git(bench.tree, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+        if branch != "main":
+            git(bench.tree, "checkout", "--quiet", "-b", branch)
+        await bench.start()
+        async with open_client(client_settings(bench.coordinator.url, made.token)) as client:
+            assert isinstance(await client.request_job(), JobOffered) is offered
+
+
+async def test_a_runners_maximum_timeout_caps_the_jobs(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, registration_token=SECRET) as bench:
+        made = await bench.client.register(
+            msgspec.structs.replace(registration(), maximum_timeout=90)
+        )
+        await bench.start()
+        async with open_client(client_settings(bench.coordinator.url, made.token)) as client:
+            result = await client.request_job()
+        assert isinstance(result, JobOffered)
+        assert result.job.runner_info.timeout == 90
+        assert [step.timeout for step in result.job.steps] == [90]
+
+
+async def test_an_unknown_access_level_is_refused(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, registration_token=SECRET) as bench:
+        wrong = msgspec.structs.replace(registration(), access_level="everything")
+        with pytest.raises(BadAnswerError, match="access_level"):
+            await bench.client.register(wrong)

@@ -17,6 +17,9 @@ from podlane.gitlab import wire
 from podlane.gitlab.info import RunnerInfo
 from podlane.model.job import Job
 
+_PROTECTED = "ref_protected"
+_ACCESS_LEVELS = frozenset({"", "not_protected", _PROTECTED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSettings:
@@ -46,6 +49,7 @@ class RunnersApi:
         return [
             web.post("/api/v4/runners", self.register),
             web.post("/api/v4/runners/verify", self.verify),
+            web.put("/api/v4/runners/{id}", self.pause),
             web.delete("/api/v4/runners", self.unregister),
             web.delete("/api/v4/runners/managers", self.remove_manager),
             web.post("/api/v4/runners/reset_authentication_token", self.reset_token),
@@ -66,9 +70,15 @@ class RunnersApi:
             return answers.forbidden("invalid token supplied")
         token = new_runner_token()
         tags = tuple(tag.strip() for tag in body.tag_list.split(",") if tag.strip())
-        runner = self._runners.add(
-            token, description=body.description, tags=tags, run_untagged=body.run_untagged
-        )
+        if body.access_level not in _ACCESS_LEVELS:
+            return answers.message(400, "access_level does not have a valid value")
+        attributes = RunnerRow(
+            id=0, token_hash="", description=body.description, tags=tags,
+            run_untagged=body.run_untagged, locked=body.locked, paused=body.paused,
+            protected_only=body.access_level == _PROTECTED,
+            maximum_timeout=max(body.maximum_timeout, 0),
+        )  # fmt: skip
+        runner = self._runners.register(token, attributes)
         return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
 
     async def verify(self, request: web.Request) -> web.Response:
@@ -115,6 +125,19 @@ class RunnersApi:
         token = self._runners.renew(runner)
         return answers.json(wire.RunnerAnswer(id=runner.id, token=token), status=201)
 
+    async def pause(self, request: web.Request) -> web.Response:
+        """``PUT runners/:id`` with ``paused``, and a personal token."""
+        expected = self._settings.personal_token
+        if not expected or not same(expected, request.headers.get(wire.PRIVATE_TOKEN, "")):
+            return answers.forbidden("the personal token is not valid")
+        body = await answers.read(request, wire.RunnerChange)
+        runner = self._runners.with_id(request.match_info["id"])
+        if runner is None:
+            return answers.message(404, "there is no such runner")
+        runner = self._runners.pause(runner, paused=body.paused)
+        self._engine.queued.notify()
+        return answers.json(wire.RunnerAnswer(id=runner.id))
+
     async def request_job(self, request: web.Request) -> web.Response:
         """``POST jobs/request``: a job at once if there is one, else wait for one.
 
@@ -143,7 +166,10 @@ class RunnersApi:
             # A job given to a runner that has hung up would be lost until the offer expires.
             if request.transport is None or request.transport.is_closing():
                 return None
-            job = self._engine.take(runner, info)
+            current = self._runners.with_id(str(runner.id))  # it may have been paused meanwhile
+            if current is None:
+                return None
+            job = self._engine.take(current, info)
             if job is not None:
                 return job
         return None

@@ -57,7 +57,8 @@ class CoordinatorSettings:
     free one. ``external_url``: how runners and jobs reach us, if not by ``listen``.
     ``abandon_unfinished``: end what an earlier process left, instead of waiting for its runners.
     ``runner_tags``: of the built-in runner token; ``*`` takes any job. ``cache_dir`` may be shared with
-    other coordinators; usually it is in ``data_dir``.
+    other coordinators; usually it is in ``data_dir``. ``protected_refs``: branches beside
+    the default one.
     """
 
     data_dir: Path
@@ -72,6 +73,7 @@ class CoordinatorSettings:
     keep_pipelines: int = 100
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
+    protected_refs: tuple[str, ...] = ()
     max_artifact_bytes: int = 5 * 1024**3
     cache_dir: Path | None = None
     max_cache_bytes: int = 10 * 1024**3
@@ -143,6 +145,7 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
             settings=EngineSettings(
                 server_url=url, offer_seconds=settings.offer_seconds,
                 lost_after_seconds=settings.lost_after_seconds,
+                protected_refs=settings.protected_refs,
             ),
         )  # fmt: skip
         await engine.recover(abandon=settings.abandon_unfinished)

@@ -14,6 +14,7 @@ from functools import partial
 
 import anyio
 import anyio.to_thread
+from msgspec import structs
 
 from podlane.coordinator import handover, lifecycle, queue
 from podlane.coordinator.blobs import Blobs
@@ -39,11 +40,15 @@ _LOADED_PIPELINES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Limits, in seconds: how long an offer stands, and how long a runner may be silent."""
+    """Limits, in seconds: how long an offer stands, and how long a runner may be silent.
+
+    ``protected_refs``: protected branches beside the default one, with ``*`` for anything.
+    """
 
     server_url: str
     offer_seconds: float = 60.0
     lost_after_seconds: float = 300.0
+    protected_refs: tuple[str, ...] = ()
 
 
 class Engine:
@@ -109,6 +114,7 @@ class Engine:
         if not jobs:
             raise UsageError("the pipeline has no jobs to run", hint="check the jobs' rules")
         now = self._clock.now()
+        snapshot = structs.replace(snapshot, protected_refs=self._settings.protected_refs)
         live = LivePipeline(
             PipelineRow(id=pipeline_id, submission=submission, snapshot=snapshot, created_at=now)
         )
@@ -172,7 +178,10 @@ class Engine:
 
     def take(self, runner: RunnerRow, info: RunnerInfo) -> Job | None:
         """Hand out the next job that fits the runner, if there is one."""
-        offerer = queue.Offerer(tags=frozenset(runner.tags), run_untagged=runner.run_untagged)
+        offerer = queue.Offerer(
+            tags=frozenset(runner.tags), run_untagged=runner.run_untagged,
+            protected_only=runner.protected_only, paused=runner.paused,
+        )  # fmt: skip
         chosen = queue.pick(waiting_jobs(self.pipelines.values()), offerer)
         if chosen is None:
             return None

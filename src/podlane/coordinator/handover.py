@@ -32,7 +32,7 @@ def job_for_runner(
         started_at=now,
         project_id=1,
         snapshot=live.row.snapshot,
-        timeout_seconds=payload.timeout_seconds(job.spec),
+        timeout_seconds=payload.timeout_seconds(job.spec, runner.maximum_timeout),
         config_file=live.row.submission.config_file,
         runner_id=runner.id,
         runner_description=runner.description,

@@ -246,5 +246,5 @@ def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
             if job.state is JobState.PENDING and not (group and group in taken):
                 yield Waiting(
                     job_id=job.row.id, pipeline_id=live.row.id,
-                    tags=frozenset(job.spec.tags), busy=busy,
+                    tags=frozenset(job.spec.tags), busy=busy, protected=live.row.snapshot.protected,
                 )  # fmt: skip

@@ -108,9 +108,10 @@ def _expanded(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
     )
 
 
-def timeout_seconds(job: PipelineJob) -> int:
-    """Return the job's timeout: its own, or the project's default of one hour."""
-    return job.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+def timeout_seconds(job: PipelineJob, maximum: int = 0) -> int:
+    """Return the job's timeout: its own, or the project's default of one hour; capped by a runner's."""
+    wanted = job.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+    return min(wanted, maximum) if maximum > 0 else wanted
 
 
 def _git_info(facts: JobFacts, depth: int) -> GitInfo:
@@ -129,7 +130,7 @@ def _git_info(facts: JobFacts, depth: int) -> GitInfo:
         ref_type="tag" if snapshot.is_tag else "branch",
         refspecs=(f"+{pipeline_ref}:{pipeline_ref}", refspec),
         depth=depth,
-        protected=not snapshot.is_tag and snapshot.ref == snapshot.default_branch,
+        protected=snapshot.protected,
     )
 
 

@@ -171,7 +171,7 @@ def _project(facts: JobFacts) -> Iterator[tuple[str, str]]:
 def _commit(facts: JobFacts) -> Iterator[tuple[str, str]]:
     snapshot = facts.snapshot
     title, _, rest = snapshot.message.partition("\n")
-    protected = snapshot.ref == snapshot.default_branch and not snapshot.is_tag
+    protected = snapshot.protected
     yield from {
         "CI_COMMIT_SHA": snapshot.sha,
         "CI_COMMIT_SHORT_SHA": snapshot.sha[:8],

@@ -16,18 +16,23 @@ class Waiting:
     pipeline_id: int
     tags: frozenset[str] = frozenset()
     busy: int = 0
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offerer:
-    """What a runner takes. The tag ``*`` stands for any."""
+    """What a runner takes. The tag ``*`` stands for any; a paused one takes nothing."""
 
     tags: frozenset[str] = frozenset()
     run_untagged: bool = True
+    protected_only: bool = False
+    paused: bool = False
 
 
 def fits(waiting: Waiting, runner: Offerer) -> bool:
     """Whether the runner has all of the job's tags; a job without tags needs ``run_untagged``."""
+    if runner.paused or (runner.protected_only and not waiting.protected):
+        return False
     if ANY_TAG in runner.tags and waiting.tags:
         return True
     return waiting.tags <= runner.tags if waiting.tags else runner.run_untagged

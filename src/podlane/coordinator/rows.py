@@ -40,13 +40,21 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerRow:
-    """A runner that may ask for jobs. Only a hash of its token is kept."""
+    """A runner that may ask for jobs. Only a hash of its token is kept.
+
+    ``protected_only``: takes jobs of protected refs alone. ``maximum_timeout`` in seconds caps a job's
+    own; 0: no cap. ``locked`` is kept as said; a coordinator's runners are for all its projects.
+    """
 
     id: int
     token_hash: str
     description: str = ""
     tags: tuple[str, ...] = ()
     run_untagged: bool = True
+    locked: bool = False
+    paused: bool = False
+    protected_only: bool = False
+    maximum_timeout: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

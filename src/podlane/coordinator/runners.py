@@ -24,18 +24,24 @@ class Runners:
         """Return the runner with this id."""
         return next((row for row in self._by_hash.values() if str(row.id) == text), None)
 
-    def add(
-        self, token: str, *, description: str = "", tags: tuple[str, ...] = (),
-        run_untagged: bool = True,
-    ) -> RunnerRow:  # fmt: skip
+    def add(self, token: str, *, description: str = "", tags: tuple[str, ...] = ()) -> RunnerRow:
         """Add a runner, or return the one that has this token."""
         known = self.find(token)
         if known is not None:
             return known
-        row = RunnerRow(
-            id=self._store.next_id("runner"), token_hash=tokens.hashed(token),
-            description=description, tags=tags, run_untagged=run_untagged,
-        )  # fmt: skip
+        row = RunnerRow(id=0, token_hash="", description=description, tags=tags)
+        return self.register(token, row)
+
+    def register(self, token: str, attributes: RunnerRow) -> RunnerRow:
+        """Add a runner with this token and these attributes, and an id of its own."""
+        row = replace(attributes, id=self._store.next_id("runner"), token_hash=tokens.hashed(token))
+        return self._keep(row)
+
+    def pause(self, runner: RunnerRow, *, paused: bool) -> RunnerRow:
+        """Stop handing jobs to the runner, or go on."""
+        return self._keep(replace(runner, paused=paused))
+
+    def _keep(self, row: RunnerRow) -> RunnerRow:
         self._store.save(row)
         self._by_hash[row.token_hash] = row
         return row
@@ -49,7 +55,5 @@ class Runners:
         """Return a new token for the runner; the old one is worth nothing from now on."""
         token = tokens.new_runner_token()
         self._by_hash.pop(runner.token_hash, None)
-        row = replace(runner, token_hash=tokens.hashed(token))
-        self._store.save(row)
-        self._by_hash[row.token_hash] = row
+        self._keep(replace(runner, token_hash=tokens.hashed(token)))
         return token

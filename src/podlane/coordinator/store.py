@@ -22,7 +22,7 @@ from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.states import JobState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE pipelines (
   id INTEGER PRIMARY KEY, submission BLOB NOT NULL, snapshot BLOB NOT NULL,
@@ -35,12 +35,20 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_of_pipeline ON jobs (pipeline_id);
 CREATE TABLE runners (
   id INTEGER PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
-  tags TEXT NOT NULL, run_untagged INTEGER NOT NULL);
+  tags TEXT NOT NULL, run_untagged INTEGER NOT NULL,
+  locked INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0,
+  protected_only INTEGER NOT NULL DEFAULT 0, maximum_timeout INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE artifacts (
   job_id INTEGER NOT NULL, type TEXT NOT NULL, format TEXT NOT NULL, filename TEXT NOT NULL,
   path TEXT NOT NULL, size INTEGER NOT NULL, created_at REAL NOT NULL, expire_in TEXT NOT NULL,
   PRIMARY KEY (job_id, type));
 CREATE TABLE sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+_FROM_VERSION_1 = """
+ALTER TABLE runners ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runners ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runners ADD COLUMN protected_only INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runners ADD COLUMN maximum_timeout INTEGER NOT NULL DEFAULT 0;
 """
 
 
@@ -70,10 +78,9 @@ class Store:
                 f"{self._path} was written by a newer Podlane (schema {version})",
                 hint="use that version, or another data directory",
             )
-        if version == 0:
-            self._db.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
+        if version < SCHEMA_VERSION:
+            steps = _FROM_VERSION_1 if version else _SCHEMA
+            self._db.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
     def close(self) -> None:
         """Write everything into the main file and close."""
@@ -130,9 +137,12 @@ class Store:
             case RunnerRow():
                 values = (
                     row.id, row.token_hash, row.description, json.dumps(row.tags),
-                    row.run_untagged,
+                    row.run_untagged, row.locked, row.paused, row.protected_only,
+                    row.maximum_timeout,
                 )  # fmt: skip
-                self._db.execute("INSERT OR REPLACE INTO runners VALUES (?,?,?,?,?)", values)
+                self._db.execute(
+                    "INSERT OR REPLACE INTO runners VALUES (?,?,?,?,?,?,?,?,?)", values
+                )
             case ArtifactRow():
                 self._db.execute(
                     "INSERT OR REPLACE INTO artifacts VALUES (?,?,?,?,?,?,?,?)", astuple(row)
@@ -189,7 +199,8 @@ class Store:
         return [
             RunnerRow(
                 id=row[0], token_hash=row[1], description=row[2], tags=tuple(json.loads(row[3])),
-                run_untagged=bool(row[4]),
+                run_untagged=bool(row[4]), locked=bool(row[5]), paused=bool(row[6]),
+                protected_only=bool(row[7]), maximum_timeout=row[8],
             )
             for row in self._execute("SELECT * FROM runners ORDER BY id")
         ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from podlane.model.frozen import Frozen
 from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline
@@ -30,7 +32,7 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
 
     ``before_sha`` is 40 zeros without a parent. ``repository`` is the directory's name below the
     coordinator's data directory. ``project_path`` is that of the user's ``origin``, such as
-    ``group/app``.
+    ``group/app``. ``protected_refs``: further protected branches, with ``*`` for anything.
     """
 
     repository: str
@@ -44,3 +46,12 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     author: str = ""
     timestamp: str = ""
     object_format: str = "sha1"
+    protected_refs: tuple[str, ...] = ()
+
+    @property
+    def protected(self) -> bool:
+        """Whether the ref is protected: the default branch, or what the coordinator was told."""
+        patterns = self.protected_refs
+        return not self.is_tag and (
+            self.ref == self.default_branch or any(fnmatchcase(self.ref, p) for p in patterns)
+        )

@@ -89,6 +89,12 @@ class Registration(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     paused: bool = False
 
 
+class RunnerChange(Frozen, frozen=True, kw_only=True, omit_defaults=False):
+    """The body of ``PUT runners/:id``, as far as it is understood."""
+
+    paused: bool = False
+
+
 class RunnerAnswer(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     """The answer to ``runners`` and ``runners/verify``."""
 

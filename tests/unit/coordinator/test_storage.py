@@ -35,7 +35,10 @@ PIPELINE = PipelineRow(
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     job = JobRow(id=3, pipeline_id=1, name="a", state=JobState.FAILED, exit_code=4, attempt=2)
-    runner = RunnerRow(id=2, token_hash="h", tags=("x", "y"), run_untagged=False)
+    runner = RunnerRow(
+        id=2, token_hash="h", tags=("x", "y"), run_untagged=False, locked=True, paused=True,
+        protected_only=True, maximum_timeout=60,
+    )  # fmt: skip
     artifact = ArtifactRow(
         job_id=3, type="archive", format="zip", filename="a.zip", path="3/archive", size=9,
         created_at=2.0,
@@ -49,6 +52,20 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert again.runners() == [runner]
     assert again.artifacts([3, 4]) == [artifact]
     again.close()
+
+
+def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    Store(tmp_path / "db").close()
+    db = sqlite3.connect(tmp_path / "db")
+    for column in ("locked", "paused", "protected_only", "maximum_timeout"):
+        db.execute(f"ALTER TABLE runners DROP COLUMN {column}")
+    db.execute("INSERT INTO runners VALUES (1, 'h', '', '[]', 1)")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+    store = Store(tmp_path / "db")
+    assert store.runners() == [RunnerRow(id=1, token_hash="h")]
+    store.close()
 
 
 def test_all_rows_are_saved_or_none(tmp_path: Path) -> None:

@@ -10,6 +10,13 @@ from podlane.cli import output, places
 from podlane.cli.options import examples
 
 
+def _configure_log(context: click.Context, _option: click.Parameter, chosen: str) -> None:
+    from podlane.kit import log
+
+    if not context.resilient_parsing:
+        log.configure(log_format=chosen)
+
+
 @click.group(name="coordinator")
 def command() -> None:
     """Run the coordinator: a small GitLab for runners, on one machine."""
@@ -41,26 +48,47 @@ def command() -> None:
     help="How often runners shall send new output of their jobs.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "--registration-token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="PODLANE_REGISTRATION_TOKEN_FILE",
+    show_envvar=True,
+    help="Lets runners register with the token in this file; without it none can.",
+)
+@click.option(
+    "--protected-ref",
+    "protected_refs",
+    multiple=True,
+    metavar="BRANCH",
+    help="Protected beside the default branch; * stands for anything. May be repeated.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    expose_value=False,
+    callback=_configure_log,
 )
 def serve(
     data_dir: Path | None,
     listen: str,
     external_url: str | None,
     trace_interval: float,
-    log_format: str,
+    registration_token_file: Path | None,
+    protected_refs: tuple[str, ...],
 ) -> int:
     """Serve until interrupted. Says on stdout where it listens and where its tokens are."""
     from podlane.cli import coordinatorserver, eventloop
     from podlane.coordinator.app import CoordinatorSettings
-    from podlane.kit import log
 
-    log.configure(log_format=log_format)
     settings = CoordinatorSettings(
         data_dir=(data_dir or places.coordinator_dir()).absolute(),
         listen=listen,
         external_url=external_url,
         trace_update_interval_seconds=trace_interval,
+        registration_token=coordinatorserver.registration_token(registration_token_file),
+        protected_refs=protected_refs,
     )
     eventloop.run(coordinatorserver.serve, settings, output.standard())
     return 0
