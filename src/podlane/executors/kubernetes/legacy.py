@@ -6,6 +6,7 @@ is a failure: nobody knows how the script ended, and running it again could do i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import anyio
@@ -76,18 +77,22 @@ class LegacyRun:
 
     async def _attempts(self, stage: StageScript, emit: Emit) -> StageEnd:
         pause = _FIRST_PAUSE_SECONDS
+        limit = stage.timeout_seconds
+        deadline = math.inf if limit is None else anyio.current_time() + limit
         for attempt in range(1, stage.attempts + 1):
-            end = await self._once(stage, emit)
+            end = await self._once(stage, emit, deadline)
             if end.state != "finished" or not end.exit_code or attempt == stage.attempts:
                 return end
             await emit(Message(text="Retrying..."))
-            with anyio.move_on_after(pause):
+            with anyio.move_on_after(min(pause, deadline - anyio.current_time())):
                 await self._stop.wait()
                 return StageEnd(state="canceled", exit_code=end.exit_code)
+            if anyio.current_time() >= deadline:
+                return StageEnd(state="timedout", exit_code=end.exit_code)
             pause = min(pause * 2, _MAX_PAUSE_SECONDS)
         return StageEnd(state="lost", exit_code=None)
 
-    async def _once(self, stage: StageScript, emit: Emit) -> StageEnd:
+    async def _once(self, stage: StageScript, emit: Emit, deadline: float) -> StageEnd:
         name, role = stage.substage.name, stage.substage.role
         stopped = ""
         async with (
@@ -97,7 +102,7 @@ class LegacyRun:
 
             async def stopper() -> None:
                 nonlocal stopped
-                with anyio.move_on_after(stage.timeout_seconds):
+                with anyio.CancelScope(deadline=deadline):
                     if self._flow.stoppable(stage):
                         await self._stop.wait()
                         stopped = "canceled"
