@@ -91,15 +91,14 @@ def test_a_killed_node_is_cleaned_up_by_the_next(
         job = json.loads(out)["jobs"][0]
         assert job["failure_reason"] == "runner_system_failure", job
         assert "the cluster has not answered for 2.0 s" in job["trace"]
-    finally:
         again = podlane("node", "start", "--state-dir", state)
-    try:
         assert again.code == 0, again
         assert not processes_of(MARK)
         kubeconfig = podlane("node", "kubeconfig", "--state-dir", state).out.strip()
         ran = podlane("run", "--kubeconfig", kubeconfig, "--format", "json", cwd=project(GREEN))
         assert ran.code == 0, ran
     finally:
+        podlane("node", "start", "--state-dir", state)  # sweeps, should the test have failed early
         stopped = podlane("node", "stop", "--state-dir", state)
     assert stopped.code == 0, stopped
     assert not mounts_below(state)
