@@ -50,6 +50,45 @@ async def test_a_pipeline_is_cancelled_from_outside(tmp_path: Path) -> None:
     assert events[-1].status == "canceled"
 
 
+async def test_one_job_is_cancelled_by_its_number(tmp_path: Path) -> None:
+    content = pipeline(job("lint"), job("test"))
+    async with (
+        running_bench(tmp_path) as bench,
+        open_coordinator(bench.coordinator.url, bench.coordinator.admin_token) as remote,
+    ):
+        pipeline_id = await bench.start(content)
+        (summary,) = await remote.pipelines()
+        assert (summary.id, summary.status) == (pipeline_id, "running")
+        assert [one.name for one in summary.jobs] == ["lint", "test"]
+        await remote.cancel_job(summary.jobs[0].id)
+        (summary,) = await remote.pipelines()
+        assert [one.status for one in summary.jobs] == ["canceled", "pending"]
+        with pytest.raises(UsageError, match=r"job \d+ \(lint\) is over: canceled"):
+            await remote.cancel_job(summary.jobs[0].id)
+        with pytest.raises(UsageError, match="has no job 4711"):
+            await remote.cancel_job(4711)
+        taken = await bench.next_job()
+        assert taken.id == summary.jobs[1].id
+        await bench.client.update_job(taken.id, taken.token, JobUpdate(state="success"))
+        results = await remote.job_results(pipeline_id)
+    assert [one.id for one in results] == [one.id for one in summary.jobs]
+
+
+async def test_a_stranger_neither_lists_nor_cancels(tmp_path: Path) -> None:
+    async with (
+        running_bench(tmp_path) as bench,
+        open_coordinator(bench.coordinator.url, "wrong") as stranger,
+    ):
+        await bench.start()
+        with pytest.raises(UsageError, match="admin token"):
+            await stranger.pipelines()
+        with pytest.raises(UsageError, match="admin token"):
+            await stranger.cancel_job(1)
+        async with open_coordinator(bench.coordinator.url, bench.coordinator.admin_token) as owner:
+            (summary,) = await owner.pipelines()
+        assert summary.status == "running"
+
+
 async def test_a_manual_job_waits_until_it_is_played(tmp_path: Path) -> None:
     content = pipeline(job("deploy", when=When.MANUAL, allow_failure=AllowFailure()))
     async with (

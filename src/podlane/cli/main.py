@@ -33,7 +33,7 @@ COMMANDS = {
     "node": "The embedded node: a Kubernetes of one machine.",
     "coordinator": "The coordinator: a small GitLab for runners.",
     "runner": "The runner manager, for any GitLab.",
-    "cancel": "Cancel a pipeline of a coordinator.",
+    "cancel": "Cancel a job or a pipeline of a coordinator.",
     "completion": "Print the completion script of a shell.",
     "version": "Print the version.",
 }
@@ -68,11 +68,22 @@ class CommandTable(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        version = importlib.import_module("podlane.cli.commands.version")
+        output.standard().out.line(version.line())
+        context.exit()
+
+
 @click.command(
     cls=CommandTable,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success, 1 failed, 2 bad usage or configuration, 130 interrupted.",
 )
+@click.option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Print the version.",
+)  # fmt: skip
 def podlane() -> None:
     """GitLab CI jobs on Kubernetes.
 

@@ -91,3 +91,17 @@ def cluster_options(function: Callable[P, R]) -> Callable[P, R]:
         metavar="FILE",
         help="Run on the cluster of this kubeconfig instead of this machine.",
     )(function)
+
+
+def coordinator_option(function: Callable[P, R]) -> Callable[P, R]:
+    """Add ``--coordinator`` for what asks a coordinator that runs already."""
+    return click.option(
+        "--coordinator",
+        "url",
+        default="http://127.0.0.1:8080",
+        show_default=True,
+        envvar="PODLANE_COORDINATOR_URL",
+        show_envvar=True,
+        metavar="URL",
+        help="Where podlane coordinator serve listens.",
+    )(function)

@@ -3,9 +3,11 @@
 All under ``/podlane/v1/``, with ``Authorization: Bearer <admin token>``:
 
 - ``POST pipelines`` with a :class:`~podlane.coordinator.submission.Submission` → 201 ``{"id": 7}``;
+- ``GET pipelines``: the pipelines, newest first, and where their jobs stand;
 - ``GET pipelines/7/events``: one JSON event per line until the pipeline rests;
 - ``GET pipelines/7/jobs``: how its jobs stand or ended;
-- ``POST pipelines/7/cancel[?force=true][&job=NAME]`` and ``POST pipelines/7/play?job=NAME`` → 204.
+- ``POST pipelines/7/cancel[?force=true][&job=NAME]``, ``POST jobs/12/cancel[?force=true]`` and
+  ``POST pipelines/7/play?job=NAME`` → 204.
 
 An error is ``{"message": …, "hint": …}`` with status 400, 401, 404 or 500.
 """
@@ -19,7 +21,7 @@ import msgspec
 from aiohttp import web
 
 from podlane.coordinator import answers
-from podlane.coordinator.events import CoordinatorEvent, JobResult
+from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
 from podlane.coordinator.live import LivePipeline
 from podlane.coordinator.service import Service
 from podlane.coordinator.submission import Submission
@@ -39,6 +41,12 @@ class JobResults(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to ``GET pipelines/:id/jobs``."""
 
     jobs: list[JobResult]
+
+
+class PipelineList(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to ``GET pipelines``."""
+
+    pipelines: list[PipelineSummary]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +73,8 @@ class ControlApi:
         one = f"{PREFIX}/pipelines/{{id:\\d+}}"
         return [
             web.post(f"{PREFIX}/pipelines", self.create),
+            web.get(f"{PREFIX}/pipelines", self.pipelines),
+            web.post(f"{PREFIX}/jobs/{{id:\\d+}}/cancel", self.cancel_job),
             web.get(f"{one}/events", self.events),
             web.get(f"{one}/jobs", self.jobs),
             web.post(f"{one}/cancel", self.cancel),
@@ -79,6 +89,11 @@ class ControlApi:
             raise UsageError(f"source must be an absolute path, got {submission.source!r}")
         pipeline_id = await self._service.submit(submission)
         return answers.json(CreatedPipeline(id=pipeline_id), status=201)
+
+    async def pipelines(self, request: web.Request) -> web.Response:
+        """``GET pipelines``."""
+        self._authorize(request)
+        return answers.json(PipelineList(pipelines=self._service.summaries()))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """``GET pipelines/:id/events``."""
@@ -103,8 +118,13 @@ class ControlApi:
     async def cancel(self, request: web.Request) -> web.Response:
         """``POST pipelines/:id/cancel``."""
         live = self._pipeline(request)
-        force = request.query.get("force") == "true"
-        self._service.engine.cancel(live, force=force, only=request.query.get("job"))
+        self._service.engine.cancel(live, force=_force(request), only=request.query.get("job"))
+        return web.Response(status=204)
+
+    async def cancel_job(self, request: web.Request) -> web.Response:
+        """``POST jobs/:id/cancel``."""
+        self._authorize(request)
+        self._service.cancel_job(int(request.match_info["id"]), force=_force(request))
         return web.Response(status=204)
 
     async def play(self, request: web.Request) -> web.Response:
@@ -122,6 +142,10 @@ class ControlApi:
     def _pipeline(self, request: web.Request) -> LivePipeline:
         self._authorize(request)
         return self._service.pipeline(int(request.match_info["id"]))
+
+
+def _force(request: web.Request) -> bool:
+    return request.query.get("force") == "true"
 
 
 def problem(error: PodlaneError) -> web.Response:

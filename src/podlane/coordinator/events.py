@@ -44,7 +44,7 @@ CoordinatorEvent: TypeAlias = JobStateChanged | TraceAppended | PipelineFinished
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended, for people and for ``--format json``."""
+    """How a job ended, for people and for ``--format json``. ``id``: that of its last attempt."""
 
     name: str
     stage: str
@@ -55,6 +55,30 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     trace: str
     allow_failure: bool = False
+    id: int = 0
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands. ``id``: that of its last attempt, its ``CI_JOB_ID``."""
+
+    id: int
+    name: str
+    stage: str
+    status: JobState
+
+
+class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a pipeline stands. ``status``: running, or as in :class:`PipelineFinished`.
+
+    ``created_at`` in seconds since the epoch; ``source``: the working tree, an absolute path.
+    """
+
+    id: int
+    status: str
+    created_at: float
+    source: str
+    ref: str
+    jobs: list[JobSummary]
 
 
 class Coordinator(Protocol):

@@ -14,7 +14,9 @@ from podlane.coordinator.events import (
     CoordinatorEvent,
     JobResult,
     JobStateChanged,
+    JobSummary,
     PipelineFinished,
+    PipelineSummary,
     TraceAppended,
 )
 from podlane.coordinator.lifecycle import COMPLETED, Composite, JobStanding
@@ -186,6 +188,17 @@ class LivePipeline:
             offsets[job_id] = offset + len(data)
             yield TraceAppended(job_id=job_id, name=job.row.name, data=data)
 
+    def summary(self) -> PipelineSummary:
+        """Return where the pipeline and its jobs stand, in the order of the file."""
+        jobs = [
+            JobSummary(id=job.row.id, name=job.row.name, stage=job.spec.stage, status=job.state)
+            for job in (self.current[spec.name] for spec in self.pipeline.jobs)
+        ]
+        return PipelineSummary(
+            id=self.row.id, status=self.row.status or "running", created_at=self.row.created_at,
+            source=self.row.submission.source, ref=self.row.snapshot.ref, jobs=jobs,
+        )  # fmt: skip
+
     async def results(
         self, blobs: Blobs, now: float, trace_bytes: int | None = None
     ) -> list[JobResult]:
@@ -209,6 +222,7 @@ class LivePipeline:
                     image=spec.image.name if spec.image else "",
                     trace=trace.decode("utf-8", "replace"),
                     allow_failure=spec.allow_failure.allows(job.row.exit_code),
+                    id=job.row.id,
                 )
             )
         return found

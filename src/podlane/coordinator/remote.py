@@ -8,8 +8,19 @@ from contextlib import asynccontextmanager
 import aiohttp
 import msgspec
 
-from podlane.coordinator.control import PREFIX, CreatedPipeline, JobResults, Problem
-from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineFinished
+from podlane.coordinator.control import (
+    PREFIX,
+    CreatedPipeline,
+    JobResults,
+    PipelineList,
+    Problem,
+)
+from podlane.coordinator.events import (
+    CoordinatorEvent,
+    JobResult,
+    PipelineFinished,
+    PipelineSummary,
+)
 from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PermanentError, PodlaneError, TemporaryError, UsageError
 
@@ -63,6 +74,21 @@ class RemoteCoordinator:
         if job is not None:
             query["job"] = job
         await self._ask("POST", f"/pipelines/{pipeline_id}/cancel", query=query)
+
+    async def cancel_job(self, job_id: int, *, force: bool = False) -> None:
+        """Cancel one job.
+
+        Raises:
+            UsageError: the coordinator has no such job, or it is over.
+        """
+        query = {"force": "true"} if force else {}
+        await self._ask("POST", f"/jobs/{job_id}/cancel", query=query)
+
+    async def pipelines(self) -> list[PipelineSummary]:
+        """Return where its pipelines stand, newest first."""
+        return msgspec.json.decode(
+            await self._ask("GET", "/pipelines"), type=PipelineList
+        ).pipelines
 
     async def play(self, pipeline_id: int, job: str) -> None:
         """Start a manual job."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
-from podlane.coordinator.events import CoordinatorEvent, JobResult
+from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
 from podlane.coordinator.live import LivePipeline
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.submission import Submission
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError
+from podlane.model.states import FINISHED
 
 
 class Service:
@@ -50,6 +51,29 @@ class Service:
         if live is None:
             raise UsageError(f"this coordinator has no pipeline {pipeline_id}")
         return live
+
+    def summaries(self) -> list[PipelineSummary]:
+        """Return where the pipelines stand, newest first."""
+        return [self.engine.pipelines[each].summary() for each in sorted(self.engine.pipelines)][
+            ::-1
+        ]
+
+    def cancel_job(self, job_id: int, *, force: bool) -> None:
+        """Cancel one job; ``force`` does not wait for its ``after_script``.
+
+        Raises:
+            UsageError: there is none with this id, or it is over.
+        """
+        found = self.engine.find(job_id)
+        if found is None:
+            raise UsageError(
+                f"this coordinator has no job {job_id}",
+                hint="podlane coordinator list shows the jobs and their numbers",
+            )
+        live, job = found
+        if job.state in FINISHED:
+            raise UsageError(f"job {job_id} ({job.row.name}) is over: {job.state}")
+        self.engine.cancel(live, force=force, only=job.row.name)
 
     def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
         """Yield all events from the pipeline's beginning until it rests."""

@@ -92,3 +92,12 @@ def test_colours_follow_the_environment() -> None:
 def test_a_style_is_nothing_where_colours_are_off() -> None:
     plain = Stream(file=io.StringIO(), color=False, terminal=False)
     assert plain.style("x", Style.RED) == "x"
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_an_option_too(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([flag]) == 0
+    by_option = capsys.readouterr().out
+    assert cli.main(["version"]) == 0
+    assert by_option == capsys.readouterr().out
+    assert by_option.startswith("podlane ")

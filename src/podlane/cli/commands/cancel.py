@@ -5,32 +5,49 @@ from __future__ import annotations
 import click
 
 from podlane.cli import output
-from podlane.cli.options import examples
+from podlane.cli.options import coordinator_option, examples
 
 
 @click.command(
     name="cancel",
     epilog=examples(
-        "podlane cancel --coordinator http://127.0.0.1:8080 7",
-        "podlane cancel --coordinator http://127.0.0.1:8080 7 --force",
+        "podlane cancel --coordinator http://127.0.0.1:8080 12",
+        "podlane cancel --coordinator http://127.0.0.1:8080 12 --force",
+        "podlane cancel --coordinator http://127.0.0.1:8080 --pipeline 7",
     ),
 )
-@click.argument("pipeline", type=click.IntRange(1))
+@click.argument("job", type=click.IntRange(1), required=False)
 @click.option(
-    "--coordinator", "url", required=True, metavar="URL", help="The coordinator that runs it."
+    "--pipeline",
+    type=click.IntRange(1),
+    metavar="PIPELINE",
+    help="Cancel all jobs of this pipeline.",
 )
+@coordinator_option
 @click.option("--force", is_flag=True, help="Stop at once: no after_script, no uploads.")
-def command(pipeline: int, url: str, *, force: bool) -> int:
-    """Cancel the pipeline with this number at a coordinator.
+def command(job: int | None, pipeline: int | None, url: str, *, force: bool) -> int:
+    """Cancel the job with this number at a coordinator, or a pipeline.
 
-    A "podlane run" in the foreground is canceled with Ctrl-C.
+    The numbers are in "podlane coordinator list"; a job sees its own as CI_JOB_ID. A "podlane run"
+    in the foreground is canceled with Ctrl-C.
     """
     from podlane.cli import eventloop, remote
+    from podlane.kit.errors import UsageError
+
+    if (job is None) == (pipeline is None):
+        raise UsageError(
+            "give the number of a job, or that of a pipeline with --pipeline",
+            hint="podlane coordinator list shows both",
+        )
 
     async def cancel() -> None:
         async with remote.connect(url) as coordinator:
-            await coordinator.cancel(pipeline, force=force)
+            if pipeline is not None:
+                await coordinator.cancel(pipeline, force=force)
+            elif job is not None:
+                await coordinator.cancel_job(job, force=force)
 
     eventloop.run(cancel)
-    output.standard().out.line(f"pipeline {pipeline}: cancel requested")
+    what = f"job {job}" if pipeline is None else f"pipeline {pipeline}"
+    output.standard().out.line(f"{what}: cancel requested")
     return 0

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from podlane.cli import output, places
-from podlane.cli.options import examples
+from podlane.cli.options import coordinator_option, examples, format_option
+
+if TYPE_CHECKING:
+    from podlane.coordinator.events import PipelineSummary
+
+_OPEN = frozenset({"running", "manual"})  # a manual one goes on once somebody starts its job
 
 
 def _configure_log(context: click.Context, _option: click.Parameter, chosen: str) -> None:
@@ -91,4 +97,40 @@ def serve(
         protected_refs=protected_refs,
     )
     eventloop.run(coordinatorserver.serve, settings, output.standard())
+    return 0
+
+
+@command.command(
+    name="list",
+    epilog=examples("podlane coordinator list", "podlane coordinator list --format json"),
+)
+@coordinator_option
+@click.option(
+    "--all", "everything", is_flag=True, help="Pipelines that are over, too.", show_default=True
+)
+@format_option
+def list_(url: str, output_format: str, *, everything: bool) -> int:
+    """List the pipelines of a coordinator, newest first, and the numbers of their jobs."""
+    import msgspec
+
+    from podlane.cli import eventloop, remote
+
+    async def ask() -> list[PipelineSummary]:
+        async with remote.connect(url) as coordinator:
+            return await coordinator.pipelines()
+
+    found = [one for one in eventloop.run(ask) if everything or one.status in _OPEN]
+    out = output.standard()
+    if output_format == "json":
+        out.document(msgspec.to_builtins(found))
+        return 0
+    rows = [
+        (str(one.id), one.status, one.ref, one.source, str(job.id), job.name, job.stage, job.status)
+        for one in found
+        for job in one.jobs
+    ]
+    for line in output.table(
+        ("PIPELINE", "STATUS", "REF", "SOURCE", "JOB", "NAME", "STAGE", "STATUS"), rows
+    ):
+        out.out.line(line)
     return 0

@@ -22,4 +22,12 @@ def command(output_format: str) -> None:
     if output_format == "json":
         out.document({"podlane": version("podlane"), "python": platform.python_version()})
     else:
-        out.out.line(f"podlane {version('podlane')} (Python {platform.python_version()})")
+        out.out.line(line())
+
+
+def line() -> str:
+    """Return the versions in a line for people."""
+    import platform
+    from importlib.metadata import version
+
+    return f"podlane {version('podlane')} (Python {platform.python_version()})"
