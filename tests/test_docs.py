@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from scripts import cli_reference, helper_reference
 
+from podlane.executors.kubernetes.permissions import PERMISSIONS
 from podlane.executors.kubernetes.settings import KubernetesSettings
 from podlane.model.failures import FailureReason
 
@@ -80,3 +82,16 @@ def test_every_variable_of_our_environment_is_documented() -> None:
     text = "".join(page.read_text() for page in PAGES)
     internal = {"PODLANE_READY_FD", "PODLANE_COMPLETE"}
     assert {name for name in names - internal if f"`{name}" not in text} == set()
+
+
+def test_the_role_of_the_docs_has_exactly_what_the_manager_asks_for() -> None:
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    rules = yaml.safe_load(block)["rules"]
+    granted = {
+        (verb, resource)
+        for rule in rules
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == {(one.verb, one.resource) for one in PERMISSIONS}

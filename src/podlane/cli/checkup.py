@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from podlane.cli import daemon, eventloop, places
+from podlane.executors.kubernetes.permissions import PERMISSIONS, Permission
 from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kube.access import Access, load_access
 from podlane.kube.client import KubeClient
 from podlane.node import preflight
 from podlane.node.settings import NodeSettings, private_state_dir
-
-# What the runner asks of a cluster, in the namespace of its pods.
-PERMISSIONS = (
-    ("create", "pods"),
-    ("get", "pods"),
-    ("list", "pods"),
-    ("watch", "pods"),
-    ("patch", "pods"),
-    ("delete", "pods"),
-    ("create", "pods/exec"),
-    ("get", "pods/log"),
-    ("create", "secrets"),
-    ("patch", "secrets"),
-    ("delete", "secrets"),
-    ("list", "events"),
-)
 
 
 class Verdict(StrEnum):
@@ -141,22 +127,27 @@ def cluster(kubeconfig: Path | None, context: str | None) -> list[Check]:
 async def _permissions(access: Access) -> list[Check]:
     async with KubeClient.connect(access) as client:
         denied = [
-            f"{verb} {resource}"
-            for verb, resource in PERMISSIONS
-            if not await client.can_i(verb, resource, access.namespace)
+            one
+            for one in PERMISSIONS
+            if not await client.can_i(one.verb, one.resource, access.namespace)
         ]
     answers = Check(name="cluster", verdict=Verdict.OK, detail=f"{access.server} answers")
+    return [answers, judge_permissions(denied, access.namespace)]
+
+
+def judge_permissions(denied: Sequence[Permission], namespace: str) -> Check:
+    """Say what follows from the permissions that a cluster refuses in a namespace."""
     if not denied:
-        return [
-            answers,
-            Check(name="permissions", verdict=Verdict.OK, detail=f"all {len(PERMISSIONS)} granted"),
-        ]
-    return [
-        answers,
-        Check(
-            name="permissions",
-            verdict=Verdict.MISSING,
-            detail=f"not allowed in namespace {access.namespace}: {', '.join(denied)}",
-            remedy="give this user a Role with these verbs (docs/how-to/cluster.md)",
-        ),
-    ]
+        return Check(
+            name="permissions", verdict=Verdict.OK, detail=f"all {len(PERMISSIONS)} granted"
+        )
+    missing = [one for one in denied if not one.optional]
+    listed = ", ".join(f"{one.verb} {one.resource} ({one.purpose})" for one in missing or denied)
+    return Check(
+        name="permissions",
+        verdict=Verdict.MISSING if missing else Verdict.WARNING,
+        detail=f"not allowed in namespace {namespace}: {listed}",
+        remedy="give this user a Role with these verbs (docs/how-to/cluster.md)"
+        if missing
+        else "jobs run without; a Role that has everything is in docs/how-to/cluster.md",
+    )

@@ -47,6 +47,24 @@ class ObjectClient:
         query = selection(label_selector, field_selector)
         return await self._object(Call(verb="list", resource=resource, path=path, query=query))
 
+    async def update(
+        self, resource: str, namespace: str, name: str, manifest: JsonObject
+    ) -> JsonObject:
+        """Replace an object by ``manifest`` and return it as stored.
+
+        Raises:
+            ConflictError: ``metadata.resourceVersion`` is given, and somebody was faster.
+        """
+        return await self._object(
+            Call(
+                verb="update",
+                resource=resource,
+                method="PUT",
+                path=paths.path(resource, namespace, name),
+                body=msgspec.json.encode(manifest),
+            )
+        )
+
     async def patch(
         self,
         resource: str,

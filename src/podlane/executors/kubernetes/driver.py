@@ -18,11 +18,11 @@ from podlane.executors.kubernetes.manifests.pod import owner_patch
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.backoff import Backoff, Random
 from podlane.kit.errors import PodlaneError, TemporaryError
-from podlane.kit.jsonvalue import JsonObject, text
+from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.kit.log import event
 from podlane.kit.tasks import closing
 from podlane.kube.client import KubeClient
-from podlane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
+from podlane.kube.errors import AlreadyExistsError, ConflictError, ForbiddenError, NotFoundError
 from podlane.kube.execstream import ExecSession
 
 _log = logging.getLogger(__name__)
@@ -58,10 +58,13 @@ class PodDriver:
         """Make the pod the owner of the Secret; where that fails, :meth:`remove` deletes both."""
         plan = self._plan
         try:
-            patch = owner_patch(plan.name, self._uid)
-            await self._retried(
-                lambda: self._client.patch("secrets", plan.namespace, plan.name, patch)
-            )
+            try:
+                patch = owner_patch(plan.name, self._uid)
+                await self._retried(
+                    lambda: self._client.patch("secrets", plan.namespace, plan.name, patch)
+                )
+            except ForbiddenError:
+                await self._retried(self._own_by_update)
             self._owned = True
         except PodlaneError as error:
             event(_log, logging.WARNING, "secret_without_owner", error=error.message)
@@ -128,6 +131,15 @@ class PodDriver:
                 await self._delete("secrets", None, None)
         if scope.cancelled_caught:
             event(_log, logging.WARNING, "pod_not_removed", pod=plan.name)
+
+    async def _own_by_update(self) -> None:
+        """As the patch: the role in GitLab Runner's documentation has ``update``, but no ``patch``."""
+        plan = self._plan
+        secret = await self._client.get("secrets", plan.namespace, plan.name)
+        secret["metadata"] = obj(secret["metadata"]) | obj(
+            owner_patch(plan.name, self._uid)["metadata"]
+        )
+        await self._client.update("secrets", plan.namespace, plan.name, secret)
 
     async def _create(self, resource: str, manifest: JsonObject) -> JsonObject:
         plan = self._plan
