@@ -11,9 +11,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from podlane.coordinator.submission import Submission
 from podlane.gitlab import cache_urls
 from podlane.gitlab.wire import JobUpdate
-from podlane.model.job import Job
+from podlane.model.job import Cache, Job, Variable
 from podlane.runner.cache.coordinator import CoordinatorStore
 from podlane.runner.cache.store import Method
 from tests.contract.runner_api import Bench, job, pipeline, raw_session, running_bench
@@ -101,3 +102,27 @@ async def test_what_has_no_room_is_refused_and_nothing_partial_is_kept(tmp_path:
         assert (status, b"1000 bytes" in body) == (413, True)
         assert (await ask("PUT", sign(Method.PUT, "k").url, bytes(1000)))[0] == 201
         assert list((tmp_path / "caches/incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("default_branch", "settings", "key"),
+    [
+        ("main", {}, "k-protected"),
+        ("trunk", {}, "k-non_protected"),
+        ("trunk", {"protected_refs": ("ma*",)}, "k-protected"),
+        ("main", {"ci_separated_caches": False, "jobs_cache_index": 4}, "k-4"),
+    ],
+)
+async def test_keys_follow_the_ref_and_the_projects_settings(
+    tmp_path: Path, default_branch: str, settings: dict[str, object], key: str
+) -> None:
+    async with running_bench(tmp_path, **settings) as bench:
+        cached = job("x", cache=(Cache(key="k", paths=("c.txt",)),))
+        submission = Submission(
+            pipeline=pipeline(cached),
+            source=str(bench.tree),
+            predefined=(Variable(key="CI_DEFAULT_BRANCH", value=default_branch),),
+        )
+        await bench.coordinator.create_pipeline(submission)
+        (cache,) = (await bench.next_job()).cache or ()
+        assert (cache.key, cache.unprotect) == (key, False)

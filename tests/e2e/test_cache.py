@@ -67,7 +67,7 @@ def test_a_cache_reaches_the_next_job_and_the_next_pipeline(project: Project, ru
     assert "Created cache" in first.trace("install")
     assert "Successfully extracted cache" in first.trace("use")
     assert "\nruns\n" in first.trace("use")
-    assert "Not uploading cache deps due to policy" in first.trace("use")
+    assert "Not uploading cache deps-protected due to policy" in first.trace("use")
     before = first
     for _ in range(2):  # at once: clocks that know seconds only must not hide a change
         stamp = before.trace("install").partition("$ cat vendor/lib\x1b[0;m\n")[2].split("\n")[0]
@@ -85,12 +85,12 @@ def test_fallback_keys_are_tried_in_order(project: Project, run: Run) -> None:
         save:
           stage: build
           image: alpine
-          cache: {key: other, paths: [c.txt]}
+          cache: {key: other, paths: [c.txt], unprotect: true}
           script: [echo from the fallback > c.txt]
         load:
           stage: test
           image: alpine
-          variables: {CACHE_FALLBACK_KEY: other}
+          variables: {CACHE_FALLBACK_KEY: other-non_protected}  # the runner's: it gets no suffix
           cache:
             key: "$CI_JOB_NAME"
             paths: [c.txt]
@@ -101,7 +101,8 @@ def test_fallback_keys_are_tried_in_order(project: Project, run: Run) -> None:
     )
     assert ran.code == 0, ran
     trace = ran.trace("load")
-    order = [trace.index(f"Checking cache for {key}...") for key in ("load", "missing", "other")]
+    keys = ("load-protected", "missing-protected", "other-non_protected")
+    order = [trace.index(f"Checking cache for {key}...") for key in keys]
     assert order == sorted(order)
     assert "\nfrom the fallback\n" in trace
 
@@ -143,7 +144,7 @@ def test_hashed_keys_still_find_caches_under_the_plain_name(project: Project, ru
     assert first.code == 0, first
     second = run(project(configuration % "true"))
     assert second.code == 0, second
-    assert "Checking cache for k..." in second.trace("one")
+    assert "Checking cache for k-protected..." in second.trace("one")
     assert "Successfully extracted cache" in second.trace("one")
 
 
@@ -165,7 +166,44 @@ def test_a_cache_in_s3_is_found_under_the_official_name(
         second = run(folder, "--config", config)
         assert second.code == 0, second
         assert "\nkept\n" in second.trace("one")
-        address = f"http://{server}/{BUCKET}/some/path/project/1/main"
+        address = f"http://{server}/{BUCKET}/some/path/project/1/main-protected"
         assert f"Downloading cache.zip from {address}\n" in second.trace("one")
         assert "Signature" not in second.out
         assert "SECRET-KEY" not in second.out
+
+
+def test_branches_that_are_not_protected_have_caches_of_their_own(
+    project: Project, run: Run
+) -> None:
+    folder = project("""
+        one:
+          image: alpine
+          cache:
+            - {key: k, paths: [c.txt]}
+            - {key: open, paths: [o.txt], unprotect: true}
+          script: [cat c.txt || echo kept > c.txt, cat o.txt || echo for all > o.txt]
+    """)
+    first = run(folder, "--ref", "main")
+    assert first.code == 0, first
+    other = run(folder, "--ref", "topic")
+    assert other.code == 0, other
+    assert "\nkept\n" not in other.trace("one")
+    assert "\nfor all\n" in other.trace("one")
+    assert "Checking cache for k-non_protected..." in other.trace("one")
+
+
+def test_the_projects_settings_for_caches_are_options(project: Project, run: Run) -> None:
+    folder = project("""
+        one:
+          image: alpine
+          cache: {key: k, paths: [c.txt]}
+          script: [cat c.txt || echo kept > c.txt]
+    """)
+    together = ("--no-ci-separated-caches", "--jobs-cache-index", "7")
+    assert run(folder, "--ref", "main", *together).code == 0
+    second = run(folder, "--ref", "topic", *together)
+    assert second.code == 0, second
+    assert "Checking cache for k-7..." in second.trace("one")
+    assert "\nkept\n" in second.trace("one")
+    cleared = run(folder, "--ref", "topic", "--no-ci-separated-caches", "--jobs-cache-index", "8")
+    assert "\nkept\n" not in cleared.trace("one")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
 
 from podlane.cli import clusters, executing, places, rundir, runnerconfig
+from podlane.cli.cachesettings import CacheSettings
 from podlane.coordinator.app import CoordinatorSettings, RunningCoordinator, running_coordinator
 from podlane.runner import system_id
 from podlane.runner.app import StopRequest, local_manager, run_manager
@@ -25,6 +26,7 @@ class LocalSettings:
     concurrent: int | None = None
     listen: str | None = None
     external_url: str | None = None
+    caches: CacheSettings = field(default_factory=CacheSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ async def running_here(
         made = CoordinatorSettings(
             data_dir=folder, listen=listen, external_url=external_url,
             cache_dir=places.caches_dir(),
+            ci_separated_caches=settings.caches.ci_separated_caches,
+            jobs_cache_index=settings.caches.jobs_cache_index,
         )  # fmt: skip
         async with running_coordinator(made) as coordinator, anyio.create_task_group() as tasks:
             run = _Run(settings=settings, coordinator=coordinator, note=note)

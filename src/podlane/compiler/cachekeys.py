@@ -35,6 +35,7 @@ class CacheKeys:
             paths=tuple(values.strings(cache.get("paths"))) or None,
             when=when if isinstance(when, str) else "on_success",
             fallback_keys=tuple(values.strings(cache.get("fallback_keys"))) or None,
+            unprotect=cache.get("unprotect") is True,
         )
 
     def _key(self, key: Node, index: int) -> str:

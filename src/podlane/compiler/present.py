@@ -174,6 +174,7 @@ def _cache(cache: Cache) -> JsonObject:
         "policy": cache.policy,
         "when": cache.when,
         "fallback_keys": list(cache.fallback_keys or ()),
+        "unprotect": cache.unprotect,
     }
 
 

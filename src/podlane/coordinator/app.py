@@ -58,7 +58,7 @@ class CoordinatorSettings:
     ``abandon_unfinished``: end what an earlier process left, instead of waiting for its runners.
     ``runner_tags``: of the built-in runner token; ``*`` takes any job. ``cache_dir`` may be shared with
     other coordinators; usually it is in ``data_dir``. ``protected_refs``: branches beside
-    the default one.
+    the default one. ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
     """
 
     data_dir: Path
@@ -74,6 +74,8 @@ class CoordinatorSettings:
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
     protected_refs: tuple[str, ...] = ()
+    ci_separated_caches: bool = True
+    jobs_cache_index: int | None = None
     max_artifact_bytes: int = 5 * 1024**3
     cache_dir: Path | None = None
     max_cache_bytes: int = 10 * 1024**3
@@ -146,6 +148,8 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
                 server_url=url, offer_seconds=settings.offer_seconds,
                 lost_after_seconds=settings.lost_after_seconds,
                 protected_refs=settings.protected_refs,
+                ci_separated_caches=settings.ci_separated_caches,
+                jobs_cache_index=settings.jobs_cache_index,
             ),
         )  # fmt: skip
         await engine.recover(abandon=settings.abandon_unfinished)

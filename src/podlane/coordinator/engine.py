@@ -43,12 +43,15 @@ class EngineSettings:
     """Limits, in seconds: how long an offer stands, and how long a runner may be silent.
 
     ``protected_refs``: protected branches beside the default one, with ``*`` for anything.
+    ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
     """
 
     server_url: str
     offer_seconds: float = 60.0
     lost_after_seconds: float = 300.0
     protected_refs: tuple[str, ...] = ()
+    ci_separated_caches: bool = True
+    jobs_cache_index: int | None = None
 
 
 class Engine:
@@ -114,7 +117,13 @@ class Engine:
         if not jobs:
             raise UsageError("the pipeline has no jobs to run", hint="check the jobs' rules")
         now = self._clock.now()
-        snapshot = structs.replace(snapshot, protected_refs=self._settings.protected_refs)
+        settings = self._settings
+        snapshot = structs.replace(
+            snapshot, protected_refs=settings.protected_refs,
+            ci_separated_caches=settings.ci_separated_caches,
+            jobs_cache_index=settings.jobs_cache_index,
+            default_branch=submission.default_branch or snapshot.default_branch,
+        )  # fmt: skip
         live = LivePipeline(
             PipelineRow(id=pipeline_id, submission=submission, snapshot=snapshot, created_at=now)
         )

@@ -13,8 +13,10 @@ import msgspec
 from podlane.compiler.expansion import ExpandedVariables
 from podlane.coordinator import predefined
 from podlane.coordinator.predefined import JobFacts
+from podlane.coordinator.submission import Snapshot
 from podlane.model.failures import FailureReason
 from podlane.model.job import (
+    Cache,
     Dependency,
     Features,
     GitInfo,
@@ -71,7 +73,7 @@ def job_payload(
         image=job.image or Image(),
         services=job.services or None,
         artifacts=job.artifacts or None,
-        cache=job.cache or None,
+        cache=tuple(_named(cache, snapshot) for cache in job.cache) or None,
         dependencies=dependencies or None,
         hooks=job.hooks or None,
         secrets=job.secrets or None,
@@ -132,6 +134,21 @@ def _git_info(facts: JobFacts, depth: int) -> GitInfo:
         depth=depth,
         protected=snapshot.protected,
     )
+
+
+def _named(cache: Cache, snapshot: Snapshot) -> Cache:
+    """Return a cache under the keys that a runner is given (GitLab's ``Ci::Build#cache``).
+
+    All keys of the file get the suffixes; ``CACHE_FALLBACK_KEY`` is the runner's and gets none.
+    """
+    suffix = "" if snapshot.jobs_cache_index is None else f"-{snapshot.jobs_cache_index}"
+    if snapshot.ci_separated_caches:
+        protected = snapshot.protected and not cache.unprotect
+        suffix += "-protected" if protected else "-non_protected"
+    return msgspec.structs.replace(
+        cache, key=cache.key + suffix, unprotect=False,
+        fallback_keys=tuple(key + suffix for key in cache.fallback_keys or ()) or None,
+    )  # fmt: skip
 
 
 def _depth(variables: Iterable[Variable]) -> int:

@@ -26,13 +26,21 @@ class Submission(Frozen, frozen=True, kw_only=True):
     is_tag: bool = False
     config_file: str = ".gitlab-ci.yml"
 
+    @property
+    def default_branch(self) -> str:
+        """What the starter's rules took for the default branch; empty when it did not say."""
+        found = (one.value for one in self.predefined if one.key == "CI_DEFAULT_BRANCH")
+        return next(found, "")
+
 
 class Snapshot(Frozen, frozen=True, kw_only=True):
     """A commit of the working tree in a repository of ours, and what CI variables say of it.
 
     ``before_sha`` is 40 zeros without a parent. ``repository`` is the directory's name below the
     coordinator's data directory. ``project_path`` is that of the user's ``origin``, such as
-    ``group/app``. ``protected_refs``: further protected branches, with ``*`` for anything.
+    ``group/app``. The rest are settings of the project, most under GitLab's names. ``protected_refs``:
+    further protected branches, with ``*`` for anything. ``ci_separated_caches``: protected refs have
+    caches of their own. ``jobs_cache_index``: a new one leaves all older caches behind; None: none.
     """
 
     repository: str
@@ -47,6 +55,8 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     timestamp: str = ""
     object_format: str = "sha1"
     protected_refs: tuple[str, ...] = ()
+    ci_separated_caches: bool = True
+    jobs_cache_index: int | None = None
 
     @property
     def protected(self) -> bool:

@@ -87,7 +87,10 @@ class Artifact(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Cache(Frozen, frozen=True, kw_only=True, omit_defaults=True):
-    """Files to keep between jobs. ``policy`` is ``pull-push`` (also ``""``), ``pull`` or ``push``."""
+    """Files to keep between jobs. ``policy`` is ``pull-push`` (also ``""``), ``pull`` or ``push``.
+
+    ``unprotect`` decides about the key's suffix before a runner is handed the cache; it is never sent.
+    """
 
     key: str = ""
     untracked: bool = False
@@ -95,6 +98,7 @@ class Cache(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     paths: tuple[str, ...] | None = None
     when: str = ""
     fallback_keys: tuple[str, ...] | None = None
+    unprotect: bool = False
 
 
 class Credentials(Frozen, frozen=True, kw_only=True, omit_defaults=True):

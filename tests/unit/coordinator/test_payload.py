@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from podlane.coordinator import payload
 from podlane.coordinator.predefined import JobFacts, predefined_variables, slug
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab import wire
-from podlane.model.job import Artifact, Dependency, Image, Job, Variable
+from podlane.model.job import Artifact, Cache, Dependency, Image, Job, Variable
 from podlane.model.pipeline import PipelineJob
 
 SNAPSHOT = Snapshot(
@@ -194,3 +195,58 @@ def test_the_starter_knows_better_what_the_pipeline_is_for() -> None:
     assert found["CI_MERGE_REQUEST_IID"] == "7"
     assert found["CI_JOB_ID"] != "no"
     assert "CI_COMMIT_BRANCH" not in found
+
+
+CACHED = PipelineJob(
+    name="x",
+    stage="test",
+    script=("true",),
+    cache=(
+        Cache(key="deps", paths=("a",), fallback_keys=("one", "$TWO")),
+        Cache(key="open", unprotect=True),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [  # GitLab's Ci::Build#cache: first the index, then the suffix; both on every key of the file
+        (
+            {},
+            ["deps-non_protected", "one-non_protected", "$TWO-non_protected", "open-non_protected"],
+        ),
+        (
+            {"ref": "main"},
+            ["deps-protected", "one-protected", "$TWO-protected", "open-non_protected"],
+        ),
+        (
+            {"ref": "main", "is_tag": True},
+            ["deps-non_protected", "one-non_protected", "$TWO-non_protected", "open-non_protected"],
+        ),
+        (
+            {"protected_refs": ("feature/*",)},
+            ["deps-protected", "one-protected", "$TWO-protected", "open-non_protected"],
+        ),
+        ({"ci_separated_caches": False}, ["deps", "one", "$TWO", "open"]),
+        (
+            {"ci_separated_caches": False, "jobs_cache_index": 2},
+            ["deps-2", "one-2", "$TWO-2", "open-2"],
+        ),
+        (
+            {"ref": "main", "jobs_cache_index": 2},
+            ["deps-2-protected", "one-2-protected", "$TWO-2-protected", "open-2-non_protected"],
+        ),
+    ],
+)
+def test_protected_refs_have_caches_of_their_own(
+    fields: dict[str, object], keys: list[str]
+) -> None:
+    snapshot = msgspec.structs.replace(SNAPSHOT, **fields)
+    deps, opened = build(CACHED, snapshot=snapshot).cache or ()
+    assert [deps.key, *(deps.fallback_keys or ()), opened.key] == keys
+    assert deps.paths == ("a",)
+    assert opened.fallback_keys is None
+
+
+def test_a_runner_is_not_told_of_unprotect() -> None:
+    assert b"unprotect" not in wire.encode(build(CACHED))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podlane.cli import output, places
+from podlane.cli import cachesettings, output, places
 from podlane.cli.options import coordinator_option, examples, format_option
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def command() -> None:
     metavar="BRANCH",
     help="Protected beside the default branch; * stands for anything. May be repeated.",
 )
+@cachesettings.cache_options
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -88,6 +89,7 @@ def serve(
     from podlane.cli import coordinatorserver, eventloop
     from podlane.coordinator.app import CoordinatorSettings
 
+    caches = cachesettings.current()
     settings = CoordinatorSettings(
         data_dir=(data_dir or places.coordinator_dir()).absolute(),
         listen=listen,
@@ -95,6 +97,8 @@ def serve(
         trace_update_interval_seconds=trace_interval,
         registration_token=coordinatorserver.registration_token(registration_token_file),
         protected_refs=protected_refs,
+        ci_separated_caches=caches.ci_separated_caches,
+        jobs_cache_index=caches.jobs_cache_index,
     )
     eventloop.run(coordinatorserver.serve, settings, output.standard())
     return 0

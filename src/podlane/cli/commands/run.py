@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from podlane.cli import output
+from podlane.cli import cachesettings, output
 from podlane.cli.asked import pipeline_options
 from podlane.cli.options import (
     cluster_options,
@@ -32,6 +32,7 @@ from podlane.cli.options import (
 @pipeline_options
 @format_option
 @cluster_options
+@cachesettings.cache_options
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -119,6 +120,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         concurrent=concurrent,
         listen=listen,
         external_url=external_url,
+        caches=cachesettings.for_own_coordinator(coordinator_url),
     )
     submission = Submission(
         pipeline=pipeline,

@@ -67,7 +67,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword(
         "job", "artifacts", _P, "reports are uploaded and kept; access and expose_as are GitLab's"
     ),
-    Keyword("job", "cache", _P, "unprotect: keys get no suffix for protected branches"),
+    Keyword("job", "cache", _S),
     Keyword("job", "parallel", _S),
     Keyword("job", "retry", _S),
     Keyword("job", "timeout", _S),
@@ -182,7 +182,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "cache:policy", _S),
     Keyword("job", "cache:when", _S),
     Keyword("job", "cache:fallback_keys", _S),
-    Keyword("job", "cache:unprotect", _P, "keys get no suffix for protected branches"),
+    Keyword("job", "cache:unprotect", _S),
     Keyword("job", "parallel:matrix", _S),
     Keyword("job", "retry:max", _S),
     Keyword("job", "retry:when", _S),
