@@ -173,7 +173,7 @@ async def test_metrics_and_health_tell_what_goes_on(tmp_path: Path) -> None:
             assert await page(port, "/readiness") == (200, "ready\n")
             _, text = await page(port, "/metrics")
             assert 'state="running"' in text
-            assert 'endpoint="request_job",runner="' in text
+            assert 'endpoint="request_job",method="post",runner="' in text
             assert bench.coordinator.runner_token not in text
             assert (await page(port, "/debug/jobs/list"))[1].count("\n") == 1
             os.kill(os.getpid(), signal.SIGQUIT)

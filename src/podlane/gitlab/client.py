@@ -45,12 +45,17 @@ _REQUEST_JOB_PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReport:
-    """One finished request. ``endpoint`` is GitLab Runner's name; ``status`` -1: no answer."""
+    """One finished request. ``endpoint`` is GitLab Runner's name; ``status`` -1: no answer.
+
+    ``path`` is below the coordinator's URL; ``attempts`` counts the first one, too.
+    """
 
     endpoint: str
     status: int
     seconds: float
-    retries: int
+    attempts: int
+    path: str = ""
+    method: str = ""
 
 
 def _no_report(report: RequestReport) -> None:
@@ -259,8 +264,9 @@ class RunnerApiClient:
         finally:
             self._settings.report(
                 RequestReport(
-                    endpoint=endpoint_of(request), status=status, retries=max(attempts - 1, 0),
+                    endpoint=endpoint_of(request), status=status, attempts=attempts,
                     seconds=anyio.current_time() - began,
+                    path=f"/api/v4/{request.path}", method=request.method.lower(),
                 )
             )  # fmt: skip
         return replace(reply, retries=attempts - 1)

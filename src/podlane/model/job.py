@@ -138,6 +138,9 @@ class JobInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     namespace_id: int = 0
     root_namespace_id: int = 0
     time_in_queue_seconds: float = 0.0
+    project_jobs_running_on_instance_runners_count: str = ""
+    queue_size: int = 0
+    queue_depth: int = 0
 
 
 class GitInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,7 @@ from podlane.model.job import Variable
 from podlane.model.variables import Variables
 from podlane.runner import feature_flags
 from podlane.runner.cache.config import read_cache
+from podlane.runner.config_monitoring import read_monitoring
 from podlane.runner.found_tls import with_found_tls
 from podlane.runner.settings import (
     DEFAULT_BUILDS_DIR,
@@ -46,7 +47,6 @@ _GLOBAL_NOT_YET = {
 _RUNNER_NOT_YET = {
     "proxy_exec": "::add-mask:: has no effect",
     "referees": "no metrics are collected for jobs",
-    "monitoring": "there are no metrics to read yet",
     "experimental": "no job is run before polling",
     "use_slot_cgroups": "it matters for docker only",
     "slot_cgroup_template": "it matters for docker only",
@@ -200,6 +200,7 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
         cache=read_cache(table),
         feature_flags=tuple(_feature_flags(table)),
         labels=tuple(_labels(table)),
+        queuing_durations=read_monitoring(table),
         executor_table=_kubernetes(table, findings),
     )
     settings = _sub_tables(table, settings)

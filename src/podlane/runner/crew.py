@@ -17,9 +17,10 @@ from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
+from podlane.runner import feature_flags
 from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.jobrun import JobRun
-from podlane.runner.observe import ObservedApi, ObservedExecutor
+from podlane.runner.observe import ObservedApi, ObservedExecutor, job_url
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
 from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
@@ -112,6 +113,7 @@ class Crew:
             self._slots.resize(settings.concurrent)
             stats = self._parts.stats
             stats.concurrent, stats.runners = settings.concurrent, {}
+            stats.resize(settings.concurrent)
             for post in posts:
                 post.resize(others=len(posts) - 1)
             async with anyio.create_task_group() as jobs:
@@ -139,9 +141,11 @@ class Crew:
         # a runner stays the same when its token is renewed
         identity = f"{runner.url} {runner.id or runner.token}"
         slots = self._runner_slots.setdefault(identity, RunnerSlots(self._slots, runner.limit))
+        feed_failures, who = parts.stats.feed_failures, (short_token(runner.token), runner.name)
         pace = Pace(
-            runner, check_interval_seconds=settings.check_interval_seconds, random=place.random
-        )
+            runner, check_interval_seconds=settings.check_interval_seconds, random=place.random,
+            resting=lambda: feed_failures.update([who]),
+        )  # fmt: skip
         return _Post(place, api, slots, pace, parts.stats)
 
 
@@ -165,7 +169,8 @@ class _Post:
         runner = self._place.runner
         self._stats.runners[self._shown] = RunnerGauges(
             name=runner.name, limit=runner.limit, adaptive_limit=lambda: self._pace.adaptive_limit,
-            request_concurrency=max(runner.request_concurrency, 1), rests=lambda: self._pace.rests,
+            request_concurrency=max(runner.request_concurrency, 1),
+            used_limit=lambda: self._pace.requests, queuing_durations=runner.queuing_durations,
         )  # fmt: skip
 
     def poller(self, jobs: anyio.abc.TaskGroup) -> Poller:
@@ -174,17 +179,23 @@ class _Post:
         def start(job: Job, lease: Lease) -> None:
             jobs.start_soon(self._run, job, lease, poller)
 
-        parallel = max(self._place.runner.request_concurrency, 1)
-        poller = Poller(self._api, self._slots, self._pace, start=start, parallel=parallel)
+        held, shown = self._stats.requests_held_back, self._shown
+        poller = Poller(
+            self._api, self._slots, self._pace, start=start,
+            parallel=max(self._place.runner.request_concurrency, 1),
+            held_back=lambda: held.update([shown]),
+        )  # fmt: skip
         return poller
 
     async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
         runner, outcome = self._place.runner, None
+        flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=False)
         status = JobStatus(
-            id=job.id, url=runner.url, runner=self._shown, runner_name=runner.name,
+            id=job.id, url=job_url(job), runner=self._shown, runner_name=runner.name,
             project_id=job.job_info.project_id, started_at=anyio.current_time(),
+            executor=runner.executor, with_stages=flags["FF_EXPORT_HIGH_CARDINALITY_METRICS"],
         )  # fmt: skip
-        self._stats.job_started(job, status)
+        self._stats.job_started(job, status, now=self._place.clock.now())
         try:
             with log.fields(runner=self._shown, runner_name=runner.name):
                 run = JobRun(job, self._place, numbers=lease.numbers or JobNumbers())

@@ -20,15 +20,24 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from podlane.gitlab import info
 from podlane.runner.job_variables import Manager
-from podlane.runner.stats import Histogram, RunnerGauges, Stats
+from podlane.runner.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, Who
 
 # The format that every Prometheus reads. In OpenMetrics the names jobs and jobs_total would collide.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gitlab_runner_"
 Key = TypeVar("Key")
+Value = TypeVar("Value")
+Labels = TypeVar("Labels", bound="tuple[str, ...]")
+_WHO = ("runner", "runner_name", "system_id")
 _CONFIGURATION = ("loaded", "loading_error", "saved", "saving_error")
-_LEVELS = ("warning", "error", "fatal", "panic")
+_LEVELS = ("panic", "fatal", "error", "warning")
+_CONCURRENCY: tuple[tuple[str, str, Callable[[RunnerGauges], float]], ...] = (
+    ("hard_limit", "Configured request_concurrency limit", lambda r: r.request_concurrency),
+    ("adaptive_limit", "Computed adaptive request concurrency limit", lambda r: r.adaptive_limit()),
+    ("used_limit", "Used request concurrency limit", lambda r: r.used_limit()),
+)
 
 
 class RunnerCollector(Collector):
@@ -41,82 +50,121 @@ class RunnerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return all metrics."""
         yield from self._jobs()
+        yield from self._queue()
         yield from self._runners()
+        yield from self._workers()
         yield from self._requests()
         yield from self._process()
 
     def _jobs(self) -> Iterator[Metric]:
-        stats = self._stats
-        running = Counter(
-            (job.runner, job.runner_name, stats.system_id, job.state, job.stage, job.executor_stage)
+        stats, mine = self._stats, self._stats.system_id
+        # "idle" keeps the metric present where no job runs
+        running = Counter({(*who, mine, "idle", "idle", "idle"): 0 for who in self._everyone()})
+        running.update(
+            (job.runner, job.runner_name, mine, job.state, job.stage, job.executor_stage)
             for job in stats.jobs.values()
         )
-        names = ("runner", "runner_name", "system_id", "state", "stage", "executor_stage")
-        yield _gauges("jobs", "The current number of running builds", names, running)
-        yield _counters("jobs_total", "Total number of handled jobs", ("runner",), stats.jobs_total)
+        names = (*_WHO, "state", "stage", "executor_stage")
+        yield _gauges("jobs", "The current number of running builds.", names, running)
         yield _counters(
-            "failed_jobs_total", "Total number of failed jobs", ("runner", "failure_reason"),
-            stats.failed_jobs,
-        )  # fmt: skip
-        yield _histograms(
-            "job_duration_seconds", "Histogram of job durations", ("runner",), stats.job_seconds
+            "jobs_total", "Total number of handled jobs", _WHO, self._mine(stats.jobs_total)
         )
-        yield _histograms(
-            "job_queue_duration_seconds", "Histogram of time in the queue", ("runner",),
-            stats.queue_seconds,
+        yield _counters(
+            "job_execution_mode_total", "Total number of jobs by execution mode and executor",
+            ("mode", "executor"), stats.execution_modes,
+        )  # fmt: skip
+        yield _counters(
+            "failed_jobs_total", "Total number of failed jobs",
+            ("runner", "runner_name", "failure_reason", "mode"), stats.failed_jobs,
         )  # fmt: skip
         yield _histograms(
-            "job_stage_duration_seconds", "Histogram of stage durations", ("runner", "stage"),
-            stats.stage_seconds,
+            "job_duration_seconds", "Histogram of job durations", (*_WHO, "mode"),
+            self._mine(stats.job_seconds),
+        )  # fmt: skip
+        yield _histograms(
+            "job_stage_duration_seconds", "Histogram of each job stage duration", (*_WHO, "stage"),
+            self._mine(stats.stage_seconds),
+        )  # fmt: skip
+
+    def _queue(self) -> Iterator[Metric]:
+        stats = self._stats
+        yield _histograms(
+            "job_queue_duration_seconds", "Histogram of job queue durations",
+            (*_WHO, "project_jobs_running"), self._mine(stats.queue_seconds),
+        )  # fmt: skip
+        yield _gauges(
+            "job_queue_size", "The size of the queue for the runner", _WHO,
+            self._mine(stats.queue_size),
+        )  # fmt: skip
+        yield _gauges(
+            "job_queue_depth", "The search depth in the queue for the runner", _WHO,
+            self._mine(stats.queue_depth),
+        )  # fmt: skip
+        yield _counters(
+            "acceptable_job_queuing_duration_exceeded_total",
+            "How often jobs exceeded the configured queuing time threshold", _WHO,
+            self._mine(stats.queued_too_long),
         )  # fmt: skip
 
     def _runners(self) -> Iterator[Metric]:
-        stats = self._stats
+        stats, mine = self._stats, self._stats.system_id
         yield _gauge("concurrent", "The current value of concurrent setting", stats.concurrent)
-        yield self._per_runner("limit", "The current value of limit setting", lambda r: r.limit)
-        yield self._per_runner(
-            "request_concurrency_hard_limit", "The configured request concurrency",
-            lambda r: r.request_concurrency,
-        )  # fmt: skip
-        for name in ("request_concurrency_adaptive_limit", "request_concurrency_used_limit"):
-            said = "How many requests for new jobs may be under way"
-            yield self._per_runner(name, said, lambda r: r.adaptive_limit())
-        yield _gauges(
-            "request_concurrency",
-            "Requests for new jobs under way",
-            ("runner",),
-            stats.requests_now,
-        )
-        yield _gauge("worker_slots_number", "Jobs that can run at once", stats.concurrent)
-        for name, counted in (
-            ("worker_feeds_total", stats.feeds),
-            ("worker_feed_failures_total", stats.feed_failures),
+        limits = {who: stats.runners[who[0]].limit for who in self._everyone()}
+        yield _gauges("limit", "The current value of limit setting", _WHO, self._mine(limits))
+        names = ("runner", "system_id")
+        for name, said, read in _CONCURRENCY:
+            values = {(key, mine): read(runner) for key, runner in stats.runners.items()}
+            yield _gauges(f"request_concurrency_{name}", said, names, values)
+        now = {(key, mine): stats.requests_now[key] for key in stats.runners}
+        said = "The current number of concurrent requests for a new job"
+        yield _gauges("request_concurrency", said, names, now)
+        held = {(key, mine): stats.requests_held_back[key] for key in stats.runners}
+        said = "Requests held back by the limit of request_concurrency"
+        yield _counters("request_concurrency_exceeded_total", said, names, held)
+
+    def _workers(self) -> Iterator[Metric]:
+        stats = self._stats
+        everyone = dict.fromkeys(self._everyone(), 0)
+        for name, said, counted in (
+            ("worker_feeds_total", "Requests for jobs", stats.feeds),
+            ("worker_feed_failures_total", "Requests left out for a rest", stats.feed_failures),
             (
                 "worker_health_check_failures_total",
-                {k: r.rests() for k, r in stats.runners.items()},
+                "Requests for jobs that were refused, or that nobody answered",
+                stats.health_failures,
             ),
         ):
-            yield _counters(name, name.replace("_", " "), ("runner",), counted)
+            yield _counters(name, said, _WHO, self._mine({**everyone, **counted}))
+        yield _gauge("worker_slots_number", "Current number of runner worker slots", stats.slots)
+        operations = {name: stats.slot_operations[name] for name in ("started", "stopped")}
         yield _counters(
-            "worker_processing_failures_total", "Jobs that failed", ("runner", "failure_type"),
-            stats.processing_failures,
+            "worker_slot_operations_total", "Slots that were started and stopped", ("operation",),
+            operations,
         )  # fmt: skip
+        failed = {
+            (kind, *who, stats.system_id): stats.processing_failures[*who, kind]
+            for kind in FAILURE_TYPES
+            for who in self._everyone()
+        }
+        yield _counters(
+            "worker_processing_failures_total", "Jobs that failed", ("failure_type", *_WHO), failed
+        )
 
     def _requests(self) -> Iterator[Metric]:
         stats, mine = self._stats, self._stats.system_id
         yield _counters(
-            "api_request_statuses_total", "The total number of api requests",
-            ("runner", "endpoint", "status", "system_id"),
-            {(*key, mine): count for key, count in stats.statuses.items()},
+            "api_request_statuses_total", "The total number of API requests",
+            ("runner", "system_id", "endpoint", "status", "method"),
+            {(key[0], mine, *key[1:]): count for key, count in stats.statuses.items()},
         )  # fmt: skip
         yield _counters(
-            "api_request_retries_total", "The total number of repeated api requests",
-            ("runner", "endpoint", "system_id"),
-            {(*key, mine): count for key, count in stats.retries.items()},
+            "api_request_retries_total", "All attempts of API requests, the first ones included",
+            ("path", "method"), stats.attempts,
         )  # fmt: skip
         yield _histograms(
-            "api_request_duration_seconds", "Latency of api requests", ("runner", "endpoint"),
-            stats.request_seconds,
+            "api_request_duration_seconds", "Latency of API requests",
+            ("runner", "system_id", "endpoint", "status_class", "method"),
+            {(key[0], mine, *key[1:]): count for key, count in stats.request_seconds.items()},
         )  # fmt: skip
 
     def _process(self) -> Iterator[Metric]:
@@ -125,19 +173,26 @@ class RunnerCollector(Collector):
             name = f"configuration_{what}_total"
             yield _counters(name, name.replace("_", " "), (), {(): stats.configuration[what]})
         yield _counters(
-            "errors_total", "The number of logged errors", ("level",),
+            "errors_total", "The number of caught errors.", ("level",),
             {level: stats.errors[level] for level in _LEVELS},
         )  # fmt: skip
-        names = ("name", "version", "revision", "branch")
-        labels = ("gitlab-runner", manager.compatible_version, f"podlane-{manager.version}", "")
-        yield _gauges("version_info", "What runs here", names, {labels: 1})
-        yield _gauges("process_state_info", "running, or stopping", ("state",), {stats.state: 1})
+        version = {
+            "name": "gitlab-runner", "version": manager.compatible_version,
+            "revision": f"podlane-{manager.version}", "branch": "", "go_version": "",
+            "built_at": "", "os": "linux", "architecture": info.architecture(),
+        }  # fmt: skip
+        said = "A metric with a constant '1' value labeled by different build stats fields."
+        yield _gauges("version_info", said, tuple(version), {tuple(version.values()): 1})
+        said = "This metric provides info about the current state of the process"
+        yield _gauges("process_state_info", said, ("state",), {stats.state: 1})
 
-    def _per_runner(
-        self, name: str, said: str, read: Callable[[RunnerGauges], float]
-    ) -> GaugeMetricFamily:
-        values = {(key, r.name): read(r) for key, r in self._stats.runners.items()}
-        return _gauges(name, said, ("runner", "runner_name"), values)
+    def _everyone(self) -> list[Who]:
+        return [(key, runner.name) for key, runner in self._stats.runners.items()]
+
+    def _mine(self, counted: Mapping[Labels, Value]) -> dict[tuple[str, ...], Value]:
+        """Return the same with our ``system_id`` behind the runner's token and name."""
+        mine = self._stats.system_id
+        return {(*key[:2], mine, *key[2:]): value for key, value in counted.items()}
 
 
 class Pages:

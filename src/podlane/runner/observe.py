@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+from yarl import URL
 
 from podlane.executors.base import (
     Emit,
@@ -22,8 +23,9 @@ from podlane.gitlab.answers import (
     Unavailable,
     UpdateResult,
 )
-from podlane.gitlab.client import RequestReport
+from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.wire import JobUpdate
+from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
 from podlane.runner.poller import RunnerApi
 from podlane.runner.settings import RunnerSettings
@@ -76,19 +78,20 @@ class ObservedApi:
     def __init__(self, api: RunnerApi, runner: RunnerSettings, stats: Stats) -> None:
         self._api = api
         self._runner = short_token(runner.token)
+        self._who = (self._runner, runner.name)
         self._stats = stats
 
     async def request_job(self, last_update: str = "") -> RequestJobResult:
         """Ask for a job."""
         stats, runner = self._stats, self._runner
-        stats.feeds[runner] += 1
+        stats.feeds[self._who] += 1
         stats.requests_now[runner] += 1
         try:
             answer = await self._api.request_job(last_update)
         finally:
             stats.requests_now[runner] -= 1
         if isinstance(answer, Forbidden | Unavailable):
-            stats.feed_failures[runner] += 1
+            stats.health_failures[self._who] += 1
         return answer
 
     async def update_job(self, job_id: int, token: str, update: JobUpdate) -> UpdateResult:
@@ -103,10 +106,25 @@ class ObservedApi:
 
 
 def note_request(stats: Stats, runner: RunnerSettings, report: RequestReport) -> None:
-    """Count a finished request by what was answered."""
-    if not report.endpoint:
+    """Count a finished request: its attempts, and by what was answered if anything was."""
+    stats.attempts[_without_numbers(report.path), report.method] += report.attempts
+    if not report.endpoint or report.status == NO_ANSWER:
         return
     key = (short_token(runner.token), report.endpoint)
-    stats.statuses[*key, str(report.status)] += 1
-    stats.retries[key] += report.retries
-    stats.request_seconds[key].observe(report.seconds)
+    stats.statuses[*key, str(report.status), report.method] += 1
+    status_class = f"{report.status // 100}xx"
+    stats.request_seconds[*key, status_class, report.method].observe(report.seconds)
+
+
+def _without_numbers(path: str) -> str:
+    """Return a path whose ids are ``{id}``, so that there are few of them."""
+    return "/".join("{id}" if part.isdecimal() else part for part in path.split("/"))
+
+
+def job_url(job: Job) -> str:
+    """Return the address of a job's page, as far as the address of its repository tells it."""
+    try:
+        url = str(URL(job.git_info.repo_url).with_user(None))
+    except ValueError:  # empty, or no address: git will complain, not we
+        url = ""
+    return f"{url.removesuffix('.git')}/-/jobs/{job.id}"

@@ -7,6 +7,8 @@ being repeated here.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import assert_never
 
 from podlane.gitlab.answers import (
@@ -24,27 +26,39 @@ GROWTH, SHRINKAGE, SETBACK = 1.1, 0.95, 0.5
 ADAPTIVE = "FF_USE_ADAPTIVE_REQUEST_CONCURRENCY"
 
 
+def _nothing() -> None:
+    """Do nothing about a rest."""
+
+
 class Pace:
-    """One runner's rhythm. ``last_update`` goes into the next request."""
+    """One runner's rhythm. ``last_update`` goes into the next request.
+
+    ``resting`` is told when a runner was refused so often that it rests.
+    """
 
     def __init__(
-        self, runner: RunnerSettings, *, check_interval_seconds: float, random: Random
+        self,
+        runner: RunnerSettings,
+        *,
+        check_interval_seconds: float,
+        random: Random,
+        resting: Callable[[], None] = _nothing,
     ) -> None:
         self._runner = runner
         self._interval = check_interval_seconds
         self._random = random
+        self._resting = resting
         self._backoff = Backoff(first_seconds=check_interval_seconds, max_seconds=60.0)
         self._failures = 0
         self._refusals = 0
         self._hurried_at: float | None = None
         self._requests = 1.0
         self.last_update = ""
-        self.rests = 0  # how often the runner was found unhealthy
 
     @property
     def requests(self) -> int:
-        """How many requests may be under way at once."""
-        return int(self.adaptive_limit)
+        """How many requests may be under way at once: the limit, rounded up."""
+        return math.ceil(self.adaptive_limit)
 
     @property
     def adaptive_limit(self) -> float:
@@ -87,7 +101,7 @@ class Pace:
         if self._refusals < self._runner.unhealthy_requests_limit:
             return self._interval
         self._refusals = 0
-        self.rests += 1
+        self._resting()
         return self._runner.unhealthy_interval_seconds
 
     def _healthy(self, last_update: str) -> None:

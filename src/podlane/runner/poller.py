@@ -44,8 +44,15 @@ class RunnerApi(JobApi, Protocol):
         ...
 
 
+def _nothing() -> None:
+    """Do nothing about a request that was held back."""
+
+
 class Poller:
-    """Polls for one runner until it is cancelled. ``start`` takes over the lease."""
+    """Polls for one runner until it is cancelled. ``start`` takes over the lease.
+
+    ``held_back`` is told of each request that has to wait because too many are under way.
+    """
 
     def __init__(
         self,
@@ -55,12 +62,14 @@ class Poller:
         *,
         start: Callable[[Job, Lease], None],
         parallel: int = 1,
+        held_back: Callable[[], None] = _nothing,
     ) -> None:
         self._api = api
         self._slots = slots
         self._pace = pace
         self._start = start
         self._parallel = parallel
+        self._held_back = held_back
         self._news = anyio.Event()
 
     def job_ended(self) -> None:
@@ -76,6 +85,7 @@ class Poller:
     async def _poll(self, index: int) -> None:
         while True:
             if index >= self._pace.requests:
+                self._held_back()
                 await anyio.sleep(1.0)
                 continue
             lease = await self._slots.acquire()

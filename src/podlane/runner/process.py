@@ -30,7 +30,7 @@ from podlane.runner.roster import Entry
 from podlane.runner.rotation import Renewer, Rotation
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.single import Limits
-from podlane.runner.stats import Stats
+from podlane.runner.stats import DRAINING, RUNNING, STOPPING, Stats
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Process:
                 if watch is not None and self.config is not None:
                     group.start_soon(self._rotation(self.config, watch).run)
                 changed = partial(self._changed, watch) if watch is not None else None
+                stats.state = RUNNING
                 await run_parts(settings, parts, changed)
                 group.cancel_scope.cancel()
 
@@ -188,9 +189,9 @@ async def _obey_signals(
                         watch.look_now()
                 case signal.SIGQUIT:
                     stop.ask_drain()
-                    stats.state = "draining"
+                    stats.state = DRAINING
                 case _ if stop.interrupt.is_set():
                     scope.cancel()
                 case _:
                     stop.ask_interrupt()
-                    stats.state = "stopping"
+                    stats.state = STOPPING

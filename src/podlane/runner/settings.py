@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
 from podlane.runner.cache.settings import CacheSettings
+from podlane.runner.monitoring import QueuingDuration
 
 DEFAULT_OUTPUT_LIMIT_KIB = 4096
 DEFAULT_BUILDS_DIR = "/builds"
@@ -76,6 +77,7 @@ class RunnerSettings:
     feature_flags: tuple[tuple[str, bool], ...] = ()
     timestamps_by_default: bool = True  # no key of the file: `podlane run` clears it
     labels: tuple[tuple[str, str], ...] = ()
+    queuing_durations: tuple[QueuingDuration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

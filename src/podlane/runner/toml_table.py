@@ -119,8 +119,10 @@ class Table:
         )
 
     def seconds(self, key: str, default: float) -> float:
-        """Return a duration such as ``1h30m``, in seconds."""
+        """Return a duration such as ``1h30m``, in seconds; a number is nanoseconds, as in Go."""
         value = self._take(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value / 1e9
         seconds = go_duration(value) if isinstance(value, str) else None
         return (
             self._wrong(key, value, "a duration such as 1h30m", default)

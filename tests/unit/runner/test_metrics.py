@@ -4,49 +4,68 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
-from podlane.gitlab.client import RequestReport
+from podlane.gitlab.client import NO_ANSWER, RequestReport
+from podlane.gitlab.info import architecture
 from podlane.kit.errors import UsageError
 from podlane.model.failures import FailureReason
-from podlane.model.job import JobInfo
+from podlane.model.job import GitInfo, JobInfo
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner import metrics
 from podlane.runner.listener import Address, listening, parse_address
-from podlane.runner.observe import note_request
-from podlane.runner.stats import Histogram, JobStatus, RunnerGauges, Stats, jobs_list
+from podlane.runner.monitoring import QueuingDuration
+from podlane.runner.observe import job_url, note_request
+from podlane.runner.periods import parse
+from podlane.runner.stats import RUNNING, Histogram, JobStatus, RunnerGauges, Stats, jobs_list
 
 pytestmark = pytest.mark.anyio
 
 
 def status(job_id: int) -> JobStatus:
     return JobStatus(
-        id=job_id, url="https://gitlab.example.com", runner="abc", runner_name="ci", project_id=3,
-        started_at=10.0,
+        id=job_id, url="https://gitlab.example.com/g/p/-/jobs/1", runner="abc", runner_name="ci",
+        project_id=3, started_at=10.0, with_stages=True,
     )  # fmt: skip
 
 
 def busy() -> Stats:
-    stats = Stats(system_id="s_1", concurrent=4)
+    stats = Stats(system_id="s_1", concurrent=4, state=RUNNING)
+    stats.resize(4)
+    stats.resize(3)
+    patient = QueuingDuration(periods=(parse("* * * * * * *"),), threshold_seconds=3.0)
     stats.runners["abc"] = RunnerGauges(
-        name="ci", limit=2, request_concurrency=5, adaptive_limit=lambda: 1.5, rests=lambda: 1
-    )
-    info = JobInfo(name="x", time_in_queue_seconds=4.0)
+        name="ci", limit=2, request_concurrency=5, adaptive_limit=lambda: 1.5, used_limit=lambda: 2,
+        queuing_durations=(patient,),
+    )  # fmt: skip
+    stats.requests_held_back["abc"] += 7
+    info = JobInfo(
+        name="x", time_in_queue_seconds=4.0, queue_size=6, queue_depth=2,
+        project_jobs_running_on_instance_runners_count="+Inf",
+    )  # fmt: skip
     for number in (1, 2, 3):
-        stats.job_started(a_job(id=number, job_info=info), status(number))
+        stats.job_started(a_job(id=number, job_info=info), status(number), now=0.0)
     stats.stage_started(1, "get_sources", 11.0)
     stats.stage_started(1, "step_script", 14.0)
     failed = JobOutcome(reason=FailureReason.SCRIPT_FAILURE, exit_code=1)
     stats.job_ended(2, failed, 70.0)
     stats.job_cleaning(3, 20.0)
     stats.job_ended(3, SUCCESS, 21.0)
-    report = RequestReport(endpoint="request_job", status=204, seconds=0.3, retries=2)
-    note_request(stats, a_runner(token="glrt-abcdefghijklm"), report)
-    note_request(stats, a_runner(), RequestReport(endpoint="", status=200, seconds=1, retries=0))
+    report = RequestReport(
+        endpoint="request_job", status=204, seconds=0.3, attempts=3,
+        path="/api/v4/jobs/request", method="post",
+    )  # fmt: skip
+    runner = a_runner(token="glrt-abcdefghijklm")
+    note_request(stats, runner, report)
+    note_request(stats, runner, replace(report, status=NO_ANSWER))
+    note_request(
+        stats, runner, replace(report, endpoint="", path="/api/v4/jobs/42", method="put")
+    )  # fmt: skip
     return stats
 
 
@@ -62,41 +81,100 @@ def value(page: str, metric: str, /, **labels: str) -> float:
     return samples(page)[f"gitlab_runner_{metric}", frozenset(labels.items())]
 
 
-async def test_metrics_have_the_names_and_labels_of_gitlab_runner() -> None:
+WHO = {"runner": "abc", "runner_name": "ci", "system_id": "s_1"}
+RUNNER = {"runner": "abc", "system_id": "s_1"}
+ASKED = {
+    "runner": "abcdefghi", "system_id": "s_1", "endpoint": "request_job", "method": "post",
+}  # fmt: skip
+
+
+async def test_metrics_of_jobs_have_the_names_and_labels_of_gitlab_runner() -> None:
     page = (await metrics.Pages(busy(), MANAGER).render()).decode()
-    assert value(
-        page, "jobs", runner="abc", runner_name="ci", system_id="s_1", state="running",
-        stage="step_script", executor_stage="run",
-    ) == 1  # fmt: skip
-    assert value(page, "jobs_total", runner="abc") == 3
-    assert value(page, "failed_jobs_total", runner="abc", failure_reason="script_failure") == 1
-    assert value(page, "job_duration_seconds_bucket", runner="abc", le="30.0") == 1
-    assert value(page, "job_duration_seconds_count", runner="abc") == 2
-    assert value(page, "job_duration_seconds_sum", runner="abc") == 71
-    assert value(page, "job_stage_duration_seconds_sum", runner="abc", stage="get_sources") == 3
+    place = {"stage": "step_script", "executor_stage": "prepare"}
+    assert value(page, "jobs", state="running", **place, **WHO) == 1
+    idle = {"state": "idle", "stage": "idle", "executor_stage": "idle"}
+    assert value(page, "jobs", **idle, **WHO) == 0
+    assert value(page, "jobs_total", **WHO) == 3
+    assert value(page, "job_execution_mode_total", mode="traditional", executor="kubernetes") == 3
+    who = {"runner": "abc", "runner_name": "ci"}
+    reason = {"failure_reason": "script_failure", "mode": "traditional"}
+    assert value(page, "failed_jobs_total", **reason, **who) == 1
+    assert value(page, "job_duration_seconds_bucket", mode="traditional", le="30.0", **WHO) == 1
+    assert value(page, "job_duration_seconds_count", mode="traditional", **WHO) == 2
+    assert value(page, "job_duration_seconds_sum", mode="traditional", **WHO) == 71
+    assert value(page, "job_stage_duration_seconds_sum", stage="get_sources", **WHO) == 3
+    assert value(page, "job_queue_duration_seconds_sum", project_jobs_running="+Inf", **WHO) == 12
+    assert value(page, "job_queue_size", **WHO) == 6
+    assert value(page, "job_queue_depth", **WHO) == 2
+    assert value(page, "acceptable_job_queuing_duration_exceeded_total", **WHO) == 3
+
+
+async def test_metrics_of_runners_have_the_names_and_labels_of_gitlab_runner() -> None:
+    page = (await metrics.Pages(busy(), MANAGER).render()).decode()
     assert value(page, "concurrent") == 4
-    assert value(page, "limit", runner="abc", runner_name="ci") == 2
-    assert value(page, "request_concurrency_hard_limit", runner="abc", runner_name="ci") == 5
-    assert value(page, "request_concurrency_adaptive_limit", runner="abc", runner_name="ci") == 1.5
-    assert value(page, "worker_health_check_failures_total", runner="abc") == 1
-    assert value(
-        page, "worker_processing_failures_total", runner="abc", failure_type="job_failure"
-    ) == 1  # fmt: skip
-    where = {"runner": "abcdefghi", "endpoint": "request_job"}
-    assert value(page, "api_request_statuses_total", status="204", system_id="s_1", **where) == 1
-    assert value(page, "api_request_retries_total", system_id="s_1", **where) == 2
-    assert value(page, "api_request_duration_seconds_bucket", le="0.5", **where) == 1
+    assert value(page, "limit", **WHO) == 2
+    assert value(page, "request_concurrency", **RUNNER) == 0
+    assert value(page, "request_concurrency_hard_limit", **RUNNER) == 5
+    assert value(page, "request_concurrency_adaptive_limit", **RUNNER) == 1.5
+    assert value(page, "request_concurrency_used_limit", **RUNNER) == 2
+    assert value(page, "request_concurrency_exceeded_total", **RUNNER) == 7
+    for name in ("feeds", "feed_failures", "health_check_failures"):
+        assert value(page, f"worker_{name}_total", **WHO) == 0
+    assert value(page, "worker_slots_number") == 3
+    assert value(page, "worker_slot_operations_total", operation="started") == 4
+    assert value(page, "worker_slot_operations_total", operation="stopped") == 1
+    for kind, number in (("job_failure", 1), ("no_free_executor", 0), ("other", 0)):
+        assert value(page, "worker_processing_failures_total", failure_type=kind, **WHO) == number
+
+
+async def test_metrics_of_requests_have_the_names_and_labels_of_gitlab_runner() -> None:
+    page = (await metrics.Pages(busy(), MANAGER).render()).decode()
+    assert value(page, "api_request_statuses_total", status="204", **ASKED) == 1
+    in_class = {"status_class": "2xx", "le": "0.5"}
+    assert value(page, "api_request_duration_seconds_bucket", **in_class, **ASKED) == 1
+    tries = "api_request_retries_total"
+    assert value(page, tries, path="/api/v4/jobs/request", method="post") == 6
+    assert value(page, tries, path="/api/v4/jobs/{id}", method="put") == 3
+    assert 'status="-1"' not in page
+
+
+async def test_metrics_of_the_process_have_the_names_and_labels_of_gitlab_runner() -> None:
+    page = (await metrics.Pages(busy(), MANAGER).render()).decode()
     assert value(page, "configuration_loading_error_total") == 0
     assert value(page, "errors_total", level="error") == 0
     assert value(page, "process_state_info", state="running") == 1
     version = {"name": "gitlab-runner", "version": "19.4.0", "revision": "podlane-0.1.0"}
-    assert value(page, "version_info", branch="", **version) == 1
+    built = {"branch": "", "go_version": "", "built_at": "", "os": "linux"}
+    assert value(page, "version_info", architecture=architecture(), **version, **built) == 1
     assert "process_resident_memory_bytes" in page
+
+
+async def test_stages_are_timed_only_where_that_is_asked_for() -> None:
+    stats = busy()
+    stats.stage_seconds.clear()
+    stats.jobs[1].with_stages = False
+    stats.stage_started(1, "after_script", 20.0)
+    assert not stats.stage_seconds
+
+
+def test_a_job_is_pending_until_its_first_stage() -> None:
+    stats = Stats()
+    stats.job_started(a_job(id=1), status(1), now=0.0)
+    assert (stats.jobs[1].state, stats.jobs[1].stage) == ("pending", "prepare_executor")
+    stats.stage_started(1, "prepare_script", 11.0)
+    assert (stats.jobs[1].state, stats.jobs[1].stage) == ("running", "prepare_script")
+
+
+def test_the_address_of_a_job_has_no_secret() -> None:
+    nowhere = a_job(id=7, git_info=GitInfo(repo_url="http://[::"))
+    assert job_url(nowhere) == "/-/jobs/7"
+    assert job_url(a_job(id=7)) == "https://gitlab.example.com/group/project/-/jobs/7"
 
 
 def test_a_job_that_is_over_is_not_in_the_list() -> None:
     assert jobs_list(busy(), now=12.5) == (
-        "url=https://gitlab.example.com state=running stage=step_script executor_stage=run"
+        "url=https://gitlab.example.com/g/p/-/jobs/1 state=running stage=step_script"
+        " executor_stage=prepare"
         " duration=2.500s\n"
     )
 

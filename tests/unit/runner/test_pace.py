@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.fakes.jobs import a_job, a_runner
 
 from podlane.gitlab.answers import Forbidden, JobOffered, NoJob, Unavailable
 from podlane.runner.pace import Pace
 
 
-def a_pace(**fields: Any) -> Pace:
-    return Pace(a_runner(**fields), check_interval_seconds=3.0, random=random.Random(1))
+def a_pace(resting: Callable[[], None] = lambda: None, **fields: Any) -> Pace:
+    return Pace(
+        a_runner(**fields), check_interval_seconds=3.0, random=random.Random(1), resting=resting
+    )
+
+
+def test_a_limit_between_two_numbers_allows_the_greater_one() -> None:
+    pace = a_pace(request_concurrency=4)
+    pace.wait(JobOffered(job=a_job()), asked_at=0.0, now=0.0)
+    assert pace.adaptive_limit == pytest.approx(1.1)
+    assert pace.requests == 2
 
 
 def test_without_a_job_the_next_request_comes_an_interval_after_the_last() -> None:
@@ -78,10 +89,11 @@ def test_requests_do_not_adapt_without_the_feature_flag() -> None:
 
 
 def test_each_rest_is_counted() -> None:
-    pace = a_pace(unhealthy_requests_limit=2)
+    rests: list[str] = []
+    pace = a_pace(lambda: rests.append("rest"), unhealthy_requests_limit=2)
     for _ in range(4):
         pace.wait(Forbidden(message="no"), asked_at=0.0, now=0.0)
-    assert pace.rests == 2
+    assert len(rests) == 2
 
 
 def test_a_request_that_had_to_be_repeated_halves_the_next_ones() -> None:

@@ -1,0 +1,66 @@
+"""Read ``[runners.monitoring]`` of ``config.toml``."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from podlane.runner.monitoring import QueuingDuration
+from podlane.runner.periods import Schedule, parse
+from podlane.runner.toml_table import Table
+
+
+def read_monitoring(runner: Table) -> tuple[QueuingDuration, ...]:
+    """Return the settings; what is wrong goes into the table's findings."""
+    table = runner.table("monitoring")
+    entries = tuple(_duration(entry) for entry in table.tables("job_queuing_durations"))
+    table.finish()
+    return entries
+
+
+def _duration(table: Table) -> QueuingDuration:
+    pattern = table.text("jobs_running_for_project")
+    if pattern and (problem := _pattern_problem(pattern)):
+        table.error("jobs_running_for_project", "setting-value", problem)
+        pattern = ""
+    zone = table.text("timezone")
+    if zone and not _is_zone(zone):
+        hint = "write it like Europe/Berlin; without it this machine's is used"
+        table.error("timezone", "setting-value", f"{zone!r} is no time zone known here", hint)
+        zone = ""
+    settings = QueuingDuration(
+        periods=_periods(table), timezone=zone, jobs_running_for_project=pattern,
+        threshold_seconds=table.seconds("threshold", 0.0),
+    )  # fmt: skip
+    table.finish()
+    return settings
+
+
+def _periods(table: Table) -> tuple[Schedule, ...]:
+    found = []
+    for text in table.texts("periods"):
+        try:
+            found.append(parse(text))
+        except ValueError as error:
+            hint = "second, minute, hour, day, month, day of the week, year: * * 9-17 * * mon-fri *"
+            table.error("periods", "setting-value", str(error), hint)
+    return tuple(found)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    import re2  # costs 15 ms, and few configurations have a pattern
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        return f"{pattern!r} is no regular expression: {error}"
+    return None
