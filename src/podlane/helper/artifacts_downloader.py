@@ -1,7 +1,8 @@
 """``artifacts-downloader``: fetch a job's archive and unpack it into the working directory.
 
-An attempt that breaks off is continued where it stopped, if the server can. With direct download
-the coordinator may send us to object storage, which never sees the job's token.
+An attempt that breaks off is continued where it stopped, if the server can; a coordinator that is
+away is waited for. With direct download it may send us to object storage, which never sees the
+job's token.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from __future__ import annotations
 import http.client
 import os
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from podlane.helper import console, extract, transport
+from podlane.helper import attempts, console, extract, transport
+from podlane.helper.attempts import Attempts, AwayError, Clock, FailedError, FinalError
 from podlane.helper.flags import Flag, Values
 
 FLAGS = (
     *transport.SERVER_FLAGS,
-    Flag("retry", default="2", help="further attempts"),
+    Flag("retry", default="2", help="further attempts after an error; an outage is waited for"),
     Flag("retry-time", default="1s", help="the pause between attempts"),
     Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
     Flag("direct-download", "FF_USE_DIRECT_DOWNLOAD", switch=True, help="allow object storage"),
@@ -35,38 +35,44 @@ _TITLE = "Downloading artifacts from coordinator..."
 _FINAL = {401: "unauthorized", 403: "forbidden", 404: "not found"}
 _CHUNK = 256 * 1024
 _MAX_REDIRECTS = 10
-Pause = Callable[[float], None]
-
-
-class _FailedError(Exception):
-    """An attempt failed; another may succeed."""
 
 
 @dataclass
 class Download:
-    """One archive on its way; ``size`` bytes of it are in ``file``, of the version ``etag``."""
+    """One archive on its way; ``size`` bytes of it are in ``file``, of the version ``etag``.
+
+    ``most`` is how many there were at any time.
+    """
 
     server: transport.Server
     file: IO[bytes]
     deadline: float
     answer_seconds: float
     direct: bool
+    clock: Clock = field(default_factory=Clock)
     etag: str = ""
     size: int = 0
+    most: int = 0
+
+    def is_over(self) -> bool:
+        """Whether the time limit of all attempts has passed."""
+        return self.clock.now() > self.deadline
 
 
 def run(values: Values) -> int:
     """Fetch and unpack."""
     server = transport.read_server(values)
     staging = values.text("archiver-staging-dir") or None
+    clock = Clock()
     try:
         with tempfile.NamedTemporaryFile(prefix="artifacts", dir=staging) as file:
             download = Download(
                 server=server,
                 file=file.file,
-                deadline=time.monotonic() + (values.seconds("timeout") or 3600),
+                deadline=clock.now() + (values.seconds("timeout") or 3600),
                 answer_seconds=values.seconds("response-header-timeout") or 600,
                 direct=values.flag("direct-download"),
+                clock=clock,
             )
             fetch(download, values.number("retry"), values.seconds("retry-time"))
             file.flush()
@@ -77,24 +83,24 @@ def run(values: Values) -> int:
     return 0
 
 
-def fetch(
-    download: Download,
-    retries: int,
-    retry_seconds: float,
-    pause: Pause = time.sleep,  # noqa: TID251 - a program of its own, without anyio
-) -> None:
+def fetch(download: Download, retries: int, retry_seconds: float) -> None:
     """Fill the download's file, with all attempts."""
-    for attempt in range(retries + 1):
-        if attempt:
-            pause(retry_seconds)
+    host = urlsplit(download.server.url).netloc.rpartition("@")[2]
+    tries = Attempts(
+        "downloading artifacts", host,
+        tries=retries + 1, deadline=download.deadline, clock=download.clock,
+    )  # fmt: skip
+    direct = download.direct
+    while True:
+        before = download.most
         try:
-            _attempt(download, direct=download.direct and attempt == 0)
-        except (_FailedError, http.client.HTTPException, OSError) as error:
-            if attempt == retries or time.monotonic() > download.deadline:
-                console.fatal(
-                    f"downloading artifacts failed {attempt + 1} times, the last: {error}"
-                )
-            console.warning("Retrying...", error=str(error) or type(error).__name__)
+            _attempt(download, direct=direct)
+        except (AwayError, FailedError, FinalError, http.client.HTTPException, OSError) as error:
+            if download.most > before:
+                tries.progressed()
+            # Object storage has one chance: the coordinator can send the archive itself.
+            direct = direct and isinstance(error, AwayError)
+            tries.wait(error, retry_seconds)
         else:
             return
 
@@ -112,13 +118,12 @@ def unpack(path: str) -> None:
 def _attempt(download: Download, *, direct: bool) -> None:
     url = download.server.artifacts_url("direct_download=true" if direct else "")
     for _ in range(_MAX_REDIRECTS):
-        connection, target = transport.connect(download.server, url, download.answer_seconds)
+        connection, target = _connect(download, url)
         try:
             headers = download.server.headers(url)
             if download.size and download.etag:
                 headers |= {"Range": f"bytes={download.size}-", "If-Range": download.etag}
-            connection.request("GET", target, headers=headers | {"Accept-Encoding": "identity"})
-            answer = connection.getresponse()
+            answer = _ask(connection, target, headers | {"Accept-Encoding": "identity"})
             location = answer.headers.get("Location")
             if answer.status in transport.REDIRECTS and location:
                 url = urljoin(url, location)
@@ -129,7 +134,27 @@ def _attempt(download: Download, *, direct: bool) -> None:
             return
         finally:
             connection.close()
-    raise _FailedError("too many redirects")
+    raise FailedError("too many redirects")
+
+
+def _connect(download: Download, url: str) -> tuple[http.client.HTTPConnection, str]:
+    try:
+        return attempts.connect(download.server, url, download.answer_seconds)
+    except AwayError as error:
+        if download.server.trusts(url):
+            raise
+        raise FailedError(f"object storage: {error}") from error
+
+
+def _ask(
+    connection: http.client.HTTPConnection, target: str, headers: dict[str, str]
+) -> http.client.HTTPResponse:
+    try:
+        connection.request("GET", target, headers=headers)
+        return connection.getresponse()
+    except (ConnectionError, http.client.BadStatusLine) as error:
+        reason = str(error) or type(error).__name__
+        raise AwayError(f"the connection ended without an answer: {reason}") from error
 
 
 def _judge(download: Download, answer: http.client.HTTPResponse, url: str) -> None:
@@ -141,7 +166,12 @@ def _judge(download: Download, answer: http.client.HTTPResponse, url: str) -> No
         _report(download, _FINAL[status], answer, url, console.error)
         console.fatal("permission denied" if status != http.client.NOT_FOUND else "not found")
     _report(download, "failed", answer, url, console.warning)
-    raise _FailedError(f"the server answered {transport.status_text(status)}")
+    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        download.size, download.etag = 0, ""
+        raise FailedError("the archive there is shorter than what had arrived of it")
+    if not download.server.trusts(url):
+        raise FailedError(f"object storage answered {transport.status_text(status)}")
+    raise attempts.judged(answer)
 
 
 def _receive(download: Download, answer: http.client.HTTPResponse) -> None:
@@ -151,22 +181,23 @@ def _receive(download: Download, answer: http.client.HTTPResponse) -> None:
         download.file.truncate()
     elif not answer.headers.get("Content-Range", "").startswith(f"bytes {download.size}-"):
         download.size, download.etag = 0, ""
-        raise _FailedError("the server continued the archive at a wrong place")
+        raise FailedError("the server continued the archive at a wrong place")
     etag = answer.headers.get("ETag", "")
     download.etag = "" if etag.startswith("W/") else etag
     expected = answer.length
     received = 0
     while True:
-        if time.monotonic() > download.deadline:
+        if download.is_over():
             console.fatal("downloading artifacts failed: the time limit is over")
         data = answer.read1(_CHUNK)
         if not data:
             break
         download.file.write(data)
         download.size += len(data)
+        download.most = max(download.most, download.size)
         received += len(data)
     if expected is not None and received < expected:
-        raise _FailedError(f"the connection ended {expected - received} bytes too early")
+        raise FailedError(f"the connection ended {expected - received} bytes too early")
 
 
 def _report(

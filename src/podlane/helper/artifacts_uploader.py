@@ -1,7 +1,8 @@
 """``artifacts-uploader``: archive the selected files and stream them to the coordinator.
 
 The archive is written straight into the request, so it needs neither memory nor disk; a further
-attempt writes it anew. No file to upload is no failure; a refused upload is.
+attempt writes it anew (GitLab takes no parts). A coordinator that is away is waited for. No file to
+upload is no failure; a refused upload is.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
-import time
+import select
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urljoin, urlsplit
 
-from podlane.helper import archive, console, provenance, transport
+from podlane.helper import archive, attempts, console, provenance, transport
+from podlane.helper.attempts import Attempts, AwayError, Clock, FailedError, FinalError
 from podlane.helper.flags import Flag, Values, expand
 from podlane.helper.selection import Selection
 
@@ -37,12 +40,10 @@ FLAGS = (
 )  # fmt: skip
 
 _TRIES = 3
-_TRIES_UNAVAILABLE = 6
-_PAUSE_SECONDS = 1.0
 _MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
 _MAX_ANSWER = 64 * 1024
-Pause = Callable[[float], None]
+_CHEAP_BYTES = 4 * 1024 * 1024  # what buffers on the way may hold before anybody has read a byte
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Upload:
     level: int
     deadline: float
     answer_seconds: float
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def query(self) -> str:
@@ -68,18 +70,6 @@ class Upload:
             "expire_in": self.expire_in,
         }
         return urlencode({key: value for key, value in pairs.items() if value})
-
-
-class _RejectedError(Exception):
-    """The coordinator said no; trying again cannot help."""
-
-
-class _FailedError(Exception):
-    """An attempt failed; ``tries`` is how many there should be in all."""
-
-    def __init__(self, message: str, tries: int = _TRIES) -> None:
-        super().__init__(message)
-        self.tries = tries
 
 
 def run(values: Values) -> int:
@@ -101,6 +91,7 @@ def run(values: Values) -> int:
     archive.writer(kind)
     name = expand(values.text("name"))
     paths = provenance.add_statement(values, name, paths)
+    clock = Clock()
     upload = Upload(
         server=server,
         paths=paths,
@@ -109,32 +100,27 @@ def run(values: Values) -> int:
         expire_in=values.text("expire-in"),
         file_name=archive.archive_name(kind, name),
         level=archive.level(values.text("compression-level")),
-        deadline=time.monotonic() + (values.seconds("timeout") or 3600),
+        deadline=clock.now() + (values.seconds("timeout") or 3600),
         answer_seconds=values.seconds("response-header-timeout") or 600,
+        clock=clock,
     )
     send(upload)
     return 0
 
 
-def send(
-    upload: Upload,
-    pause: Pause = time.sleep,  # noqa: TID251 - a program of its own, without anyio
-) -> None:
+def send(upload: Upload) -> None:
     """Upload with all attempts."""
     url = upload.server.artifacts_url(upload.query)
-    attempt, redirects = 0, 0
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    tries = Attempts(
+        "uploading artifacts", host, tries=_TRIES, deadline=upload.deadline, clock=upload.clock
+    )
+    redirects = 0
     while True:
         try:
             moved = _attempt(upload, url)
-        except _RejectedError as error:
-            console.fatal(str(error))
-        except (_FailedError, OSError, http.client.HTTPException) as error:
-            attempt += 1
-            tries = error.tries if isinstance(error, _FailedError) else _TRIES
-            if attempt >= tries or time.monotonic() > upload.deadline:
-                console.fatal(f"uploading artifacts failed {attempt} times, the last time: {error}")
-            console.warning("Retrying...", error=str(error))
-            pause(_PAUSE_SECONDS)
+        except (AwayError, FailedError, FinalError, OSError, http.client.HTTPException) as error:
+            tries.wait(error)
             continue
         if moved is None:
             return
@@ -146,9 +132,7 @@ def send(
 
 def _attempt(upload: Upload, url: str) -> str | None:
     """Send once; returns the address to go to instead, if the coordinator says so."""
-    if time.monotonic() > upload.deadline:
-        raise _FailedError("the time limit of the upload is over")
-    connection, target = transport.connect(upload.server, url, upload.answer_seconds)
+    connection, target = attempts.connect(upload.server, url, upload.answer_seconds)
     try:
         answer = _exchange(upload, connection, target, url)
         text = _message(answer.read(_MAX_ANSWER), answer)
@@ -162,7 +146,7 @@ def _judge(upload: Upload, url: str, answer: http.client.HTTPResponse, text: str
     if status in transport.REDIRECTS:
         location = urljoin(url, answer.headers.get("Location", ""))
         if status not in {307, 308} or not answer.headers.get("Location"):
-            raise _RejectedError(f"the coordinator redirects the upload with {status}: unusable")
+            raise FinalError(f"the coordinator redirects the upload with {status}: unusable")
         console.info(
             f"{_title(upload)}... redirected", responseStatus=transport.status_text(status)
         )
@@ -179,11 +163,10 @@ def _judge(upload: Upload, url: str, answer: http.client.HTTPResponse, text: str
     if status == http.client.CREATED:
         return None
     if status == http.client.FORBIDDEN:
-        raise _RejectedError("permission denied")
+        raise FinalError("permission denied")
     if status == http.client.REQUEST_ENTITY_TOO_LARGE:
-        raise _RejectedError("too large")
-    tries = _TRIES_UNAVAILABLE if status == http.client.SERVICE_UNAVAILABLE else _TRIES
-    raise _FailedError(f"the coordinator answered {transport.status_text(status)}", tries)
+        raise FinalError("too large")
+    raise attempts.judged(answer)
 
 
 def _exchange(
@@ -198,32 +181,59 @@ def _exchange(
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Connection", "close")
     connection.endheaders()
-    body = _ChunkedBody(connection, upload.deadline)
+    body = _ChunkedBody(connection, upload.deadline, upload.clock.now)
     try:
-        name = upload.file_name.replace("\\", "_").replace('"', "%22").replace("\n", "%0A")
-        body.write(
-            f"--{boundary}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n".encode()
-        )
-        archive.writer(upload.kind)(upload.paths, body, upload.level)
-        body.write(f"\r\n--{boundary}--\r\n".encode())
-        body.finish()
-    except (BrokenPipeError, ConnectionResetError) as error:
+        _send(upload, body, boundary)
+    except _AnsweredError:
+        pass
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLError) as error:
         try:
             return connection.getresponse()
         except (OSError, http.client.HTTPException):
-            raise error from None
-    return connection.getresponse()
+            raise _cut(body, error) from None
+    try:
+        return connection.getresponse()
+    except (ConnectionError, ssl.SSLError, http.client.BadStatusLine) as error:
+        raise _cut(body, error) from error
+
+
+def _send(upload: Upload, body: _ChunkedBody, boundary: str) -> None:
+    name = upload.file_name.replace("\\", "_").replace('"', "%22").replace("\n", "%0A")
+    body.write(
+        f"--{boundary}\r\n"
+        f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n".encode()
+    )
+    archive.writer(upload.kind)(upload.paths, body, upload.level)
+    body.write(f"\r\n--{boundary}--\r\n".encode())
+    body.finish()
+
+
+def _cut(body: _ChunkedBody, error: Exception) -> Exception:
+    """Return what a connection that ends without an answer means.
+
+    What was cheap to send may be a proxy's that has nobody behind it; the rest costs too much to be
+    sent again and again.
+    """
+    reason = f"the connection ended without an answer after {body.sent_bytes} bytes: {error}"
+    return AwayError(reason) if body.sent_bytes <= _CHEAP_BYTES else FailedError(reason)
+
+
+class _AnsweredError(Exception):
+    """The answer is there before all is sent."""
 
 
 class _ChunkedBody:
-    """A file to write to, sent in HTTP chunks."""
+    """A file to write to, sent in HTTP chunks; stops as soon as the other side answers."""
 
-    def __init__(self, connection: http.client.HTTPConnection, deadline: float) -> None:
+    def __init__(
+        self, connection: http.client.HTTPConnection, deadline: float, now: Callable[[], float]
+    ) -> None:
         self._connection = connection
         self._deadline = deadline
+        self._now = now
         self._pending = bytearray()
+        self.sent_bytes = 0
 
     def write(self, data: bytes, /) -> int:
         """Take ``data``; it is sent when there is enough of it."""
@@ -241,12 +251,22 @@ class _ChunkedBody:
         self._connection.send(b"0\r\n\r\n")
 
     def _send(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise _FailedError("the time limit of the upload is over")
+        if self._now() > self._deadline:
+            raise FinalError("uploading artifacts failed: the time limit is over")
         if self._pending:
+            if self._is_answered():
+                raise _AnsweredError
             head = f"{len(self._pending):x}\r\n".encode()
             self._connection.send(head + self._pending + b"\r\n")
+            self.sent_bytes += len(self._pending)
             self._pending = bytearray()
+
+    def _is_answered(self) -> bool:
+        """Whether there is something to read. Under TLS that may be no answer, so only the end tells."""
+        sock = self._connection.sock
+        if isinstance(sock, ssl.SSLSocket):
+            return False
+        return bool(select.select([sock], [], [], 0)[0])
 
 
 def _title(upload: Upload) -> str:

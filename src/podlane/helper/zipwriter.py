@@ -73,13 +73,13 @@ class _Large:
 def write_zip(paths: Iterable[str], sink: Sink, compression: Compression) -> None:
     """Write a zip archive of ``paths``."""
     workers = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
-    with (
-        zipfile.ZipFile(sink, "w") as archive,  # type: ignore[call-overload] # a stream: write and flush alone are used
-        ThreadPoolExecutor(workers) as pool,
-    ):
+    archive = zipfile.ZipFile(sink, "w")  # type: ignore[call-overload] # a stream: write and flush alone are used
+    with ThreadPoolExecutor(workers) as pool:
         try:
             _Writer(archive, pool, compression, ahead=workers * _AHEAD).write(paths)
+            archive.close()
         except BaseException:
+            archive.fp = None  # or it would write a directory of what is not complete
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -80,10 +80,13 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[Coordinator]:
-    coordinator = Coordinator()
+def serving(
+    context: ssl.SSLContext | None = None, *, coordinator: Coordinator | None = None, port: int = 0
+) -> Iterator[Coordinator]:
+    """Serve; with a ``coordinator`` and ``port`` of before, the one that comes back."""
+    coordinator = coordinator or Coordinator()
     handler = type("Bound", (Handler,), {"coordinator": coordinator})
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", port), handler) as server:
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         coordinator.url = f"http://127.0.0.1:{server.server_port}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.helper import artifacts_downloader, artifacts_uploader
+from podlane.helper import attempts
 from podlane.helper.main import main
 from tests.unit.helper.conftest import Answer, Coordinator, Handler
 
@@ -22,7 +22,7 @@ TOKEN = "glcbt-64_secret-token-of-the-job"
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts_uploader, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(attempts, "FIRST_SECONDS", 0)
     monkeypatch.setenv("PODLANE_TEST", "value")
 
 
@@ -209,9 +209,13 @@ def _status(status: int, body: bytes = b"{}", *, upload: bool = True) -> Answer:
     [
         ([500, 502], 0, 3),
         ([500, 500, 500], 1, 3),
+        ([500, 503, 500, 504, 500], 1, 5),
         ([503] * 5, 0, 6),
-        ([503] * 6, 1, 6),
+        ([502, 503, 504, 429, 408] * 4, 0, 21),
+        ([400], 1, 1),
+        ([401], 1, 1),
         ([403], 1, 1),
+        ([404], 1, 1),
         ([413], 1, 1),
         ([200], 0, 2),
     ],
@@ -447,9 +451,15 @@ def test_settings_come_from_the_environment_too(project: Path, coordinator: Coor
     assert coordinator.requests[0][1].startswith("/api/v4/jobs/9/artifacts")
 
 
-def test_downloads_have_a_limit_of_attempts_when_nobody_listens(
+def test_a_transfer_has_a_limit_of_time_when_nobody_listens(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert artifacts_downloader.FLAGS
-    assert _download(Coordinator(url="http://127.0.0.1:9")) == 1
-    assert "failed 3 times" in capsys.readouterr().err
+    (project / "a").touch()
+    nobody = Coordinator(url="http://127.0.0.1:9")
+    assert _download(nobody, "--timeout", "1ns") == 1
+    assert _upload(nobody, "--path", "a", "--timeout", "1ns") == 1
+    lines = capsys.readouterr().err.splitlines()
+    ends = [line for line in lines if "FATAL" in line]
+    assert ["the time limit is over, the last error: Connection refused" in e for e in ends] == [
+        True, True,
+    ]  # fmt: skip
