@@ -14,6 +14,7 @@ from functools import lru_cache
 MAX_ALTERNATIVES = 1000
 _MAX_WILDCARDS = 6  # above this, the engine that cannot backtrack
 GLOB_CHARACTERS = frozenset("*?[{")
+_NOTHING = r"[^\s\S]"
 
 
 @lru_cache(maxsize=4096)
@@ -58,6 +59,7 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def _braces(text: str) -> tuple[int, int, list[str]] | None:
+    """Return where the first pair of braces is and its parts: none when it is never closed."""
     depth, start, cuts = 0, -1, [0]
     index = 0
     while index < len(text):
@@ -77,7 +79,7 @@ def _braces(text: str) -> tuple[int, int, list[str]] | None:
                 parts = [text[a + 1 : b] for a, b in itertools.pairwise(cuts)]
                 return start, index + 1, parts
         index += 1
-    return None
+    return (start, len(text), []) if depth else None
 
 
 def _translate(pattern: str) -> str | None:
@@ -89,10 +91,10 @@ def _translate(pattern: str) -> str | None:
             out.append("(?:[^/]+/)*")
             index += 3
             continue
-        segment_start = pattern[index] == "/"
         piece, index = _piece(pattern, index)
         if piece is None:
             return None
+        segment_start = piece == "/"
         out.append(piece)
     return "".join(out)
 
@@ -107,45 +109,42 @@ def _piece(pattern: str, index: int) -> tuple[str | None, int]:
     if character == "?":
         return "[^/]", index + 1
     if character == "[":
-        end = _bracket_end(pattern, index)
-        return (None, index) if end is None else (_bracket(pattern[index + 1 : end]), end + 1)
-    if character == "\\" and index + 1 < len(pattern):
+        return _bracket(pattern, index + 1)
+    if character == "\\":  # at the very end it stands for nothing
         index += 1
-    return re.escape(pattern[index]), index + 1
+    return re.escape(pattern[index : index + 1]), index + 1
 
 
-def _bracket_end(pattern: str, start: int) -> int | None:
-    index = start + 1
-    if index < len(pattern) and pattern[index] in "!^":
+def _bracket(pattern: str, index: int) -> tuple[str | None, int]:
+    """Return the expression for a set, and where it ends; None when it is never closed.
+
+    A ``]`` closes even as the first character, and a range downwards is its two ends.
+    """
+    negated = pattern[index : index + 1] in ("!", "^")
+    index += negated
+    found: list[str] = []
+    while index < len(pattern) and pattern[index] != "]":
+        low, index = _member(pattern, index)
+        high = low
+        if pattern[index : index + 1] == "-" and pattern[index + 1 : index + 2] != "]":
+            high, index = _member(pattern, index + 1)
+        found += _ranges(low, high) if low <= high else _ranges(low, low) + _ranges(high, high)
+    if index >= len(pattern):
+        return None, index
+    if negated:
+        return f"[^/{''.join(found)}]", index + 1
+    return f"[{''.join(found)}]" if found else _NOTHING, index + 1
+
+
+def _ranges(low: str, high: str) -> list[str]:
+    """Return the ranges of a set from one character to another, without the slash."""
+    if low <= "/" <= high:
+        halves = [(low, "."), ("0", high)]
+        return [part for one, other in halves if one <= other for part in _ranges(one, other)]
+    return [f"{re.escape(low)}-{re.escape(high)}"]
+
+
+def _member(pattern: str, index: int) -> tuple[str, int]:
+    if pattern[index] == "\\":
         index += 1
-    first = index
-    while index < len(pattern):
-        if pattern[index] == "\\":
-            index += 2
-            continue
-        if pattern[index] == "]" and index > first:
-            return index
-        index += 1
-    return None
-
-
-def _bracket(body: str) -> str:
-    negated = body[:1] in ("!", "^")
-    inner = body[1:] if negated else body
-    ranges: list[str] = []
-    characters = list(re.findall(r"\\.|.", inner, re.DOTALL))
-    index = 0
-    while index < len(characters):
-        low = characters[index][-1]
-        if index + 2 < len(characters) and characters[index + 1] == "-":
-            high = characters[index + 2][-1]
-            if low <= high:
-                ranges.append(f"{re.escape(low)}-{re.escape(high)}")
-            index += 3
-        else:
-            if low != "/":
-                ranges.append(re.escape(low))
-            index += 1
-    if not ranges:
-        return "[^\\x00-\\U0010ffff]" if not negated else "[^/]"
-    return f"[^/{''.join(ranges)}]" if negated else f"[{''.join(ranges)}]"
+    return pattern[index : index + 1], index + 1
