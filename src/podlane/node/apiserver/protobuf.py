@@ -1,61 +1,27 @@
-"""Objects in Kubernetes' protobuf form, for the few kinds that kubectl sends that way.
+"""Objects in Kubernetes' protobuf form: what clients in Go send; our answers are JSON all the same.
 
-``kubectl create configmap|secret|namespace|serviceaccount`` send nothing else. The form: four bytes of
-magic, then ``runtime.Unknown`` (1 type, 2 raw object); field numbers are those of
-``k8s.io/api/core/v1/generated.proto``. Fields that are not listed here are dropped.
+The form: four bytes of magic, then ``runtime.Unknown`` (1 type, 2 raw object). The fields of each kind
+are in ``protofields``; others are dropped, as a Kubernetes that does not know them does.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from podlane.kit.jsonvalue import Json, JsonObject, obj, text
+from podlane.node.apiserver.protofields import (
+    INT_OR_STRING,
+    KINDS,
+    QUANTITY,
+    TYPE_META,
+    Kind,
+    Map,
+    Message,
+)
 
 MAGIC = b"k8s\x00"
-
-_Field: TypeAlias = "tuple[str, str | _Message]"
-_Message: TypeAlias = "dict[int, _Field]"
-
-_OWNER: _Message = {
-    1: ("kind", "string"),
-    3: ("name", "string"),
-    4: ("uid", "string"),
-    5: ("apiVersion", "string"),
-    6: ("controller", "bool"),
-    7: ("blockOwnerDeletion", "bool"),
-}
-_METADATA: _Message = {
-    1: ("name", "string"),
-    2: ("generateName", "string"),
-    3: ("namespace", "string"),
-    5: ("uid", "string"),
-    6: ("resourceVersion", "string"),
-    11: ("labels", "map"),
-    12: ("annotations", "map"),
-    13: ("ownerReferences", _OWNER),
-    14: ("finalizers", "strings"),
-}
-_KINDS: dict[str, _Message] = {
-    "ConfigMap": {
-        1: ("metadata", _METADATA),
-        2: ("data", "map"),
-        3: ("binaryData", "bytes map"),
-        4: ("immutable", "bool"),
-    },
-    "Secret": {
-        1: ("metadata", _METADATA),
-        2: ("data", "bytes map"),
-        3: ("type", "string"),
-        4: ("stringData", "map"),
-        5: ("immutable", "bool"),
-    },
-    "Namespace": {1: ("metadata", _METADATA)},
-    "ServiceAccount": {1: ("metadata", _METADATA), 4: ("automountServiceAccountToken", "bool")},
-}
-_REPEATED = ("ownerReferences",)
-_TYPE_META: _Message = {1: ("apiVersion", "string"), 2: ("kind", "string")}
+_SIGN = 1 << 63
 
 
 def decode(body: bytes) -> JsonObject | None:
@@ -70,12 +36,12 @@ def decode(body: bytes) -> JsonObject | None:
     named, raw = parts.get(1, b""), parts.get(2, b"")
     if not isinstance(named, bytes) or not isinstance(raw, bytes):
         raise ValueError("type and object are not messages")  # noqa: TRY004 - what the caller sent
-    head = _decode(named, _TYPE_META)
-    message = _KINDS.get(text(head, "kind"))
+    head = _decode(named, TYPE_META)
+    message = KINDS.get(text(head, "kind"))
     return None if message is None else head | _decode(raw, message)
 
 
-def _decode(raw: bytes, message: _Message) -> JsonObject:
+def _decode(raw: bytes, message: Message) -> JsonObject:
     result: JsonObject = {}
     for number, value in _fields(raw):
         if number in message:
@@ -84,30 +50,57 @@ def _decode(raw: bytes, message: _Message) -> JsonObject:
     return result
 
 
-def _put(result: JsonObject, name: str, kind: str | _Message, value: int | bytes) -> None:
+def _put(result: JsonObject, name: str, kind: Kind, value: int | bytes) -> None:
+    if isinstance(kind, list):
+        before = result.get(name)
+        result[name] = [*(before if isinstance(before, list) else []), _value(kind[0], value)]
+    elif isinstance(kind, Map):
+        entry = dict(_fields(_raw(value)))
+        key = _raw(entry.get(1, b"")).decode()
+        held = _value(kind.values, entry.get(2, b""))
+        result[name] = obj(result, name) | {key: held}
+    elif name == "":
+        result |= obj(_value(kind, value))
+    else:
+        decoded = _value(kind, value)
+        # What Go writes for a field that nobody set is left out, as in its JSON.
+        if decoded == "" or (kind in ("number", "bool") and not decoded):
+            return
+        result[name] = decoded
+
+
+def _value(kind: Kind, value: int | bytes) -> Json:
+    """Return one value of a list, a map or a field."""
+    match kind:
+        case "bool" | "bool?":
+            return bool(value)
+        case "number" | "number?":
+            return _signed(value)
+        case "string":
+            return _raw(value).decode()
+        case "bytes":
+            return base64.b64encode(_raw(value)).decode()
+        case "quantity":
+            return text(_decode(_raw(value), QUANTITY), "string")
+        case "intstr":
+            either = _decode(_raw(value), INT_OR_STRING)
+            return either.get("string", "") if either.get("type") else either.get("number", 0)
+        case dict():
+            return _decode(_raw(value), kind)
+        case _:
+            raise AssertionError(kind)
+
+
+def _raw(value: int | bytes) -> bytes:
     if isinstance(value, int):
-        result[name] = bool(value) if kind == "bool" else value
-    elif isinstance(kind, dict):
-        inner = _decode(value, kind)
-        if name in _REPEATED:
-            _append(result, name, inner)
-        else:
-            result[name] = inner
-    elif kind == "strings":
-        _append(result, name, value.decode())
-    elif kind in ("map", "bytes map"):
-        entry = dict(_fields(value))
-        key, held = entry.get(1, b""), entry.get(2, b"")
-        if isinstance(key, bytes) and isinstance(held, bytes):
-            shown = held.decode() if kind == "map" else base64.b64encode(held).decode()
-            result[name] = obj(result, name) | {key.decode(): shown}
-    elif value or name in ("kind", "apiVersion"):
-        result[name] = value.decode()
+        raise ValueError("a number stands where bytes belong")  # noqa: TRY004 - what the caller sent
+    return value
 
 
-def _append(result: JsonObject, name: str, value: Json) -> None:
-    before = result.get(name)
-    result[name] = [*(before if isinstance(before, list) else []), value]
+def _signed(value: int | bytes) -> int:
+    if isinstance(value, bytes):
+        raise ValueError("bytes stand where a number belongs")  # noqa: TRY004 - what the caller sent
+    return (value & (_SIGN - 1)) - (value & _SIGN)
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -199,7 +199,7 @@ _POD_SPEC: Fields = {
     "os": _fields(string="name"),
     "resources": {"limits": _QUANTITIES, "requests": _QUANTITIES},
 }
-_KINDS: dict[str, Fields] = {
+KINDS: dict[str, Fields] = {
     "Pod": {**_TOP, "spec": _POD_SPEC, "status": "any"},
     "Secret": {
         **_TOP,
@@ -231,7 +231,7 @@ def check(kind: str, entry: JsonObject) -> list[str]:
     Raises:
         errors.InvalidError: a field has the wrong type (400, as Kubernetes answers).
     """
-    schema = _KINDS.get(kind)
+    schema = KINDS.get(kind)
     if schema is None:
         return []
     unknown: list[str] = []
