@@ -75,7 +75,7 @@ def compile_case(folder: Path, case: dict[str, Any]) -> Compilation:
         address: (folder / "_remote" / name).read_bytes()
         for address, name in given.get("remotes", {}).items()
     }
-    fetcher = MemoryFetcher(files, changes, remotes)
+    fetcher = MemoryFetcher(files, changes, remotes, given.get("commits", {}))
     return compile_pipeline(given.get("file", ".gitlab-ci.yml"), fetcher, context_of(given))
 
 

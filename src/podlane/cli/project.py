@@ -11,6 +11,7 @@ from podlane.cli import places
 from podlane.cli.asked import Asked, current
 from podlane.cli.checkout import DEFAULT_BRANCH, Checkout
 from podlane.cli.context import Changes, context_of
+from podlane.cli.history import History
 from podlane.cli.includestore import IncludeStore, Locked
 from podlane.cli.output import Output, Style
 from podlane.compiler.compile import Compilation, compile_pipeline
@@ -46,6 +47,7 @@ class ProjectFiles:
         self._store = store
         self._fetcher = fetcher
         self._changes = changes or Changes(self._checkout, Asked())
+        self._history = History(self._checkout, self.list_files)
 
     def read_local(self, path: str) -> bytes | None:
         """Return the file at ``path``; the main file may lie anywhere.
@@ -74,6 +76,14 @@ class ProjectFiles:
     def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
         """Return what changed since ``compare_to``, or since what the event compares with."""
         return self._changes.files(compare_to)
+
+    def object_id(self, path: str) -> str | None:
+        """Return the id that git gives to what is at ``path`` in the working tree."""
+        return self._history.object_id(path)
+
+    def last_commit(self, path: str) -> str | None:
+        """Return the last commit that touched ``path``, or an id of what is not committed there."""
+        return self._history.last_commit(path)
 
     def read_remote(self, file: RemoteFile) -> bytes:
         """Return a locked file; nothing is fetched behind the user's back."""

@@ -1,12 +1,17 @@
-"""``cache`` to the model's, with keys computed from files (GitLab's Seed::Build::Cache)."""
+"""``cache`` to the model's, with keys computed from files (GitLab's Seed::Build::Cache).
+
+The suffix for protected refs is not here: GitLab adds it when a runner takes the job.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import posixpath
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from podlane.compiler import globs
-from podlane.compiler.context import Fetcher, FetchError
+from podlane.compiler import wildcards
+from podlane.compiler.context import Fetcher
 from podlane.compiler.keywords import values
 from podlane.compiler.keywords.cache import caches
 from podlane.compiler.source import Map, Node
@@ -17,10 +22,11 @@ DEFAULT_KEY = "default"
 
 @dataclass(slots=True)
 class CacheKeys:
-    """Computes keys; each file is read once."""
+    """Computes keys; each path is looked up once."""
 
     fetcher: Fetcher
-    _blobs: dict[str, str | None] = field(default_factory=dict)
+    _objects: dict[str, str | None] = field(default_factory=dict)
+    _commits: dict[str, str | None] = field(default_factory=dict)
 
     def lower(self, value: Node) -> tuple[Cache, ...]:
         """Return a checked ``cache`` as the model's; an empty one is none."""
@@ -41,38 +47,46 @@ class CacheKeys:
     def _key(self, key: Node, index: int) -> str:
         if not isinstance(key, Map):
             return str(key) if isinstance(key, str) else DEFAULT_KEY
-        files = values.strings(key.get("files") or key.get("files_commits"))
+        files = [name.lstrip("/") for name in values.strings(key.get("files"))]
+        commits = [name.lstrip("/") for name in values.strings(key.get("files_commits"))]
+        digest = self._of_files(files) if files else self._of_commits(commits)
         prefix = key.get("prefix")
         if not isinstance(prefix, str):
-            names = [name.rpartition("/")[2].partition(".")[0] for name in files]
-            prefix = f"{index}_{'_'.join(names)}"
-        return f"{prefix}-{self._digest(files)}" if prefix else self._digest(files)
+            prefix = _prefix(index, files)
+        return f"{prefix}-{digest}" if prefix.strip() else digest
 
-    def _digest(self, patterns: list[str]) -> str:
+    def _of_files(self, patterns: list[str]) -> str:
+        """Return the digest of the files' contents: of the ids that git gives them."""
         names: set[str] = set()
-        for pattern in patterns:
-            if globs.GLOB_CHARACTERS & set(pattern):
-                test = globs.matcher(pattern)
+        for pattern in filter(str.strip, patterns):
+            if "*" in pattern:
+                test = wildcards.matcher(pattern)
                 names.update(name for name in self.fetcher.list_files() if test(name))
-            else:
+            elif pattern == posixpath.normpath(pattern):  # GitLab finds nothing at ./a
                 names.add(pattern)
-        blobs = sorted({blob for name in names if (blob := self._blob(name)) is not None})
-        if not blobs:
-            return DEFAULT_KEY
-        return hashlib.sha1("-".join(blobs).encode(), usedforsecurity=False).hexdigest()
+        return _digest(_looked_up(names, self._objects, self.fetcher.object_id))
 
-    def _blob(self, name: str) -> str | None:
-        """Return the id that git gives to a file's content."""
-        if name not in self._blobs:
-            try:
-                content = self.fetcher.read_local(name)
-            except FetchError:
-                content = None
-            raw = content.encode() if isinstance(content, str) else content
-            self._blobs[name] = None if raw is None else _git_blob(raw)
-        return self._blobs[name]
+    def _of_commits(self, paths: list[str]) -> str:
+        names = set(filter(str.strip, paths))
+        return _digest(_looked_up(names, self._commits, self.fetcher.last_commit))
 
 
-def _git_blob(content: bytes) -> str:
-    head = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+def _prefix(index: int, files: list[str]) -> str:
+    """Return the prefix of a key without one: GitLab cuts each path at its first dot."""
+    names = "_".join(name.partition(".")[0] for name in files)
+    return f"{index}_{names}" if files else str(index)
+
+
+def _looked_up(
+    names: Iterable[str], known: dict[str, str | None], ask: Callable[[str], str | None]
+) -> set[str]:
+    for name in names:
+        if name not in known:
+            known[name] = ask(name)
+    return {found for name in names if (found := known[name]) is not None}
+
+
+def _digest(ids: set[str]) -> str:
+    if not ids:
+        return DEFAULT_KEY
+    return hashlib.sha1("-".join(sorted(ids)).encode(), usedforsecurity=False).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,17 @@ class Fetcher(Protocol):
         """
         ...
 
+    def object_id(self, path: str) -> str | None:
+        """Return the id that git gives to what is at ``path``, a file or a directory; None: nothing."""
+        ...
+
+    def last_commit(self, path: str) -> str | None:
+        """Return the id of the last commit that touched ``path``, a pathspec of git's; None: none did.
+
+        What is not committed counts as touched by a commit to come, with an id made of its content.
+        """
+        ...
+
     def read_remote(self, file: RemoteFile) -> bytes | str:
         """Return a file from elsewhere.
 
@@ -69,6 +81,7 @@ class MemoryFetcher:
     files: Mapping[str, str | bytes]
     changes: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
     remotes: Mapping[str, str | bytes] = field(default_factory=dict)
+    commits: Mapping[str, str] = field(default_factory=dict)
 
     def read_local(self, path: str) -> bytes | str | None:
         """Return the file's content."""
@@ -84,6 +97,17 @@ class MemoryFetcher:
             raise FetchError("rules:changes:compare_to is not a valid ref")
         return self.changes.get(compare_to)
 
+    def object_id(self, path: str) -> str | None:
+        """Return the id of the file's content."""
+        content = self.files.get(path)
+        if content is None:
+            return None
+        return blob_id(content.encode() if isinstance(content, str) else content)
+
+    def last_commit(self, path: str) -> str | None:
+        """Return the commit given for the path."""
+        return self.commits.get(path)
+
     def read_remote(self, file: RemoteFile) -> bytes | str:
         """Return the file given for its address: location, and ``@ref:file`` for a project's."""
         address = file.location
@@ -92,6 +116,12 @@ class MemoryFetcher:
         if address not in self.remotes:
             raise FetchError(offline_sentence(file))
         return self.remotes[address]
+
+
+def blob_id(content: bytes) -> str:
+    """Return the id that git gives to a file's content."""
+    head = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
 
 
 def offline_sentence(file: RemoteFile) -> str:

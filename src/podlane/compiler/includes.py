@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from dataclasses import dataclass, field
 
-from podlane.compiler import durations, inputs
+from podlane.compiler import durations, inputs, wildcards
 from podlane.compiler.context import Context, Fetcher, FetchError
 from podlane.compiler.expansion import expand
 from podlane.compiler.fetching import (
@@ -207,12 +206,9 @@ class Includer:
         if "*" not in location or origin.kind != "local":
             path = expand(location, self._seen(origin)).lstrip("/")
             return [WantedFile("local", path, entry, mark)]
-        pattern = re.escape(location.lstrip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
-        test = re.compile(pattern)
+        test = wildcards.matcher(location.lstrip("/"))
         known = {one.name for one in self.included if one.kind == "local"}
-        names = [
-            name for name in self.fetcher.list_files() if test.fullmatch(name) and name not in known
-        ]
+        names = [name for name in self.fetcher.list_files() if test(name) and name not in known]
         if not names:
             self.findings.warning(
                 "include", f"`{location}` matches no file", mark, "GitLab includes nothing then"

@@ -170,12 +170,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "artifacts:access", _P, "checked; a local run has one user"),
     Keyword("job", "cache:key", _S),
     Keyword("job", "cache:key:files", _S),
-    Keyword(
-        "job",
-        "cache:key:files_commits",
-        _P,
-        "takes the files' content instead of their last commits",
-    ),
+    Keyword("job", "cache:key:files_commits", _S),
     Keyword("job", "cache:key:prefix", _S),
     Keyword("job", "cache:paths", _S),
     Keyword("job", "cache:untracked", _S),
