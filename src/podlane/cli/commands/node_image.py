@@ -69,6 +69,47 @@ def load(path: Path, name: str | None) -> int:
 
 
 @image.command(
+    name="save",
+    epilog=examples(
+        "podlane node image save helper.tar gitlab/gitlab-runner-helper:x86_64-latest",
+        "podlane node image save - alpine | docker load",
+    ),
+)
+@click.argument("path", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def save(path: Path, names: tuple[str, ...]) -> int:
+    """Write images to a docker archive, for docker load, podman load or skopeo copy.
+
+    FILE may be - for the standard output. How the built-in helper image gets into a registry of your
+    own, for example.
+    """
+    import sys
+
+    from podlane.cli import rights
+    from podlane.kit.errors import UsageError
+    from podlane.node.images.export import save_images
+    from podlane.node.images.store import ImageStore
+
+    rights.acquire()
+    out, store = output.standard(), ImageStore(places.images_dir())
+    if str(path) == "-":
+        if out.out.terminal:
+            raise UsageError("an archive is nothing for a terminal", hint="give a file, or a pipe")
+        save_images(store, names, sys.stdout.buffer, out.note)
+        return 0
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            save_images(store, names, file, out.note)
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return 0
+
+
+@image.command(
     name="list", epilog=examples("podlane node image list", "podlane node image list --format json")
 )
 @format_option
