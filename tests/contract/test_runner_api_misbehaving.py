@@ -28,8 +28,9 @@ from podlane.gitlab.answers import (
     UpdateOutcome,
 )
 from podlane.gitlab.client import RunnerApiClient, open_client
+from podlane.gitlab.connections import open_connections
 from podlane.gitlab.errors import BadAnswerError, ForbiddenError, UnreachableError
-from podlane.gitlab.transport import TlsFiles, api_base, environment_proxy, open_session
+from podlane.gitlab.transport import TlsFiles, api_base, environment_proxy
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from tests.contract.runner_api import client_settings
@@ -104,8 +105,8 @@ async def patient_client(url: str) -> AsyncIterator[RunnerApiClient]:
         def random(self) -> float:
             return -2.0  # makes every jittered delay negative, that is: none
 
-    async with open_session() as session:
-        yield RunnerApiClient(client_settings(url, "glrt-token"), session, random=Never())
+    async with open_connections() as connections:
+        yield RunnerApiClient(client_settings(url, "glrt-token"), connections, random=Never())
 
 
 @pytest.mark.parametrize(

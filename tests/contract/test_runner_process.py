@@ -183,6 +183,85 @@ async def test_metrics_and_health_tell_what_goes_on(tmp_path: Path) -> None:
             await ended.wait()
 
 
+async def answers(port: int) -> bool:
+    try:
+        return (await page(port, "/readiness"))[0] == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def until_answers(port: int) -> None:
+    while not await answers(port):  # noqa: ASYNC110 - a port tells no event
+        await anyio.sleep(0.02)
+
+
+async def test_another_address_is_listened_on_at_sighup(tmp_path: Path) -> None:
+    file, executor = tmp_path / "config.toml", ScriptedExecutor(forever)
+    first, second = free_port(), free_port()
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator)
+        async with running_process(file, executor) as ended:
+            await bench.start()
+            await until(executor, 1)
+            for port, old in ((first, second), (second, first)):
+                write(file, bench.coordinator, top=f'listen_address = "127.0.0.1:{port}"')
+                os.kill(os.getpid(), signal.SIGHUP)
+                await until_answers(port)
+                assert not await answers(old)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+
+
+async def test_an_address_that_cannot_be_used_leaves_the_old_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, executor = tmp_path / "config.toml", ScriptedExecutor(forever)
+    port = free_port()
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator, top=f'listen_address = "127.0.0.1:{port}"')
+        async with running_process(file, executor) as ended:
+            await bench.start()
+            await until(executor, 1)
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                taken.listen()
+                busy = taken.getsockname()[1]
+                write(file, bench.coordinator, top=f'listen_address = "127.0.0.1:{busy}"')
+                os.kill(os.getpid(), signal.SIGHUP)
+                while "address_not_changed" not in caplog.text:  # noqa: ASYNC110 - nor does a log
+                    await anyio.sleep(0.02)
+                await until_answers(port)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+
+
+async def test_terminals_are_offered_and_withdrawn_at_sighup(tmp_path: Path) -> None:
+    file, executor = tmp_path / "config.toml", ScriptedExecutor(forever)
+    port = free_port()
+    async with running_bench(tmp_path) as bench:
+        write(file, bench.coordinator)
+        async with running_process(file, executor) as ended:
+            await bench.start()
+            await until(executor, 1)
+            table = f'[session_server]\nlisten_address = "127.0.0.1:{port}"\n'
+            for top, wanted in ((table, True), ("", False)):
+                write(file, bench.coordinator, top=top)
+                os.kill(os.getpid(), signal.SIGHUP)
+                while await is_open(port) is not wanted:  # noqa: ASYNC110 - a port tells no event
+                    await anyio.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+
+
+async def is_open(port: int) -> bool:
+    try:
+        stream = await anyio.connect_tcp("127.0.0.1", port)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
 def alone(bench: Bench) -> GlobalSettings:
     runner = RunnerSettings(url=bench.coordinator.url, token=bench.coordinator.runner_token)
     return GlobalSettings(runners=(runner,), check_interval_seconds=0.2)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-import aiohttp
 import anyio
 
 from podlane.gitlab import answers, info, ranges, retry, wire
@@ -22,6 +21,7 @@ from podlane.gitlab.answers import (
     Unavailable,
     UpdateResult,
 )
+from podlane.gitlab.connections import DEFAULT_MAX_AGE_SECONDS, Connections, open_connections
 from podlane.gitlab.errors import (
     BadAnswerError,
     ForbiddenError,
@@ -29,7 +29,7 @@ from podlane.gitlab.errors import (
     UnreadableJobError,
 )
 from podlane.gitlab.info import RunnerInfo
-from podlane.gitlab.transport import Reply, Request, TlsFiles, Transport, open_session
+from podlane.gitlab.transport import Reply, Request, TlsFiles, Transport
 from podlane.gitlab.wire import JobUpdate, Registration, RunnerAnswer, Session
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock, SystemClock
@@ -76,12 +76,12 @@ class ClientSettings:
 
 
 class RunnerApiClient:
-    """One runner at one coordinator. Construct with :func:`open_client`, or share a session."""
+    """One runner at one coordinator. Construct with :func:`open_client`, or share connections."""
 
     def __init__(
         self,
         settings: ClientSettings,
-        session: aiohttp.ClientSession,
+        connections: Connections,
         *,
         random: Random | None = None,
         clock: Clock | None = None,
@@ -90,7 +90,7 @@ class RunnerApiClient:
         self._random = random or random_module.SystemRandom()
         self._clock = clock or SystemClock()
         self._transport = Transport(
-            session,
+            connections,
             url=settings.url,
             user_agent=info.user_agent(settings.podlane_version),
             tls=settings.tls,
@@ -302,7 +302,9 @@ def endpoint_of(request: Request) -> str:
 
 
 @asynccontextmanager
-async def open_client(settings: ClientSettings) -> AsyncIterator[RunnerApiClient]:
-    """Open a client with a session of its own."""
-    async with open_session() as session:
-        yield RunnerApiClient(settings, session)
+async def open_client(
+    settings: ClientSettings, *, max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS
+) -> AsyncIterator[RunnerApiClient]:
+    """Open a client with connections of its own, none of which is kept for longer."""
+    async with open_connections(max_age_seconds) as connections:
+        yield RunnerApiClient(settings, connections)

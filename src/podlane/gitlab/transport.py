@@ -6,8 +6,7 @@ import ipaddress
 import logging
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from podlane.gitlab import wire
+from podlane.gitlab.connections import Connections
 from podlane.gitlab.errors import BadAnswerError, UnreachableError
 from podlane.kit import log
 from podlane.kit.errors import UsageError
@@ -105,12 +105,12 @@ def ssl_context(files: TlsFiles) -> ssl.SSLContext:
 
 
 class Transport:
-    """Requests to one coordinator over a shared session."""
+    """Requests to one coordinator over shared connections."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, url: str, user_agent: str, tls: TlsFiles
+        self, connections: Connections, *, url: str, user_agent: str, tls: TlsFiles
     ) -> None:
-        self._session = session
+        self._connections = connections
         self._base = api_base(url)
         self._user_agent = user_agent
         self._ssl = ssl_context(tls) if self._base.scheme == "https" else True
@@ -159,11 +159,14 @@ class Transport:
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
         try:
-            async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False,
-                timeout=_TIMEOUT, ssl=self._ssl, proxy=self._proxy.url,
-                proxy_headers=self._proxy.headers,
-            ) as response:  # fmt: skip
+            async with (
+                self._connections.session() as session,
+                session.request(
+                    method, url, headers=headers, data=body, allow_redirects=False,
+                    timeout=_TIMEOUT, ssl=self._ssl, proxy=self._proxy.url,
+                    proxy_headers=self._proxy.headers,
+                ) as response,
+            ):  # fmt: skip
                 content = await response.content.read(MAX_ANSWER_BYTES)
                 while not response.content.at_eof():
                     content += await response.content.read(MAX_ANSWER_BYTES)
@@ -226,11 +229,3 @@ def _same_site(old: URL, new: URL) -> bool:
 
 def _shown(url: URL) -> str:
     return str(url.with_query(None).with_user(None).with_fragment(None))
-
-
-@asynccontextmanager
-async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the session that all of a process's clients share."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=90)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield session

@@ -151,11 +151,11 @@ def _upload(place: Place, values: Values, patience: Patience) -> None:
             f"({most} bytes): it is not uploaded"
         )
         return
-    console.info(f"Uploading {os.path.basename(place.path)} to {storage.shown(url)}")
+    console.info(f"Uploading {os.path.basename(place.path)} to {cache_file.shown(url, values)}")
     try:
         storage.put(url, Content(place.path, _headers(values.all("header"))), patience)
     except RefusedError as error:
-        console.fatal(f"uploading the cache to {storage.shown(url)} failed: {error}")
+        console.fatal(f"uploading the cache to {cache_file.shown(url, values)} failed: {error}")
 
 
 def _headers(texts: list[str]) -> dict[str, str]:

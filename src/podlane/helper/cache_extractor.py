@@ -30,10 +30,11 @@ MISSING = "Cache file does not exist"
 
 @dataclass(frozen=True)
 class _Remote:
-    """An archive that may be there."""
+    """An archive that may be there; ``shown`` is its address as the trace may have it."""
 
     url: str
     head_url: str
+    shown: str
 
 
 def run(values: Values) -> int:
@@ -41,7 +42,7 @@ def run(values: Values) -> int:
     extra = cache_file.read_env_file(values.text("env-file"))
     cache_file.refuse_gocloud(values.text("gocloud-url") or extra.get("CACHE_GO_CLOUD_URL", ""))
     remotes = [
-        _Remote(values.text(url), values.text(head))
+        _Remote(values.text(url), values.text(head), cache_file.shown(values.text(url), values))
         for url, head in (("url", "head-url"), ("alternate-url", "alternate-head-url"))
         if values.text(url)
     ]
@@ -95,7 +96,7 @@ def _fetch(
     refusal: RefusedError | None = None
     for remote in _newest_first(remotes, patience):
         try:
-            if _download(place, remote.url, patience, parts):
+            if _download(place, remote, patience, parts):
                 return True
         except RefusedError as error:
             refusal = refusal or error
@@ -129,14 +130,14 @@ def _newest_first(remotes: list[_Remote], patience: Patience) -> list[_Remote]:
     return [remote for _, remote in sorted(ages, key=lambda found: -found[0])]
 
 
-def _download(place: Place, url: str, patience: Patience, parts: ranges.Plan | None) -> bool:
+def _download(place: Place, remote: _Remote, patience: Patience, parts: ranges.Plan | None) -> bool:
     name = os.path.basename(place.path)
     partial = f"{place.path}.{os.getpid()}"
-    console.info(f"Downloading {name} from {storage.shown(url)}")
+    console.info(f"Downloading {name} from {remote.shown}")
     try:
         with open(partial, "w+b") as file:
             transfer = Transfer(file)
-            if not _get(url, transfer, patience, parts, place.modified):
+            if not _get(remote.url, transfer, patience, parts, place.modified):
                 console.info(f"{name} is up to date")
                 return True
         if transfer.modified is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from podlane.helper import console
+from podlane.helper import console, storage
 from podlane.helper.flags import Flag, Values
 from podlane.helper.storage import Patience
 
@@ -24,6 +24,7 @@ FLAGS = (
         "gocloud-url", "CACHE_GO_CLOUD_URL", help="not supported: a bucket to be opened with keys"
     ),
     Flag("timeout", default=str(DEFAULT_MINUTES), help="for all transfers, in minutes"),
+    Flag("redact-url", switch=True, help="do not show where the archive is"),
     Flag("env-file", help="a file of further environment variables"),
     Flag("transfer-buffer-size", "CACHE_TRANSFER_BUFFER_SIZE", help="accepted, not used"),
     Flag("chunk-size", "CACHE_CHUNK_SIZE", help="bytes of one request of a parallel download"),
@@ -68,6 +69,11 @@ def _modified(path: str) -> float | None:
         return os.stat(path).st_mtime
     except OSError:
         return None
+
+
+def shown(url: str, values: Values) -> str:
+    """Return an address as the trace may have it."""
+    return "remote storage" if values.flag("redact-url") else storage.shown(url)
 
 
 def patience(values: Values) -> Patience:

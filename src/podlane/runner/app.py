@@ -72,7 +72,7 @@ async def open_gitlab(
         ),
         report=lambda report: note_request(counted, runner, report),
     )  # fmt: skip
-    async with open_client(settings) as client:
+    async with open_client(settings, max_age_seconds=runner.connection_max_age_seconds) as client:
         yield client
 
 

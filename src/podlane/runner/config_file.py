@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from podlane.executors.kubernetes.settings import decode_settings
+from podlane.gitlab.connections import DEFAULT_MAX_AGE_SECONDS
 from podlane.kit.clock import from_rfc3339
 from podlane.kit.diagnostics import Diagnostic, Place
 from podlane.kit.errors import UsageError
@@ -40,7 +41,6 @@ from podlane.runner.toml_table import Findings, Table, full_name, lines_of
 _GLOBAL_NOT_YET = {
     "sentry_dsn": "errors are in the log only",
     "user": "it matters for shell executors only",
-    "connection_max_age": "connections to GitLab live as long as they are used",
     "experimental": "there is no usage log",
     "machine": "it matters for docker+machine only",
 }
@@ -52,9 +52,12 @@ _RUNNER_NOT_YET = {
     "slot_cgroup_template": "it matters for docker only",
     "step_runner_image": "native steps are not supported",
 }
-_OTHER_EXECUTORS = ("docker", "machine", "autoscaler", "ssh", "parallels", "virtualbox", "custom")
+_OTHER_EXECUTORS = (
+    "docker", "machine", "autoscaler", "instance", "ssh", "parallels", "virtualbox", "custom",
+)  # fmt: skip
 # GitLab Runner's levels that Python names otherwise.
 LOG_LEVELS = {"warn": "warning", "fatal": "critical", "panic": "critical"}
+DEFAULT_SESSION_TIMEOUT_SECONDS = 1800
 _SHELLS = frozenset({"", "bash", "sh"})
 
 
@@ -117,6 +120,8 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
     interval = float(table.number("check_interval", 0))
     level = _one_of(table, "log_level", ("info", "debug", "error", "warning", *LOG_LEVELS))
     labels = tuple(_labels(table))
+    max_age = table.seconds("connection_max_age", DEFAULT_MAX_AGE_SECONDS)
+    _log_fields(table)
     settings = GlobalSettings(
         concurrent=concurrent,
         check_interval_seconds=interval if interval > 0 else DEFAULT_CHECK_INTERVAL_SECONDS,
@@ -129,12 +134,33 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
         runners=tuple(_runner(entry, findings, environ) for entry in table.tables("runners")),
     )
     table.no_effect(_GLOBAL_NOT_YET)
+    table.no_effect({"metrics_server": "write listen_address"}, removed=True)
     table.finish()
     merged = [
-        replace(runner, labels=tuple({**dict(labels), **dict(runner.labels)}.items()))
+        replace(
+            runner, labels=tuple({**dict(labels), **dict(runner.labels)}.items()),
+            connection_max_age_seconds=max_age,
+        )
         for runner in settings.runners
-    ]
+    ]  # fmt: skip
     return replace(settings, runners=tuple(merged))
+
+
+def _log_fields(table: Table) -> None:
+    """Check which names GitLab Runner's log would have; ours has its own."""
+    version = table.number("log_field_schema_version", 0)
+    target = table.number("log_field_dual_emit_target", 0)
+    for key, number in (
+        ("log_field_schema_version", version),
+        ("log_field_dual_emit_target", target),
+    ):
+        if number < 0:
+            table.error(key, "setting-value", "must be at least 0")
+        elif number:
+            table.no_effect({key: "the log has its field names: job, project, runner, runner_name"})
+    if 0 < target <= version:
+        message = f"must be greater than log_field_schema_version ({version})"
+        table.error("log_field_dual_emit_target", "setting-value", message)
 
 
 def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
@@ -149,8 +175,10 @@ def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
 
 def _session_server(table: Table) -> SessionServerSettings:
     """Read ``[session_server]``: without an address it is off, as GitLab Runner writes it by itself."""
-    table.number("session_timeout", 1800)  # a terminal ends with its job here
-    listen = table.text("listen_address")
+    usual, listen = DEFAULT_SESSION_TIMEOUT_SECONDS, table.text("listen_address")
+    patience = table.number("session_timeout", usual)
+    if listen and patience not in (0, usual):  # the usual one GitLab Runner writes by itself
+        table.no_effect({"session_timeout": "a terminal ends with its job"})
     advertise = table.text("advertise_address") or listen
     table.finish()
     for key, address in (("listen_address", listen), ("advertise_address", advertise)):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,14 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.tasks import plain_errors
 from podlane.runner.app import open_gitlab, run_parts
 from podlane.runner.config_edit import RunnerToken
-from podlane.runner.crew import OpenApi, OpenExecutor, Parts, StopRequest
+from podlane.runner.crew import OpenExecutor, Parts, StopRequest
+from podlane.runner.doors import Doors, open_doors
 from podlane.runner.job_variables import Manager
 from podlane.runner.maintenance import Maintenance, TokenNotKeptError
-from podlane.runner.poller import RunnerApi
 from podlane.runner.reload import ConfigWatch
 from podlane.runner.roster import Entry
 from podlane.runner.rotation import Renewer, Rotation
-from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.settings import GlobalSettings
 from podlane.runner.single import Limits
 from podlane.runner.stats import DRAINING, RUNNING, STOPPING, Stats
 
@@ -65,45 +65,29 @@ class Process:
         stats.system_id = self.manager.system_id
         stats.configuration["loaded"] += 1
         watch = ConfigWatch(self.config, settings, self._count) if self.config else None
-        with plain_errors():
-            async with AsyncExitStack() as stack:
-                await stack.enter_async_context(self._listening(settings, stop))
-                open_executor, open_api = await self._opened(stack, settings)
-                parts = Parts(
-                    manager=self.manager, open_executor=open_executor, stop=stop, stats=stats,
-                    open_api=self.limits.limited(open_api, stop),
-                )  # fmt: skip
-                group = await stack.enter_async_context(anyio.create_task_group())
+        doors = Doors(
+            self.manager, stats, ready=lambda: not stop.drain.is_set(),
+            listen_address=self.listen_address,
+        )  # fmt: skip
+        parts = Parts(
+            manager=self.manager, open_executor=doors.executors(self.open_executor), stop=stop,
+            stats=stats, open_api=self.limits.limited(doors.open_api, stop),
+        )  # fmt: skip
+        with plain_errors(), _errors_counted(stats):
+            async with open_doors(doors, settings), anyio.create_task_group() as group:
                 group.start_soon(_obey_signals, stop, stats, watch, group.cancel_scope)
                 group.start_soon(self.limits.watch, stop)
                 if watch is not None and self.config is not None:
                     group.start_soon(self._rotation(self.config, watch).run)
-                changed = partial(self._changed, watch) if watch is not None else None
+                changed = partial(self._changed, watch, doors) if watch is not None else None
                 stats.state = RUNNING
                 await run_parts(settings, parts, changed)
                 group.cancel_scope.cancel()
 
-    async def _opened(
-        self, stack: AsyncExitStack, settings: GlobalSettings
-    ) -> tuple[OpenExecutor, OpenApi]:
-        """Return what opens executors and clients, with terminals where there is a session server."""
-        if not settings.session_server.listen_address:
-            return self.open_executor, partial(open_gitlab, stats=self.stats)
-        from podlane.runner.session_server import serving_sessions
-        from podlane.runner.terminals import FEATURES, TerminalApi
-
-        terminals = await stack.enter_async_context(serving_sessions(settings.session_server))
-
-        @asynccontextmanager
-        async def open_api(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApi]:
-            async with open_gitlab(runner, manager, self.stats, FEATURES) as client:
-                yield TerminalApi(client, terminals)
-
-        return terminals.executors(self.open_executor), open_api
-
-    async def _changed(self, watch: ConfigWatch) -> GlobalSettings:
+    async def _changed(self, watch: ConfigWatch, doors: Doors) -> GlobalSettings:
         settings = await watch.changed()
         self.applied(settings)
+        await doors.follow(settings)
         return settings
 
     def _count(self, what: str) -> None:
@@ -117,24 +101,6 @@ class Process:
         )  # fmt: skip
         counted = _CountedRenewer(renewer, self._count)
         return Rotation(counted, watch, clock=clock, random=random.SystemRandom())
-
-    @asynccontextmanager
-    async def _listening(self, settings: GlobalSettings, stop: StopRequest) -> AsyncIterator[None]:
-        given = self.listen_address or settings.listen_address
-        if not given:
-            yield
-            return
-        from podlane.runner.listener import listening, parse_address
-
-        address = parse_address(given)
-
-        def ready() -> bool:
-            return not stop.drain.is_set()
-
-        with _errors_counted(self.stats):
-            async with listening(address, self.stats, self.manager, ready=ready) as port:
-                log.event(_logger, logging.INFO, "listening", address=address.host, port=port)
-                yield
 
 
 class _CountedRenewer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from podlane.gitlab.connections import DEFAULT_MAX_AGE_SECONDS
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
 from podlane.runner.cache.settings import CacheSettings
@@ -78,6 +79,7 @@ class RunnerSettings:
     timestamps_by_default: bool = True  # no key of the file: `podlane run` clears it
     labels: tuple[tuple[str, str], ...] = ()
     queuing_durations: tuple[QueuingDuration, ...] = ()
+    connection_max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS  # a global key of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]#]+?)\s*\]\]?")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
+_NOT_YET = "is a setting of GitLab Runner that Podlane does not support yet"
+_REMOVED = "was removed from GitLab Runner and has no effect"
 _TRIPLE = re.compile(r'"""|\'\'\'')
 
 
@@ -123,7 +125,7 @@ class Table:
         value = self._take(key)
         if isinstance(value, int) and not isinstance(value, bool):
             return value / 1e9
-        seconds = go_duration(value) if isinstance(value, str) else None
+        seconds = _seconds(value) if isinstance(value, str) else None
         return (
             self._wrong(key, value, "a duration such as 1h30m", default)
             if seconds is None
@@ -160,14 +162,19 @@ class Table:
         """Accept keys that only others need."""
         self._known.update(keys)
 
-    def no_effect(self, keys: Mapping[str, str]) -> None:
-        """Warn about settings of GitLab Runner that we do not do yet; the value says what is lost."""
-        for key, loss in keys.items():
+    def no_effect(self, keys: Mapping[str, str], *, removed: bool = False) -> None:
+        """Warn about settings of GitLab Runner that do nothing here; the value says what is lost.
+
+        ``removed``: nor there any more; the value says what to write instead.
+        """
+        code, said = (
+            ("setting-removed", _REMOVED) if removed else ("setting-not-supported", _NOT_YET)
+        )
+        for key, hint in keys.items():
             self._known.add(key)
             if self._data.get(key) not in (None, "", {}, []):
-                name = full_name((*self.path, key))
-                message = f"{name} is a setting of GitLab Runner that Podlane does not support yet"
-                self._findings.warning((*self.path, key), "setting-not-supported", message, loss)
+                message = f"{full_name((*self.path, key))} {said}"
+                self._findings.warning((*self.path, key), code, message, hint)
 
     def error(self, key: str, code: str, message: str, hint: str | None = None) -> None:
         """Add a finding about one key."""
@@ -191,3 +198,9 @@ class Table:
         if value is not None:
             self.error(key, "setting-type", f"expected {wanted}, got {value!r}")
         return default
+
+
+def _seconds(text: str) -> float | None:
+    """Return a duration of Go, which may be negative; None for what is none."""
+    size = go_duration(text.removeprefix("-"))
+    return -size if size is not None and text.startswith("-") else size

@@ -142,6 +142,18 @@ def test_a_cache_survives_in_a_storage(
     assert SECRET not in lines
 
 
+def test_the_address_of_a_storage_is_not_shown_where_it_shall_not_be(
+    vendor: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = storage.at("project/1/k")
+    assert _archive("--path", "vendor", "--url", url, "--redact-url") == 0
+    assert _extract("--url", url, "--redact-url") == 0
+    lines = capsys.readouterr().err
+    assert "Uploading cache.zip to remote storage\n" in lines
+    assert "Downloading cache.zip from remote storage\n" in lines
+    assert storage.url not in lines
+
+
 def test_without_a_url_the_local_file_is_used(
     vendor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

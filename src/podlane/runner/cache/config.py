@@ -16,6 +16,8 @@ from podlane.runner.cache.settings import (
 from podlane.runner.toml_table import Table
 
 _TYPES = ("s3", "gcs", "azure", "coordinator")
+# Keys of the time before there were other storages than S3.
+_FLAT = ("ServerAddress", "AccessKey", "SecretKey", "BucketName", "BucketLocation", "Insecure")
 _S3_ROLES = ("AssumeRoleMaxConcurrency", "DisableAssumeRoleCredentialsCaching")
 
 
@@ -29,9 +31,11 @@ def read_cache(runner: Table) -> CacheSettings:
         directory=directory,
         path=table.text("Path"),
         shared=table.flag("Shared", default=False),
+        redact_url=table.flag("RedactURL", default=False),
         max_uploaded_archive_bytes=table.number("MaxUploadedArchiveSize", 0),
         storage=_storage(table),
     )
+    table.no_effect(dict.fromkeys(_FLAT, "write it in [runners.cache.s3]"), removed=True)
     table.finish()
     return settings
 

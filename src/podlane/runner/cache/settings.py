@@ -69,4 +69,5 @@ class CacheSettings:
     path: str = ""
     shared: bool = False
     max_uploaded_archive_bytes: int = 0
+    redact_url: bool = False
     storage: StorageSettings | None = None

@@ -70,6 +70,7 @@ def _extract(
     words += ["--timeout", str(selection.request_minutes(context.variables))]
     for flag, signed in zip(_URL_FLAGS, pull.urls, strict=False):
         words += [flag, signed.url]
+    words += _redaction(context)
     writer.line(f"if {' '.join(map(quote, words))}; then")
     writer.notice("Successfully extracted cache")
     writer.line(f"{_FOUND}=1")
@@ -103,7 +104,7 @@ def _archive_one(
 
 
 def _archiver_flags(context: ScriptContext, planned: PlannedCache, push: Push) -> list[str]:
-    words = ["--file", bash.relative(push.file, context.project_dir)]
+    words = ["--file", bash.relative(push.file, context.project_dir), *_redaction(context)]
     words += ["--alternate-file", bash.relative(push.other_file, context.project_dir)]
     words += ["--timeout", str(selection.request_minutes(context.variables))]
     for path in planned.cache.paths:
@@ -117,3 +118,8 @@ def _archiver_flags(context: ScriptContext, planned: PlannedCache, push: Push) -
     if push.check is not None:
         words += ["--check-url", push.check.url]
     return words
+
+
+def _redaction(context: ScriptContext) -> list[str]:
+    """Return what keeps addresses of caches out of the trace."""
+    return ["--redact-url"] if context.runner.cache.redact_url else []

@@ -99,6 +99,13 @@ def test_the_archiver_gets_paths_key_and_metadata(place: Place) -> None:
     assert words.endswith("<--timeout><3><--path><a b><--path><true/*><--untracked")
 
 
+def test_the_helper_is_told_to_hide_addresses(place: Place) -> None:
+    place.runner["cache"] = CacheSettings(redact_url=True)
+    cache = (Cache(key="k", paths=("x",)),)
+    assert "<--redact-url>" in place.run("restore_cache", cache=cache)
+    assert "<--redact-url>" in place.run("archive_cache", cache=cache)
+
+
 def test_a_failure_is_a_warning(place: Place) -> None:
     out = place.run("archive_cache", cache=(Cache(key="k", paths=("x",)),), missing=file("k"))
     assert out.endswith("Failed to create cache\n")
