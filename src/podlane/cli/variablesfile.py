@@ -1,7 +1,7 @@
 """``--variables-file``: the project's variables, as dotenv lines or as YAML with environment scopes.
 
-YAML is a map of names. A value is text, or a map with ``value`` and ``file``, ``masked``, ``raw``
-and ``environment_scope``; or a list of such maps, one per scope.
+YAML is a map of names. A value is text, or a map with ``value`` and ``file``, ``masked``, ``raw``,
+``protected``, ``hidden`` and ``environment_scope``; or a list of such maps, one per scope.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from podlane.kit.errors import UsageError
 from podlane.model.job import Variable
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
-_KEYS = frozenset({"value", "file", "masked", "raw", "environment_scope"})
+_KEYS = frozenset({"value", "file", "masked", "hidden", "raw", "protected", "environment_scope"})
+# What GitLab can mask: a masked value may have any characters but white space only if it is raw.
+_MASKED = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
+_MASKED_RAW = re.compile(r"\S{8,}")
 
 
 def load(path: Path) -> tuple[ScopedVariable, ...]:
@@ -73,13 +76,30 @@ def _variable(name: str, item: Node, path: Path) -> ScopedVariable:
             hint=f"known: {', '.join(sorted(_KEYS))}",
         )
     value, scope = item.get("value"), item.get("environment_scope")
+    variable = Variable(
+        key=name,
+        value=text_of(value) if isinstance(value, (str, int, float)) else "",
+        file=item.get("file") is True,
+        masked=item.get("masked") is True,
+        raw=item.get("raw") is True,
+    )
+    _check_masked(variable, path, hidden=item.get("hidden") is True)
     return ScopedVariable(
         scope=scope if isinstance(scope, str) else "*",
-        variable=Variable(
-            key=name,
-            value=text_of(value) if isinstance(value, (str, int, float)) else "",
-            file=item.get("file") is True,
-            masked=item.get("masked") is True,
-            raw=item.get("raw") is True,
-        ),
+        variable=variable,
+        protected=item.get("protected") is True,
     )
+
+
+def _check_masked(variable: Variable, path: Path, *, hidden: bool) -> None:
+    """Refuse what GitLab refuses (``Ci::Maskable``); the sentences do not show the value."""
+    if hidden and not variable.masked:
+        raise UsageError(f"{path}: {variable.key} is hidden and must be masked too")
+    allowed = _MASKED_RAW if variable.raw else _MASKED
+    if variable.masked and not allowed.fullmatch(variable.value):
+        which = "no white space" if variable.raw else "only letters, digits and _+=/@:.~-"
+        raise UsageError(
+            f"{path}: {variable.key} cannot be masked: "
+            f"its value must have 8 characters or more, and {which}",
+            hint=None if variable.raw else "raw: true allows everything but white space",
+        )

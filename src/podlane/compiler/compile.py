@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from podlane.compiler import support
+from podlane.compiler import notices, support
 from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
@@ -186,6 +186,8 @@ class _Passes:
         if not has_real_jobs(stage_of(decision.job.written) for decision in included):
             self._findings.error("empty", EMPTY_PIPELINE, config.root.at)
             return self._result(config, decisions, workflow, Outcome.EMPTY)
+        for decision in included:
+            notices.note(decision, self._findings)
         keys = CacheKeys(self._fetcher)
         present = {decision.job.name for decision in included}
         pipeline = Pipeline(

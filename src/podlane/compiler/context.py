@@ -134,10 +134,14 @@ def offline_sentence(file: RemoteFile) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopedVariable:
-    """A project's variable for environments whose name matches ``scope`` (``*`` is any text)."""
+    """A project's variable for environments whose name matches ``scope`` (``*`` is any text).
+
+    ``protected``: only pipelines of protected refs have it.
+    """
 
     scope: str
     variable: Variable
+    protected: bool = False
 
     def fits(self, environment: str) -> bool:
         """Whether an environment's name matches the scope."""
@@ -171,3 +175,10 @@ class Context:
     config_path: str = ".gitlab-ci.yml"
     server_host: str = DEFAULT_HOST
     project_path: str = ""
+
+    @property
+    def on_protected_ref(self) -> bool:
+        """Whether the ref is protected: as the facts say, else the default branch is."""
+        if self.git.protected is not None:
+            return self.git.protected
+        return self.ref == self.git.default_branch and not self.tag

@@ -9,7 +9,7 @@ from podlane.compiler.expansion import ExpandedVariables, expand
 from podlane.compiler.keywords import inherit
 from podlane.compiler.keywords.variables import lower_variables
 from podlane.compiler.matrix import ConfiguredJob
-from podlane.compiler.predefined import pipeline_variables, slug
+from podlane.compiler.predefined import group_name, pipeline_variables, slug
 from podlane.compiler.source import Map, Node
 from podlane.model.job import Variable
 
@@ -43,8 +43,9 @@ class Layers:
             for key, value in pipeline_variables(context).items()
         }
         self._project = {v.key: v for v in context.project}
+        visible = (v for v in context.scoped if not v.protected or context.on_protected_ref)
         # The most specific scope last: it wins.
-        self._scoped = sorted(context.scoped, key=lambda one: len(one.scope.replace("*", "")))
+        self._scoped = sorted(visible, key=lambda one: len(one.scope.replace("*", "")))
         self._given = {v.key: v for v in context.given}
         self._root = {variable.key: variable for variable in lower_variables(root)}
 
@@ -120,7 +121,7 @@ def _of(job: ConfiguredJob) -> Iterator[tuple[str, str]]:
     stage = written.get("stage")
     yield "CI_JOB_NAME", job.name
     yield "CI_JOB_NAME_SLUG", slug(job.name)
-    yield "CI_JOB_GROUP_NAME", job.group
+    yield "CI_JOB_GROUP_NAME", group_name(job.name)
     yield "CI_JOB_STAGE", stage if isinstance(stage, str) else "test"
     yield "CI_NODE_TOTAL", str(job.total)
     if job.index is not None:

@@ -5,6 +5,7 @@ What only exists while a job runs (ids, tokens, paths) is the coordinator's and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from podlane.compiler.context import Context
@@ -16,12 +17,19 @@ _SLUG_LENGTH = 63
 _TITLE_LIMIT = 100
 _MESSAGE_LIMIT = 100_000
 _DESCRIPTION_LIMIT = 2700
+# GitLab's own expression; its \\b is a backspace, as it stands in brackets.
+_NUMBERED = re.compile(r"(?:[\b\s:]+(?:\[.*\]|\d+[\s:/\\]+\d+)){1,3}\s*\Z")
 
 
 def slug(raw: str) -> str:
     """Return GitLab's slug: lower case, ``[a-z0-9-]``, at most 63, no dash at the ends."""
     lowered = "".join(c if c.isascii() and c.isalnum() else "-" for c in raw.lower())
     return lowered[:_SLUG_LENGTH].strip("-")
+
+
+def group_name(job: str) -> str:
+    """Return a job's name without the numbers and matrix values at its end, as GitLab groups jobs."""
+    return _NUMBERED.sub("", job).strip()
 
 
 def pipeline_variables(context: Context) -> dict[str, str]:
@@ -67,6 +75,7 @@ def _server(server: Server) -> Iterator[tuple[str, str]]:
 
 def _project(context: Context, server: Server, git: GitFacts) -> Iterator[tuple[str, str]]:
     namespace, _, name = server.path.rpartition("/")
+    proxy = f"{server.host}:{server.port}"
     yield from {
         "CI_PROJECT_ID": "1",
         "CI_PROJECT_PATH": server.path,
@@ -84,28 +93,30 @@ def _project(context: Context, server: Server, git: GitFacts) -> Iterator[tuple[
         "CI_PROJECT_CLASSIFICATION_LABEL": "",
         "CI_CONFIG_PATH": context.config_path,
         "CI_DEFAULT_BRANCH": git.default_branch,
+        "CI_DEFAULT_BRANCH_SLUG": slug(git.default_branch),
         "CI_REGISTRY": f"registry.{server.host}",
         "CI_REGISTRY_IMAGE": f"registry.{server.host}/{server.path.lower()}",
-        "CI_DEPENDENCY_PROXY_SERVER": f"{server.host}:{server.port}",
-        "CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX": (
-            f"{server.host}:{server.port}/{namespace.partition('/')[0]}/dependency_proxy/containers"
-        ),
+        "CI_PROJECT_TOPICS": "",
+        "CI_DEPENDENCY_PROXY_SERVER": proxy,
+        "CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX": _proxied(proxy, namespace.partition("/")[0]),
+        "CI_DEPENDENCY_PROXY_DIRECT_GROUP_IMAGE_PREFIX": _proxied(proxy, namespace),
     }.items()
+
+
+def _proxied(proxy: str, group: str) -> str:
+    return f"{proxy}/{group.lower()}/dependency_proxy/containers"  # Docker wants lower case
 
 
 def _commit(context: Context, git: GitFacts) -> Iterator[tuple[str, str]]:
     title = git.message.splitlines()[0] if git.message.strip() else "No commit message"
     rest = git.message.partition("\n")[2].strip("\n")
     sha = git.sha or context.sha
-    protected = git.protected
-    if protected is None:
-        protected = context.ref == git.default_branch and not context.tag
     yield "CI_COMMIT_SHA", sha
     yield "CI_COMMIT_SHORT_SHA", sha[:8]
     yield "CI_COMMIT_BEFORE_SHA", git.before_sha or _ZEROS
     yield "CI_COMMIT_REF_NAME", context.ref
     yield "CI_COMMIT_REF_SLUG", slug(context.ref)
-    yield "CI_COMMIT_REF_PROTECTED", "true" if protected else "false"
+    yield "CI_COMMIT_REF_PROTECTED", "true" if context.on_protected_ref else "false"
     if context.tag:
         yield "CI_COMMIT_TAG", context.ref
         yield "CI_COMMIT_TAG_MESSAGE", git.tag_message
@@ -117,6 +128,7 @@ def _commit(context: Context, git: GitFacts) -> Iterator[tuple[str, str]]:
     yield "CI_COMMIT_DESCRIPTION", rest if len(title) < _TITLE_LIMIT else git.message
     yield "CI_COMMIT_TIMESTAMP", git.committed_at
     yield "CI_COMMIT_AUTHOR", git.author
+    yield "CI_COMMIT_USER_LOGIN", ""  # of a GitLab user with this e-mail address; none is known
 
 
 def _pipeline(context: Context, server: Server) -> Iterator[tuple[str, str]]:

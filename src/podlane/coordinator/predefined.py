@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from podlane.compiler.predefined import group_name
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab.info import COMPATIBLE_VERSION
 from podlane.model.job import Variable
@@ -102,8 +103,9 @@ def _job(facts: JobFacts) -> tuple[Variable, ...]:
         "CI_JOB_NAME_SLUG": slug(facts.job.name),
         "CI_JOB_STAGE": facts.job.stage,
         "CI_JOB_STARTED_AT": _stamp(facts.started_at),
+        "CI_JOB_STARTED_AT_SLUG": slug(_stamp(facts.started_at)),
         "CI_JOB_TIMEOUT": str(facts.timeout_seconds),
-        "CI_JOB_GROUP_NAME": facts.job.group or facts.job.name,
+        "CI_JOB_GROUP_NAME": group_name(facts.job.name),
         "CI_NODE_TOTAL": str(facts.job.node_total),
     }
     if facts.job.node_index is not None:
@@ -164,6 +166,7 @@ def _project(facts: JobFacts) -> Iterator[tuple[str, str]]:
         "CI_PROJECT_REPOSITORY_LANGUAGES": "",
         "CI_PROJECT_CLASSIFICATION_LABEL": "",
         "CI_DEFAULT_BRANCH": facts.snapshot.default_branch,
+        "CI_DEFAULT_BRANCH_SLUG": slug(facts.snapshot.default_branch),
         "CI_CONFIG_PATH": facts.config_file,
     }.items()
 

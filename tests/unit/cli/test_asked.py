@@ -119,25 +119,73 @@ def test_a_variables_file_may_be_dotenv(tmp_path: Path) -> None:
 def test_a_variables_file_may_be_yaml_with_scopes(tmp_path: Path) -> None:
     path = tmp_path / "vars.yml"
     path.write_text(
-        "A: 1\nB:\n  - {value: x, environment_scope: prod}\n  - {value: y, masked: true}\n"
+        "A: 1\nB:\n  - {value: x, environment_scope: prod}\n  - {value: yyyyyyyy, masked: true}\n"
     )
     found = load(path)
     assert [(v.scope, v.variable.key, v.variable.value) for v in found] == [
         ("*", "A", "1"),
         ("prod", "B", "x"),
-        ("*", "B", "y"),
+        ("*", "B", "yyyyyyyy"),
     ]
     assert found[2].variable.masked
     for text, message in (
         ("- a\n", "must be a map"),
         ("A: {foo: 1}\n", "unknown keys: foo"),
         ("A: b: c\n", "mapping values"),
+        ("A: {value: x, hidden: true}\n", "A is hidden and must be masked too"),
     ):
         path.write_text(text)
         with pytest.raises(UsageError, match=message):
             load(path)
     with pytest.raises(UsageError, match="cannot read"):
         load(tmp_path / "nope.yml")
+
+
+# GitLab's Ci::Maskable (18.11) and its spec.
+@pytest.mark.parametrize(
+    ("value", "raw", "good"),
+    [
+        ("1234567", False, False),
+        ("12345678", False, True),
+        ("Ab_+=/@:.~-9", False, True),
+        ("pass!word", False, False),
+        ("$VARIABLE", False, False),
+        ("12345678\n", False, False),
+        ("two words", False, False),
+        ("1234567", True, False),
+        ("pass!$w\u00f6rd", True, True),
+        ("two words", True, False),
+        ("1234\n5678", True, False),
+    ],
+)
+def test_only_what_gitlab_can_mask_may_be_masked(
+    tmp_path: Path, value: str, raw: bool, good: bool
+) -> None:
+    path = tmp_path / "vars.yml"
+    item = {"value": value, "masked": True, "hidden": True, "raw": raw}
+    path.write_text(json.dumps({"SECRET": item}))
+    if good:
+        assert load(path)[0].variable.value == value
+        return
+    with pytest.raises(UsageError, match="SECRET cannot be masked") as caught:
+        load(path)
+    assert value not in str(caught.value)
+
+
+def test_protected_variables_are_for_protected_refs(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "vars.yml"
+    path.write_text("TOKEN: {value: x, protected: true}\n")
+    (checkout.root / ".gitlab-ci.yml").write_text(
+        "always: {script: echo}\nsafe: {script: echo, rules: [{if: $TOKEN}]}\n"
+    )
+    names = {}
+    for ref in (checkout.default_branch(), "topic"):
+        arguments = ("list", "--variables-file", str(path), "--ref", ref, "--format", "json")
+        _, text = run(checkout, monkeypatch, capsys, *arguments)
+        names[ref] = [job["name"] for job in json.loads(text) if job["included"]]
+    assert list(names.values()) == [["always", "safe"], ["always"]]
 
 
 def run(

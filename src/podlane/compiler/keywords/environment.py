@@ -12,6 +12,7 @@ from podlane.compiler.source import Map, Node, Seq
 KEYS = ("name", "url", "action", "on_stop", "auto_stop_in", "kubernetes", "deployment_tier")
 ACTIONS = ("start", "stop", "prepare", "verify", "access")
 MAX_URL = 255
+MAX_RESOURCE_GROUP = 255
 _NAME = re.compile(r"\A[a-zA-Z0-9_\-$\{\}. ](?:[a-zA-Z0-9_/\-$\{\}. ]*[a-zA-Z0-9_\-$\{\}. ])?\Z")
 _NAME_TEXT = (
     "can contain only letters, digits, '-', '_', '/', '$', '{', '}', '.', and spaces, "
@@ -79,6 +80,11 @@ def _check_name(entry: Entry, name: Node, at: Entry) -> None:
         entry.error("can't be blank", attribute="name")
     elif not isinstance(name, str) or not _NAME.match(name):
         entry.error(_NAME_TEXT, attribute="name", mark=at.mark)
+
+
+def is_resource_group(key: str) -> bool:
+    """Whether GitLab makes a resource group of an expanded key (``Ci::ResourceGroup``)."""
+    return len(key) <= MAX_RESOURCE_GROUP and _NAME.match(key) is not None
 
 
 def environment_of(value: Node) -> Map | None:
