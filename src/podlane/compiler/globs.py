@@ -145,6 +145,6 @@ def _ranges(low: str, high: str) -> list[str]:
 
 
 def _member(pattern: str, index: int) -> tuple[str, int]:
-    if pattern[index] == "\\":
+    if pattern[index : index + 1] == "\\":  # nothing follows the dash of an unclosed set
         index += 1
     return pattern[index : index + 1], index + 1

@@ -20,7 +20,7 @@ from podlane.compiler.keywords import (
     values,
 )
 from podlane.compiler.keywords.job import is_bridge
-from podlane.compiler.notices import resource_group
+from podlane.compiler.notices import taken_group
 from podlane.compiler.source import Map, Node, Seq
 from podlane.model.job import Artifact, Hook, Variable
 from podlane.model.pipeline import DeploymentEnvironment, Need, PipelineJob
@@ -34,7 +34,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
     job = decision.job.written
     expanded = decision.values.expanded()
     retry = job.get("retry")
-    group, taken = resource_group(decision)
+    group = job.get("resource_group")
     coverage, confirmation = job.get("coverage"), job.get("manual_confirmation")
     return PipelineJob(
         name=decision.job.name,
@@ -71,7 +71,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         else (),
         interruptible=decision.interruptible,
         environment=_environment(job.get("environment"), expanded),
-        resource_group=group if taken and group.strip() else "",
+        resource_group=taken_group(decision) if group is not None else "",
         coverage=coverage if isinstance(coverage, str) else "",
     )
 

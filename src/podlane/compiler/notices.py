@@ -20,6 +20,12 @@ def resource_group(decision: Decision) -> tuple[str, bool]:
     return key, not key.strip() or is_resource_group(key)
 
 
+def taken_group(decision: Decision) -> str:
+    """Return the resource group that GitLab puts the job in; empty for none."""
+    key, taken = resource_group(decision)
+    return key if taken and key.strip() else ""
+
+
 def note(decision: Decision, findings: Findings) -> None:
     """Warn about a job that is in the pipeline."""
     job, name = decision.job.written, decision.job.name
