@@ -56,10 +56,10 @@ class Call:
 class Transport:
     """Requests to one API server. ``requests`` counts them by (verb, resource)."""
 
-    def __init__(self, access: Access, session: aiohttp.ClientSession, refusals: _Refusals) -> None:
+    def __init__(self, access: Access, sessions: _Sessions, refusals: _Refusals) -> None:
         self.access = access
         self.requests: Counter[tuple[str, str]] = Counter()
-        self._session = session
+        self._sessions = sessions
         self._refusals = refusals
         self._credentials = Credentials(access, time.time)
         self._tls = TlsContexts(access)
@@ -76,13 +76,8 @@ class Transport:
         trace = aiohttp.TraceConfig()
         refusals = _Refusals()
         trace.on_request_end.append(refusals.keep)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=50, ttl_dns_cache=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[trace],
-            headers={"User-Agent": "podlane", "Accept": "application/json"},
-        ) as session:
-            transport = cls(access, session, refusals)
+        async with _session(trace) as plain, _session(trace) as streams:
+            transport = cls(access, _Sessions(plain=plain, streams=streams), refusals)
             with translated(f"cannot use {access.server}"):
                 await transport._identity()
             yield transport
@@ -119,7 +114,7 @@ class Transport:
         with translated(where):
             headers, ssl_context = await self._identity()
             try:
-                websocket = await self._session.ws_connect(
+                websocket = await self._sessions.streams.ws_connect(
                     self._url(call),
                     protocols=channels.PROTOCOLS,
                     timeout=aiohttp.ClientWSTimeout(ws_close=5),
@@ -144,7 +139,7 @@ class Transport:
             headers, ssl_context = await self._identity()
             if call.body is not None:
                 headers["Content-Type"] = call.content_type
-            response = await self._session.request(
+            response = await self._sessions.plain.request(
                 call.method,
                 self._url(call),
                 data=call.body,
@@ -180,6 +175,27 @@ class Transport:
 
     def _where(self, call: Call) -> str:
         return f"cannot {call.verb} {call.resource} at {self.access.server}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sessions:
+    """Two pools of connections.
+
+    Buffers of a connection stay as large as what it once carried, such as all scripts of a job. A
+    stream, which may last for hours, therefore gets a connection of its own.
+    """
+
+    plain: aiohttp.ClientSession
+    streams: aiohttp.ClientSession
+
+
+def _session(trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=50, ttl_dns_cache=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace],
+        headers={"User-Agent": "podlane", "Accept": "application/json"},
+    )
 
 
 class _Refusals:

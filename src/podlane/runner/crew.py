@@ -199,11 +199,12 @@ class _Post:
         try:
             with log.fields(runner=self._shown, runner_name=runner.name):
                 run = JobRun(job, self._place, numbers=lease.numbers or JobNumbers())
+                del job  # its payload is large, and the run drops it once it has a plan
                 outcome = await run.run()
         except Exception:  # the supervisor of jobs: no job ends the manager
             _logger.exception("job_lost")
         finally:
-            self._stats.job_ended(job.id, outcome, anyio.current_time())
+            self._stats.job_ended(status.id, outcome, anyio.current_time())
             lease.release()
             poller.job_ended()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import anyio
@@ -46,12 +47,13 @@ class JobRun:
     """The run of one job."""
 
     def __init__(self, job: Job, place: Workplace, *, numbers: JobNumbers = FIRST) -> None:
-        self._job = job
+        self._job = _known_by(job)
+        self._payload = job
         self._place = place
         self._numbers = numbers
         self._buffer = TraceBuffer(limit_bytes=place.runner.output_limit_kib * KIB)
         self._reporter = Reporter(
-            place.api, job, self._buffer,
+            place.api, self._job, self._buffer,
             random=place.random, final_tries=place.runner.final_update_tries,
         )  # fmt: skip
         self._log = TraceLog(
@@ -108,23 +110,8 @@ class JobRun:
         return outcomes.of_stop(stop, self._job)
 
     async def _in_environment(self) -> JobOutcome:
-        place = self._place
         try:
-            await self._log.header(place.runner, place.manager, self._job)
-            known = job_variables.known_secrets(self._job, place.runner)
-            await self._log.hide(Masker(known))
-            resolved = await self._resolve_secrets()
-            make = partial(
-                make_plan, self._job, place.runner, place.manager,
-                numbers=self._numbers, resolved=resolved,
-            )  # fmt: skip
-            # The URLs of caches may have to ask a cloud for credentials.
-            plan = await anyio.to_thread.run_sync(make) if self._job.cache else make()
-            self._reporter.debug_trace = plan.debug_trace
-            await self._log.prepare(plan)
-            opened = place.executor.environment(plan.execution)
-            del plan  # its scripts are large, and the environment drops them once the pod has them
-            async with opened as environment:
+            async with await self._planned() as environment:
                 self._environment = environment
                 return await environment.run(self._log.event)
         except Exception as error:  # the supervisor of jobs: one job's trouble is not another's
@@ -135,9 +122,28 @@ class JobRun:
         finally:
             self._environment = None
 
-    async def _resolve_secrets(self) -> tuple[Variable, ...]:
+    async def _planned(self) -> AbstractAsyncContextManager[Environment]:
+        """Turn the payload into an environment that has yet to be entered.
+
+        Payload and plan are large, and the job may run for hours: nothing here outlives the call.
+        """
+        place, job = self._place, self._payload
+        await self._log.header(place.runner, place.manager, job)
+        await self._log.hide(Masker(job_variables.known_secrets(job, place.runner)))
+        resolved = await self._resolve_secrets(job)
+        make = partial(
+            make_plan, job, place.runner, place.manager, numbers=self._numbers, resolved=resolved
+        )
+        # The URLs of caches may have to ask a cloud for credentials.
+        plan = await anyio.to_thread.run_sync(make) if job.cache else make()
+        self._payload = self._job
+        self._reporter.debug_trace = plan.debug_trace
+        await self._log.prepare(plan)
+        return place.executor.environment(plan.execution)
+
+    async def _resolve_secrets(self, job: Job) -> tuple[Variable, ...]:
         place, clock = self._place, self._place.clock
-        wish = wanted_secrets(self._job, place.runner, place.manager, numbers=self._numbers)
+        wish = wanted_secrets(job, place.runner, place.manager, numbers=self._numbers)
         if wish is None:
             return ()
         await self._log.event(StageStarted(substage=RESOLVE_SECRETS, at=clock.now()))
@@ -165,3 +171,11 @@ class JobRun:
         if self._stop is None:
             self._stop = stop
             self._scope.cancel()
+
+
+def _known_by(job: Job) -> Job:
+    """Return the little that a running job is told, counted and reported by."""
+    return Job(
+        id=job.id, token=job.token, job_info=job.job_info, runner_info=job.runner_info,
+        features=job.features,
+    )  # fmt: skip

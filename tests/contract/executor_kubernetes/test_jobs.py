@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+
 import anyio
 import pytest
 
-from podlane.executors.base import ExecutionPlan, StageFinished, StageStarted
+from podlane.executors.base import (
+    Environment,
+    ExecutionPlan,
+    StageFinished,
+    StageScript,
+    StageStarted,
+)
 from podlane.executors.kubernetes.executor import KubernetesExecutor
+from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.jsonvalue import objects
 from podlane.model.failures import FailureReason
 from podlane.model.job import Service, Variable
 from podlane.model.outcome import SUCCESS
 from podlane.model.substages import step
 from tests.contract.executor_kubernetes.conftest import (
+    DEADLINE_SECONDS,
     LEGACY,
     Cluster,
     Meanwhile,
@@ -201,6 +211,41 @@ async def test_what_a_dead_manager_left_is_removed_at_the_next_start(cluster: Cl
     async with cluster.executor(process="another-1-2") as executor:
         ran = await run_and(executor, plan, restart)
     assert ran.outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
+
+
+async def test_plan_and_scripts_are_dropped_once_the_pod_has_them(cluster: Cluster) -> None:
+    plans = [make_plan("echo begun; sleep 100 # a line of the script")]
+    left: list[object] = []
+
+    async def look(environment: Environment, meanwhile: Meanwhile) -> None:
+        await meanwhile.until_printed(b"begun\n")
+        gc.collect()
+        left.extend(each for each in gc.get_objects() if _is_large(each))
+        await environment.cancel()
+
+    meanwhile = Meanwhile()
+    with anyio.fail_after(DEADLINE_SECONDS):
+        async with (
+            cluster.executor() as executor,
+            executor.environment(plans.pop()) as environment,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(look, environment, meanwhile)
+            outcome = await environment.run(meanwhile.emit)
+    assert outcome.reason is FailureReason.JOB_CANCELED
+    assert left == []
+
+
+def _is_large(each: object) -> bool:
+    match each:
+        case ExecutionPlan(stages=stages) if stages:
+            return any("a line of the script" in stage.script for stage in stages)
+        case StageScript(script=script):
+            return "a line of the script" in script
+        case PodPlan(secret=secret, pod=pod):
+            return bool(secret or pod)
+        case _:
+            return False
 
 
 async def nothing_of(executor: KubernetesExecutor, plan: ExecutionPlan) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -14,10 +17,10 @@ from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
-from podlane.executors.base import Emit
+from podlane.executors.base import Emit, ExecutionPlan, StageScript
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
-from podlane.model.job import Job
+from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
 from podlane.runner.job_variables import Manager
@@ -294,3 +297,42 @@ async def test_runners_may_come_and_go_while_the_manager_runs() -> None:
     assert all(time >= 15 for time, _ in queue.asked)
     assert all(api.states[-1] == "success" for api in queue.apis.values())
     changes.close()
+
+
+class Traced(str):
+    """A text of which a test can see whether it still exists."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Forgetful(ScriptedExecutor):
+    """Keeps nothing of a plan, as an environment whose pod exists."""
+
+    @asynccontextmanager
+    async def environment(self, plan: ExecutionPlan) -> AsyncIterator[ScriptedEnvironment]:
+        plan = replace(plan, job=Job(id=plan.job.id, token=""), stages=(), variables=())
+        yield ScriptedEnvironment(plan, self.act)
+
+
+async def test_payload_and_plan_are_dropped_before_the_script_runs() -> None:
+    value, line = Traced("a value"), Traced("echo a line of the script")
+    traces = [weakref.ref(value), weakref.ref(line)]
+    queue = FakeQueue(a_job(line, more_variables=[Variable(key="LONG", value=value)]))
+    del value, line
+    left: list[object] = []
+
+    async def look(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        gc.collect()
+        left.extend(text for trace in traces if (text := trace()) is not None)
+        left.extend(
+            each
+            for each in gc.get_objects()
+            if isinstance(each, StageScript) and "a line of the script" in each.script
+        )
+        return SUCCESS
+
+    scene = Scene(queue)
+    scene.executor = Forgetful(look)
+    await scene.run(drain_after=1)
+    assert queue.of(10).states == ["running", "success"]
+    assert left == []

@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 
 from podlane.executors.base import (
     Emit,
-    ExecutionPlan,
     Level,
     Message,
     StageFinished,
@@ -71,17 +70,26 @@ _Step: TypeAlias = JobOutcome | _Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentParts:
-    """What an environment works with."""
+class Limits:
+    """How long things may take. ``quick_grace_seconds``: for a pod whose job has ended by itself."""
 
-    plan: ExecutionPlan
+    timeout_seconds: int
+    poll_timeout_seconds: float
+    unreachable_seconds: float
+    grace_seconds: int
+    quick_grace_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentParts:
+    """What an environment works with: small, because it is kept as long as the job runs."""
+
     pod: PodPlan
+    limits: Limits
     driver: PodDriver
     watch: PodWatch
     clock: Clock
     random: Random
-    poll_timeout_seconds: float
-    unreachable_seconds: float
     print_events: bool
 
 
@@ -113,7 +121,7 @@ class KubernetesEnvironment:
 
     async def run(self, emit: Emit) -> JobOutcome:
         """Prepare, run all sub-stages, report each event, and return how the job ended."""
-        timeout = self._parts.plan.job.timeout_seconds
+        timeout = self._parts.limits.timeout_seconds
         outcome = judge.timed_out(timeout)
         with anyio.move_on_after(timeout):
             outcome = await self._run(emit)
@@ -141,7 +149,7 @@ class KubernetesEnvironment:
 
     def terminal(self) -> AbstractAsyncContextManager[Terminal]:
         """Open a shell in the build container; it ends with the container at the latest."""
-        return self._parts.driver.terminal(self._parts.plan.project_dir)
+        return self._parts.driver.terminal(self._parts.pod.project_dir)
 
     async def _run(self, emit: Emit) -> JobOutcome:
         parts = self._parts
@@ -194,7 +202,7 @@ class KubernetesEnvironment:
 
     async def _watch_cluster(self) -> None:
         """End the job when the cluster stays away: nothing would ever tell how the job ended."""
-        seconds = self._parts.unreachable_seconds
+        seconds = self._parts.limits.unreachable_seconds
         trouble = await self._parts.watch.lost(seconds)
         self._problem = PodlaneError(
             f"the cluster has not answered for {human_seconds(seconds)}: {trouble.message}",
@@ -233,7 +241,7 @@ class KubernetesEnvironment:
             return self._after_last_word(now)
         match self._verdict:
             case Waiting() as waiting:
-                left = started + self._parts.poll_timeout_seconds - now
+                left = started + self._parts.limits.poll_timeout_seconds - now
                 return _Wait(seconds=left) if left > 0 else judge.never_started(waiting)
             case Broken() as broken:
                 left = self._since + broken.patience_seconds - now

@@ -26,7 +26,11 @@ from podlane.executors.base import (
 )
 from podlane.executors.kubernetes import process, shelltexts
 from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
+from podlane.executors.kubernetes.environment import (
+    EnvironmentParts,
+    KubernetesEnvironment,
+    Limits,
+)
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.plan import Surroundings, make_plan
 from podlane.executors.kubernetes.settings import KubernetesSettings
@@ -99,33 +103,39 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         driver = PodDriver(self.client, pod, self._random)
-        # Only the driver needs all of it.
-        pod, plan = pod.created(), replace(plan, stages=(), variables=())
+        limits = self._limits(plan)
+        del plan  # it is large; from here on only the driver needs all of it, and not for long
+        pod = pod.created()
         environment = KubernetesEnvironment(
             EnvironmentParts(
-                plan=plan,
                 pod=pod,
+                limits=limits,
                 driver=driver,
                 watch=self._watch,
                 clock=self._clock,
                 random=self._random,
-                poll_timeout_seconds=min(
-                    self._settings.poll_timeout, plan.prepare_timeout_seconds or math.inf
-                ),
-                unreachable_seconds=self._settings.unreachable_timeout,
                 print_events=self._settings.print_pod_warning_events,
             )
         )
         try:
             yield environment
         finally:
-            await driver.remove(self._grace(plan, ended_well=environment.ended_well))
+            quick = environment.ended_well
+            await driver.remove(limits.quick_grace_seconds if quick else limits.grace_seconds)
 
-    def _grace(self, plan: ExecutionPlan, *, ended_well: bool) -> int:
-        configured = self._settings.cleanup_grace_period_seconds
-        if configured is not None:
-            return configured
-        return _QUICK_GRACE_SECONDS if ended_well else max(1, round(plan.grace_seconds))
+    def _limits(self, plan: ExecutionPlan) -> Limits:
+        settings = self._settings
+        configured = settings.cleanup_grace_period_seconds
+        slow, quick = max(1, round(plan.grace_seconds)), _QUICK_GRACE_SECONDS
+        return Limits(
+            timeout_seconds=plan.job.timeout_seconds,
+            poll_timeout_seconds=min(
+                settings.poll_timeout, plan.prepare_timeout_seconds or math.inf
+            ),
+            unreachable_seconds=settings.unreachable_timeout,
+            grace_seconds=slow if configured is None else configured,
+            quick_grace_seconds=quick if configured is None else configured,
+        )
 
 
 class RefusedEnvironment:

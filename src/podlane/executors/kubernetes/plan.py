@@ -74,6 +74,7 @@ class PodPlan:
     pod: JsonObject
     stages: tuple[StageScript, ...]
     where: JobDirectories
+    project_dir: str
     legacy: bool
     build_image: PodImage
     helper_image: PodImage
@@ -164,6 +165,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         if variables.flag("CI_DEBUG_SERVICES")
         else (),
         where=where,
+        project_dir=plan.project_dir,
         legacy=inputs.idle,
         build_image=build.image,
         helper_image=helper.image,
