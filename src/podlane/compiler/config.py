@@ -57,7 +57,7 @@ def configure(root: Map, findings: Findings) -> Config:
         before = len(findings.found)
         job_keywords.check_job(entry)
         if isinstance(value, Map) and job_keywords.is_job(value):
-            jobs[name] = _with_defaults(value, defaults)
+            jobs[name] = _with_defaults(value, defaults, root.key_at(key))
         elif len(findings.found) > before and isinstance(key, str):
             _hint_at_keyword(findings, key)
         _warn(entry, has_workflow_rules=found_workflow is not None and "rules" in found_workflow)
@@ -163,7 +163,8 @@ def _defaults(root: Map, findings: Findings) -> Map:
     return found
 
 
-def _with_defaults(job: Map, defaults: Map) -> Map:
+def _with_defaults(job: Map, defaults: Map, named_at: Mark | None) -> Map:
+    """Return a job of its own. What it does not say is shown at its name, ``named_at``."""
     bridge = job_keywords.is_bridge(job)
     missing = [
         key
@@ -174,9 +175,8 @@ def _with_defaults(job: Map, defaults: Map) -> Map:
         and (not bridge or key == "interruptible")
         and inherit.inherits(job, "default", str(key))
     ]
-    if not missing:
-        return job
-    new = job.copied()
+    new = job.copied()  # aliases share one
+    new.at = named_at
     for key in missing:
         new.put(key, defaults[key], defaults.marks[key])
     return new
