@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from podlane.compiler.findings import Entry, Findings, did_you_mean
 from podlane.compiler.keywords import cache, image, inherit, script, stages, variables, workflow
 from podlane.compiler.keywords import job as job_keywords
-from podlane.compiler.source import Map, Node, Scalar, place, text_of
+from podlane.compiler.source import Map, Mark, Node, Scalar, place, text_of
 
 RESERVED = (
     "image", "services", "stages", "before_script", "after_script", "variables", "cache", "include",
