@@ -154,8 +154,8 @@ async def test_a_template_lies_under_what_is_given(tmp_path: Path, cli: Cli) -> 
 
 @pytest.mark.parametrize(
     "option",
-    ["--locked", "--access-level=x", "--run-untagged", "--maximum-timeout=3", "--paused",
-     "--tag-list=a", "--maintenance-note=x"],
+    ["--locked=false", "--access-level=ref_protected", "--run-untagged", "--maximum-timeout=3",
+     "--paused", "--tag-list=a", "--maintenance-note=x"],
 )  # fmt: skip
 async def test_what_gitlab_keeps_cannot_be_given_with_a_runners_token(
     tmp_path: Path, cli: Cli, option: str
@@ -167,6 +167,36 @@ async def test_what_gitlab_keeps_cannot_be_given_with_a_runners_token(
         url, token = bench.coordinator.url, bench.coordinator.runner_token
         said = await cli("register", "-n", "-u", url, "-r", token, option)
     assert (said.code, "ignored" in said.err, len(cli.runners())) == (0, True, 1)
+
+
+async def test_attributes_that_say_what_holds_anyway_do_not_matter(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "RUNNER_TAG_LIST": "", "REGISTER_LOCKED": "true", "REGISTER_RUN_UNTAGGED": "false",
+        "REGISTER_PAUSED": "false", "REGISTER_MAXIMUM_TIMEOUT": "0", "REGISTER_ACCESS_LEVEL": "",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    async with running_bench(tmp_path) as bench:
+        said = await register(cli, bench)
+    assert said.code == 0, said.err
+
+
+async def test_options_that_cannot_be_kept_are_refused_by_name(tmp_path: Path, cli: Cli) -> None:
+    async with running_bench(tmp_path) as bench:
+        said = await register(cli, bench, "--kubernetes-suspend_pvc_size", "1Gi")
+        assert (said.code, "--kubernetes-suspend-pvc-size is a setting" in said.err) == (2, True)
+        said = await register(cli, bench, "--docker-image", "alpine")
+        assert (said.code, "docker executor" in said.err) == (2, True)
+        said = await register(cli, bench, "--access-level", "mine")
+        assert (said.code, "not_protected or ref_protected" in said.err) == (2, True)
+    assert not cli.file.exists()
+
+
+async def test_a_limit_beyond_concurrent_is_said(tmp_path: Path, cli: Cli) -> None:
+    async with running_bench(tmp_path) as bench:
+        said = await register(cli, bench, "--limit", "3")
+    assert "limit = 3 is more than concurrent = 1" in said.err
 
 
 async def test_a_wrong_token_registers_nothing(tmp_path: Path, cli: Cli) -> None:
@@ -262,6 +292,16 @@ async def test_unregister_removes_on_both_sides(tmp_path: Path, cli: Cli) -> Non
         assert (said.code, "403" in said.err) == (1, True)
 
 
+async def test_all_runners_means_all_whatever_the_environment_has(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_bench(tmp_path) as bench:
+        await register(cli, bench)
+        monkeypatch.setenv("CI_SERVER_URL", "https://other.example.com")
+        assert (await cli("unregister", "--all-runners")).code == 0
+    assert cli.runners() == ()
+
+
 async def test_a_new_token_replaces_the_old_one(tmp_path: Path, cli: Cli) -> None:
     async with running_bench(tmp_path) as bench:
         await register(cli, bench)
@@ -284,8 +324,9 @@ async def test_config_check_names_line_and_suggestion(cli: Cli) -> None:
     assert f"{cli.file}:2: error: concurent is not a known setting" in said.err
     assert "hint: did you mean concurrent?" in said.err
     cli.file.write_text("concurrent = 2\n")
-    said = await cli("config", "check")
-    assert (said.code, "can be used: 0 runners" in said.err) == (0, True)
+    for command in (("config", "check"), ("lint",)):
+        said = await cli(*command)
+        assert (said.code, "can be used: 0 runners" in said.err) == (0, True)
 
 
 async def test_health_check_needs_a_manager_that_takes_jobs(cli: Cli) -> None:

@@ -40,7 +40,15 @@ class Control:
         Raises:
             UsageError: the file cannot be read, or is no TOML.
         """
-        return settings(self.file).runners
+        return self.settings().runners
+
+    def settings(self) -> GlobalSettings:
+        """Return the settings of the file, even when some of it cannot be used.
+
+        Raises:
+            UsageError: the file cannot be read, or is no TOML.
+        """
+        return settings(self.file)
 
     def choose(self, choice: Choice) -> list[Entry]:
         """Return the runners that are meant; all for an empty choice.

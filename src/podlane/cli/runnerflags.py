@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
+from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ def config_option(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def log_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Add ``--log-level``, ``--log-format`` and ``--debug``."""
+    """Add ``--log-level``, ``--log-format`` and ``--debug``: to the group, and to what logs."""
     function = click.option(
-        "--debug", is_flag=True, envvar="RUNNER_DEBUG", show_envvar=True, help="--log-level debug."
-    )(function)
+        "--debug", is_flag=True, default=None, envvar="RUNNER_DEBUG", show_envvar=True,
+        help="--log-level debug.",
+    )(function)  # fmt: skip
     function = click.option(
         "--log-format", envvar="LOG_FORMAT", show_envvar=True,
         type=click.Choice(["runner", "text", "json"]),
@@ -70,7 +72,36 @@ class FlagsCommand(click.Command):
         from podlane.runner import flags
 
         *own, last = super().get_params(ctx)
-        return [*own, *map(_option, flags.runner_flags()), last]
+        refused = [
+            click.Option([option], hidden=True, expose_value=False, callback=_refuse)
+            for option in flags.not_yet()
+        ]
+        return [*own, *map(_option, flags.runner_flags()), *refused, last]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; an option for another executor is named as that."""
+        from podlane.runner import flags
+
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            executor = flags.of_other_executors(error.option_name)
+            if not executor:
+                raise
+            raise UsageError(
+                f"{error.option_name} is for GitLab Runner's {executor} executor, which Podlane does"
+                " not have",
+                hint="leave it out: jobs run in pods",
+            ) from error
+
+
+def _refuse(_ctx: click.Context, option: click.Parameter, given: str | None) -> None:
+    """Refuse a setting that would not be kept."""
+    if given is not None:
+        raise UsageError(
+            f"{option.opts[0]} is a setting of GitLab Runner that Podlane does not support yet",
+            hint="leave it out; jobs would otherwise run without what it promises",
+        )
 
 
 def entry_of(given: Mapping[str, Given]) -> JsonObject:

@@ -66,7 +66,7 @@ request_concurrency                 number  RUNNER_REQUEST_CONCURRENCY
 strict_check_interval               flag    RUNNER_STRICT_CHECK_INTERVAL
 unhealthy_requests_limit            number  RUNNER_UNHEALTHY_REQUESTS_LIMIT
 unhealthy_interval                  text    RUNNER_UNHEALTHY_INTERVAL
-job_status_final_update_retry_limit number  RUNNER_JOB_STATUS_FINAL_UPDATE_RETRY_LIMIT
+job_status_final_update_retry_limit number  RUNNER_job_status_final_update_retry_limit
 builds_dir                          text    RUNNER_BUILDS_DIR
 cache_dir                           text    RUNNER_CACHE_DIR
 clone_url                           text    CLONE_URL
@@ -75,11 +75,16 @@ pre_get_sources_script              text    RUNNER_PRE_GET_SOURCES_SCRIPT
 post_get_sources_script             text    RUNNER_POST_GET_SOURCES_SCRIPT
 pre_build_script                    text    RUNNER_PRE_BUILD_SCRIPT
 post_build_script                   text    RUNNER_POST_BUILD_SCRIPT
+proxy_exec                          flag    RUNNER_PROXY_EXEC
+prepare_timeout                     text    RUNNER_PREPARE_TIMEOUT
 get_sources_timeout                 text    RUNNER_GET_SOURCES_TIMEOUT
 debug_trace_disabled                flag    RUNNER_DEBUG_TRACE_DISABLED
 safe_directory_checkout             flag    RUNNER_SAFE_DIRECTORY_CHECKOUT
 clean_git_config                    flag    RUNNER_CLEAN_GIT_CONFIG
 shell                               text    RUNNER_SHELL
+use_slot_cgroups                    flag    RUNNER_USE_SLOT_CGROUPS
+slot_cgroup_template                text    RUNNER_SLOT_CGROUP_TEMPLATE
+step_runner_image                   text    STEP_RUNNER_IMAGE
 labels                              table   RUNNER_LABELS
 feature_flags                       table   FEATURE_FLAGS
 custom_build_dir.enabled            flag    CUSTOM_BUILD_DIR_ENABLED
@@ -89,6 +94,7 @@ cache.Type                          text    CACHE_TYPE
 cache.Path                          text    CACHE_PATH
 cache.Shared                        flag    CACHE_SHARED
 cache.MaxUploadedArchiveSize        number  CACHE_MAXIMUM_UPLOADED_ARCHIVE_SIZE
+cache.RedactURL                     flag    CACHE_REDACT_URL
 cache.s3.ServerAddress              text    CACHE_S3_SERVER_ADDRESS
 cache.s3.AccessKey                  text    CACHE_S3_ACCESS_KEY
 cache.s3.SecretKey                  text    CACHE_S3_SECRET_KEY
@@ -104,16 +110,22 @@ cache.s3.PathStyle                  flag    CACHE_S3_PATH_STYLE
 cache.s3.Accelerate                 flag    CACHE_S3_ACCELERATE
 cache.s3.RoleARN                    text    CACHE_S3_ROLE_ARN
 cache.s3.UploadRoleARN              text    CACHE_S3_UPLOAD_ROLE_ARN
+cache.s3.AssumeRoleMaxConcurrency   number  CACHE_S3_ASSUME_ROLE_MAX_CONCURRENCY
+cache.s3.DisableAssumeRoleCredentialsCaching flag CACHE_S3_DISABLE_ASSUME_ROLE_CREDENTIALS_CACHING
 cache.gcs.AccessID                  text    CACHE_GCS_ACCESS_ID
 cache.gcs.PrivateKey                text    CACHE_GCS_PRIVATE_KEY
 cache.gcs.CredentialsFile           text    GOOGLE_APPLICATION_CREDENTIALS
 cache.gcs.BucketName                text    CACHE_GCS_BUCKET_NAME
+cache.gcs.UniverseDomain            text    CACHE_GCS_UNIVERSE_DOMAIN
 cache.azure.AccountName             text    CACHE_AZURE_ACCOUNT_NAME
 cache.azure.AccountKey              text    CACHE_AZURE_ACCOUNT_KEY
 cache.azure.ContainerName           text    CACHE_AZURE_CONTAINER_NAME
 cache.azure.StorageDomain           text    CACHE_AZURE_STORAGE_DOMAIN
 """
 _OTHER_VARIABLES = {"context": "KUBECTL_CONTEXT"}
+_OTHER_EXECUTORS = frozenset(
+    {"autoscaler", "custom", "docker", "instance", "machine", "parallels", "ssh", "virtualbox"}
+)
 _SECRET = frozenset({"token", "SecretKey", "SessionToken", "PrivateKey", "AccountKey"})
 
 
@@ -125,6 +137,17 @@ def runner_flags() -> list[Flag]:
         for row in rows
     ]
     return [*plain, *_struct_flags(KubernetesSettings, ("kubernetes",))]
+
+
+def not_yet() -> list[str]:
+    """Return the options of GitLab Runner's executor for settings that are not supported."""
+    return [f"--kubernetes-{_dashed(key)}" for key in sorted(official_keys.NOT_YET)]
+
+
+def of_other_executors(option: str) -> str:
+    """Return the executor that an option of GitLab Runner belongs to, "" for none of these."""
+    word, _, more = option.removeprefix("--").partition("-")
+    return word if more and word in _OTHER_EXECUTORS else ""
 
 
 def not_supported(environ: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from podlane.executors.kubernetes import official_keys
+from podlane.executors.kubernetes.settings import KubernetesSettings
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json
 from podlane.runner import flags
@@ -31,6 +33,10 @@ def test_no_option_and_no_variable_means_two_settings() -> None:
         ("--url", "CI_SERVER_URL"),
         ("--limit", "RUNNER_LIMIT"),
         ("--env", "RUNNER_ENV"),
+        ("--prepare-timeout", "RUNNER_PREPARE_TIMEOUT"),
+        ("--cache-redact-url", "CACHE_REDACT_URL"),
+        ("--cache-s3-assume-role-max-concurrency", "CACHE_S3_ASSUME_ROLE_MAX_CONCURRENCY"),
+        ("--job-status-final-update-retry-limit", "RUNNER_job_status_final_update_retry_limit"),
         ("--custom-build-dir-enabled", "CUSTOM_BUILD_DIR_ENABLED"),
         ("--cache-s3-server-address", "CACHE_S3_SERVER_ADDRESS"),
         ("--cache-s3-server-side-encryption-key-id", "CACHE_S3_SERVER_SIDE_ENCRYPTION_KEY_ID"),
@@ -104,6 +110,30 @@ def test_tables_are_merged_key_by_key() -> None:
     assert flags.merged(under, {"a": {"y": 3}, "b": {"n": 1}}) == {
         "a": {"x": 1, "y": 3}, "b": {"n": 1}, "c": {"z": 1},
     }  # fmt: skip
+
+
+def test_every_key_of_the_executor_has_an_option() -> None:
+    keys = {*KubernetesSettings.__struct_fields__, *official_keys.NOT_YET}
+    accepted = {*TABLE, *flags.not_yet()}
+    words = {key: f"--kubernetes-{key.replace('_', '-')}" for key in keys}
+    assert [
+        key for key, word in words.items() if not any(a.startswith(word) for a in accepted)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "executor"),
+    [
+        ("--docker-image", "docker"),
+        ("--machine-idle-nodes", "machine"),
+        ("--custom-run-exec", "custom"),
+        ("--docker", ""),
+        ("--kubernetes-x", ""),
+        ("--x", ""),
+    ],
+)
+def test_options_of_other_executors_are_known_as_such(option: str, executor: str) -> None:
+    assert flags.of_other_executors(option) == executor
 
 
 def test_variables_of_what_is_not_supported_are_named() -> None:

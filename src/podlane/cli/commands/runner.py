@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from podlane.cli import output
 from podlane.cli.commands import (
     runner_config,
     runner_health,
@@ -12,11 +13,24 @@ from podlane.cli.commands import (
     runner_run,
     runner_single,
 )
+from podlane.cli.runnerflags import log_options
 
 
 @click.group(name="runner")
-def command() -> None:
-    """Run the runner manager: takes jobs from a GitLab and runs them in pods."""
+@log_options
+@click.option("--cpuprofile", envvar="CPU_PROFILE", hidden=True, help="Has no effect.")
+@click.pass_context
+def command(
+    context: click.Context, /, *, cpuprofile: str | None, **logging: str | bool | None
+) -> None:
+    """Run the runner manager: takes jobs from a GitLab and runs them in pods.
+
+    Options for the log may stand here, too, as GitLab Runner has them.
+    """
+    if cpuprofile:
+        output.standard().warning("--cpuprofile has no effect: there is no Go to measure")
+    given = {name: value for name, value in logging.items() if value is not None}
+    context.default_map = {"run": given, "run-single": given}
 
 
 for _command in (
@@ -29,5 +43,6 @@ for _command in (
     runner_single.run_single,
     runner_health.health_check,
     runner_config.config,
+    runner_config.lint,
 ):
     command.add_command(_command)

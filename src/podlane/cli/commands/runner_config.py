@@ -26,6 +26,17 @@ def check(config: Path | None) -> int:
 
     Exits with 2 when a manager would refuse the file; what only warns exits with 0.
     """
+    return _check(config)
+
+
+@click.command(name="lint", epilog=examples("podlane runner lint --config config.toml"))
+@config_option
+def lint(config: Path | None) -> int:
+    """Do what ``config check`` does, under GitLab Runner's name."""
+    return _check(config)
+
+
+def _check(config: Path | None) -> int:
     from podlane.cli import configfile
     from podlane.runner.config_file import default_path
 

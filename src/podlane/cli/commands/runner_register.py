@@ -34,6 +34,7 @@ _TEXTS = (
     ("maximum_timeout", "--maximum-timeout", "REGISTER_MAXIMUM_TIMEOUT", "Seconds for a job."),
     ("maintenance_note", "--maintenance-note", "REGISTER_MAINTENANCE_NOTE", "A note for people."),
 )
+_ACCESS_LEVELS = ("not_protected", "ref_protected")
 _BOOLEANS = (
     ("run_untagged", "--run-untagged", "REGISTER_RUN_UNTAGGED", "Run jobs without tags."),
     ("locked", "--locked", "REGISTER_LOCKED", "Only for the project it is made in (default)."),
@@ -116,7 +117,15 @@ def register(
     entry = entry_of(given)
     if template_config is not None:
         entry = flags.merged(registration.read_template(template_config), entry)
-    attributes = {name: str(given[name]) for name, *_ in (*_TEXTS, *_BOOLEANS) if given.get(name)}
+    attributes = {
+        name: str(given[name])
+        for name, *_ in (*_TEXTS, *_BOOLEANS)
+        if given.get(name) and not _is_default(name, str(given[name]))
+    }
+    if (level := attributes.get("access_level")) not in {None, *_ACCESS_LEVELS}:
+        raise UsageError(
+            f"--access-level {level!r} is not valid", hint=f"use {' or '.join(_ACCESS_LEVELS)}"
+        )
     token = text(entry, "token")
     asked = _Asked(
         entry={key: value for key, value in entry.items() if key != "token"}, token=token,
@@ -127,9 +136,32 @@ def register(
     control = runnercontrol.control(config, create=True)
     made = eventloop.run(control.registrar().register, order)
     out.note(f"Runner registered successfully: {made.name}")
+    _warn_of_limits(order.entry, control.settings().concurrent, out)
     out.note("A manager that runs with this file takes it up by itself within seconds.")
     out.note(f"The configuration, with the runner's token, is in {control.file}.")
     return 0
+
+
+def _is_default(name: str, given: str) -> bool:
+    """Whether an attribute says what holds anyway: charts set all of them, in the environment."""
+    from podlane.runner.flags import boolean
+
+    if name == "maximum_timeout":
+        return given == "0"
+    if name not in {option for option, *_ in _BOOLEANS}:
+        return False
+    try:
+        return boolean(given) is (name == "locked")
+    except ValueError:
+        return False
+
+
+def _warn_of_limits(entry: JsonObject, concurrent: int, out: output.Output) -> None:
+    """Say which limits of a runner never matter."""
+    for key in ("limit", "request_concurrency"):
+        most = entry.get(key)
+        if isinstance(most, int) and most > concurrent:
+            out.warning(f"{key} = {most} is more than concurrent = {concurrent}, which wins")
 
 
 def _complete(asked: _Asked) -> _Asked:

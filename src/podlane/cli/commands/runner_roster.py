@@ -17,13 +17,37 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _choice_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Add ``--name``, ``--token`` and ``--url``."""
-    function = click.option("-u", "--url", default="", help="The runner at this GitLab.")(function)
-    function = click.option("-t", "--token", default="", help="The runner with this token.")(
-        function
-    )
-    return click.option("--name", default="", help="The runner with this name.")(function)
+def _choice_options(
+    *, from_environment: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Add ``--name``, ``--token`` and ``--url``; the latter two may come from the environment."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        for words, said, variable in (
+            (("-u", "--url"), "The runner at this GitLab.", "CI_SERVER_URL"),
+            (("-t", "--token"), "The runner with this token.", "CI_SERVER_TOKEN"),
+        ):
+            named = variable if from_environment else None
+            function = click.option(*words, default="", envvar=named, show_envvar=True, help=said)(
+                function
+            )
+        return click.option("-n", "--name", default="", help="The runner with this name.")(function)
+
+    return decorate
+
+
+def _tls_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Add the options for a runner that the file does not have."""
+    for word, said in (
+        ("key", "The key of the client certificate."),
+        ("cert", "A client certificate."),
+        ("ca", "What GitLab's certificate is checked with."),
+    ):
+        function = click.option(
+            f"--tls-{word}-file", default="", envvar=f"CI_SERVER_TLS_{word.upper()}_FILE",
+            show_envvar=True, metavar="FILE", help=said,
+        )(function)  # fmt: skip
+    return function
 
 
 @click.command(
@@ -61,7 +85,7 @@ def list_runners(config: Path | None, output_format: str) -> int:
     name="verify", epilog=examples("podlane runner verify", "podlane runner verify --delete")
 )
 @config_option
-@_choice_options
+@_choice_options()
 @click.option("--delete", is_flag=True, help="Remove from config.toml what GitLab does not know.")
 def verify(config: Path | None, name: str, token: str, url: str, *, delete: bool) -> int:
     """Ask GitLab whether the runners of config.toml are alive.
@@ -102,27 +126,42 @@ def verify(config: Path | None, name: str, token: str, url: str, *, delete: bool
     ),
 )
 @config_option
-@_choice_options
-@click.option("--all-runners", is_flag=True, help="All runners of config.toml.")
-def unregister(config: Path | None, name: str, token: str, url: str, *, all_runners: bool) -> int:
+@_choice_options(from_environment=True)
+@_tls_options
+@click.option(
+    "--all-runners", is_flag=True, help="All runners of config.toml, whatever else is said."
+)
+def unregister(  # noqa: PLR0913 - one parameter for each option
+    *,
+    config: Path | None,
+    name: str,
+    token: str,
+    url: str,
+    tls_ca_file: str,
+    tls_cert_file: str,
+    tls_key_file: str,
+    all_runners: bool,
+) -> int:
     """Remove runners from their GitLab and from config.toml.
 
     A runner that was made in GitLab (glrt-) stays there; this machine leaves it.
     """
     from podlane.cli import eventloop, runnercontrol
     from podlane.runner.roster import Choice, Entry
-    from podlane.runner.settings import RunnerSettings
+    from podlane.runner.settings import RunnerSettings, TlsSettings
 
     out = output.standard()
-    choice = Choice(name=name, token=token, url=url)
+    choice = Choice() if all_runners else Choice(name=name, token=token, url=url)
     _one_choice(choice.is_empty, all_runners=all_runners)
     control = runnercontrol.control(config)
     try:
         entries = control.choose(choice)
     except UsageError:
-        if not (token and url):
+        if not (choice.token and choice.url):
             raise
-        entries = [Entry(index=None, runner=RunnerSettings(url=url, token=token, name=url))]
+        tls = TlsSettings(ca_file=tls_ca_file, cert_file=tls_cert_file, key_file=tls_key_file)
+        stranger = RunnerSettings(url=url, token=token, name=url, tls=tls)
+        entries = [Entry(index=None, runner=stranger)]
     maintenance = control.maintenance()
     gone, failed = [], 0
     for entry in entries:
@@ -145,8 +184,8 @@ def unregister(config: Path | None, name: str, token: str, url: str, *, all_runn
     ),
 )
 @config_option
-@_choice_options
-@click.option("--id", "runner_id", type=int, default=0, help="The runner with this id.")
+@_choice_options()
+@click.option("-i", "--id", "runner_id", type=int, default=0, help="The runner with this id.")
 @click.option("--all-runners", is_flag=True, help="All runners of config.toml.")
 @click.option("--pat", default="", metavar="TOKEN", help="Ask with this personal access token.")
 def reset_token(  # noqa: PLR0913 - one parameter for each option
@@ -164,7 +203,7 @@ def reset_token(  # noqa: PLR0913 - one parameter for each option
     from podlane.runner.roster import Choice
 
     out = output.standard()
-    choice = Choice(name=name, token=token, url=url, id=runner_id)
+    choice = Choice() if all_runners else Choice(name=name, token=token, url=url, id=runner_id)
     _one_choice(choice.is_empty, all_runners=all_runners)
     control = runnercontrol.control(config)
     maintenance = control.maintenance()

@@ -29,7 +29,7 @@ from podlane.cli.runnerflags import ANY_SPELLING, config_option, log_options
 )  # fmt: skip
 @click.option("--user", "-u", hidden=True, help="For shell executors; has no effect.")
 @click.option("--service", "-n", hidden=True, help="A name for the service; has no effect.")
-@click.option("--syslog", is_flag=True, hidden=True, help="Has no effect.")
+@click.option("--syslog", is_flag=True, envvar="LOG_SYSLOG", hidden=True, help="Has no effect.")
 def run(  # noqa: PLR0913 - one parameter for each option
     *,
     config: Path | None,
@@ -39,7 +39,7 @@ def run(  # noqa: PLR0913 - one parameter for each option
     working_directory: Path | None,
     user: str | None,
     service: str | None,
-    debug: bool,
+    debug: bool | None,
     syslog: bool,
 ) -> int:
     """Take and run jobs until told to stop.

@@ -49,7 +49,7 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     shutdown_timeout: int,
     log_level: str | None,
     log_format: str | None,
-    debug: bool,
+    debug: bool | None,
     **given: Given,
 ) -> int:
     """Take jobs for one runner, one at a time, without a configuration file.
