@@ -11,6 +11,7 @@ from podlane.compiler.keywords import control, needs, values
 from podlane.compiler.keywords.variables import check_plain_variables
 from podlane.compiler.source import Map, Node, Seq, flatten
 
+MAX_REGEXP = 255
 MAX_PATHS = 50
 _SYNTAX_HINT = (
     "compare with == != =~ !~, join with && and ||, quote strings, write variables as $NAME"
@@ -155,6 +156,7 @@ def check_changes(entry: Entry) -> None:
     if isinstance(value, Map):
         child.known_keys(("paths", "regexp", "compare_to"))
         values.string(child, "compare_to")
+        _check_regexp(child, value)
         if value.get("paths") is None and value.get("regexp") is None:
             child.error("can't be blank", attribute="paths")
             return
@@ -172,6 +174,21 @@ def check_changes(entry: Entry) -> None:
         return
     if isinstance(value, Seq) and len(value) > MAX_PATHS:
         child.error(f"has too many entries (maximum {MAX_PATHS})")
+
+
+def _check_regexp(entry: Entry, value: Map) -> None:
+    regexp = value.get("regexp")
+    if regexp is None:
+        return
+    if value.get("paths") is not None:
+        entry.error("must use exactly one of these keys: paths, regexp")
+    values.string(entry, "regexp")
+    if isinstance(regexp, str) and len(regexp) > MAX_REGEXP:
+        entry.error(
+            f"is too long (maximum is {MAX_REGEXP} characters)",
+            attribute="regexp",
+            mark=value.value_at("regexp"),
+        )
 
 
 def check_exists(entry: Entry) -> None:
@@ -192,6 +209,7 @@ def check_exists(entry: Entry) -> None:
 
 def _check_exists_map(entry: Entry, value: Map) -> None:
     entry.known_keys(("paths", "regexp", "project", "ref"))
+    _check_regexp(entry, value)
     if value.get("ref") is not None and value.get("project") is None:
         entry.error("missing required keys: project", mark=value.key_at("ref"))
     if value.get("paths") is None and value.get("regexp") is None:
