@@ -181,13 +181,21 @@ def _pod(findings: _Findings, spec: JsonObject) -> None:
     _at_least(findings, "spec.terminationGracePeriodSeconds", spec, 0)
     _at_least(findings, "spec.activeDeadlineSeconds", spec, 1)
     for index, alias in enumerate(objects(spec, "hostAliases")):
-        address = text(alias, "ip")
-        if not _is_address(address):
-            field = f"spec.hostAliases[{index}].ip"
-            findings.invalid(
-                field, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            )
+        _host_alias(findings, f"spec.hostAliases[{index}]", alias)
     _security(findings, "spec.securityContext", obj(spec, "securityContext"))
+
+
+def _host_alias(findings: _Findings, field: str, alias: JsonObject) -> None:
+    address = text(alias, "ip")
+    if not _is_address(address):
+        findings.invalid(
+            f"{field}.ip", address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        )
+    for name in map(str, items(alias, "hostnames")):
+        if len(name) > _MAX_NAME:
+            findings.invalid(f"{field}.hostnames", name, "must be no more than 253 characters")
+        elif not _SUBDOMAIN.fullmatch(name):
+            findings.invalid(f"{field}.hostnames", name, _SUBDOMAIN_RULE)
 
 
 def _at_least(findings: _Findings, field: str, spec: JsonObject, least: int) -> None:

@@ -93,6 +93,10 @@ CONTAINER = {"name": "a", "image": "x"}
         ({"terminationGracePeriodSeconds": -1}, "must be greater than or equal to 0"),
         ({"activeDeadlineSeconds": 0}, "must be greater than or equal to 1"),
         ({"hostAliases": [{"ip": "nope"}]}, "must be a valid IP address"),
+        (
+            {"hostAliases": [{"ip": "127.0.0.1", "hostnames": ["db", "group__db"]}]},
+            "spec.hostAliases[0].hostnames",
+        ),
         ({"volumes": [{"name": "v", "secret": {}}]}, "volumes[0].secret.secretName: Required"),
         ({"volumes": [{"name": "v"}, {"name": "v"}]}, 'volumes[1].name: Duplicate value: "v"'),
         ({"securityContext": {"runAsUser": -5}}, "runAsUser: Invalid value: -5"),

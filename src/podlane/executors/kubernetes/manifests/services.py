@@ -60,12 +60,16 @@ def name_services(services: Iterable[Image]) -> list[PodService]:
 
 
 def image_aliases(image: str) -> list[str]:
-    """Return the host names that GitLab derives from an image: slashes as ``__`` and as ``-``."""
+    """Return the host names that GitLab derives from an image: slashes as ``__`` and as ``-``.
+
+    A name that is none in DNS is left out, as GitLab Runner does: a cluster refuses the whole pod for
+    it. So ``group/db`` is reached as ``group-db`` only.
+    """
     name = _PORT.sub("", image.partition("@")[0])
     head, slash, last = name.rpartition("/")
     name = f"{head}{slash}{last.partition(':')[0]}"
     candidates = [name.replace("/", "__"), name.replace("/", "-")]
-    return [name for name in dict.fromkeys(candidates) if _is_hostname(name, underscore=True)]
+    return [name for name in dict.fromkeys(candidates) if _is_hostname(name)]
 
 
 def host_names(services: Sequence[PodService]) -> list[str]:
@@ -84,7 +88,5 @@ def _given_aliases(service: Image) -> list[str]:
     return given
 
 
-def _is_hostname(name: str, *, underscore: bool = False) -> bool:
-    if underscore:
-        name = name.replace("__", "-")
+def _is_hostname(name: str) -> bool:
     return len(name) <= _SUBDOMAIN_LIMIT and _SUBDOMAIN.fullmatch(name) is not None
