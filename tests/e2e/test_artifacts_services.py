@@ -100,3 +100,26 @@ def test_the_working_tree_is_used_as_it_is_and_left_as_it_was(project: Project, 
     assert "not committed" in ran.trace("look")
     assert sorted(path.name for path in folder.iterdir()) == before
     assert (folder / "untracked.txt").read_text() == "not committed\n"
+
+
+def test_the_coverage_of_a_job_is_in_its_result(project: Project, run: Run) -> None:
+    ran = run(
+        project("""
+        unit:
+          stage: build
+          image: alpine
+          variables: {FF_TIMESTAMPS: "true"}
+          coverage: '/^TOTAL.* (\\d+\\.\\d+)%$/'
+          script:
+            - echo "TOTAL 10 12.5%"
+            - echo "TOTAL 20 98.29%"
+        none:
+          stage: build
+          image: alpine
+          coverage: '/never (\\d+)/'
+          script: [echo nothing]
+    """)
+    )
+    assert ran.code == 0, ran
+    assert ran.jobs["unit"]["coverage"] == 98.29
+    assert "coverage" not in ran.jobs["none"]

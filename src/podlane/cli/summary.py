@@ -32,6 +32,7 @@ def document(status: str, duration_seconds: float, jobs: Sequence[JobResult]) ->
                 "duration_seconds": round(job.duration_seconds, 3),
                 "image": job.image,
                 "trace": job.trace,
+                **({} if job.coverage is None else {"coverage": job.coverage}),
             }
             for job in jobs
         ],
@@ -53,7 +54,7 @@ def lines(
         )
         for job in jobs
     ]
-    head, *body = table(("JOB", "STAGE", "STATUS", "DURATION", "IMAGE"), rows)
+    head, *body = table(*_covered(("JOB", "STAGE", "STATUS", "DURATION", "IMAGE"), rows, jobs))
     verdict = f"pipeline {status} in {human_seconds(duration_seconds)}"
     if not jobs:
         return ["", stream.style(verdict, *_LOOKS.get(status, ()), Style.BOLD)]
@@ -68,6 +69,17 @@ def lines(
         "",
         stream.style(verdict, *_LOOKS.get(status, ()), Style.BOLD),
     ]
+
+
+def _covered(
+    head: tuple[str, ...], rows: Sequence[tuple[str, ...]], jobs: Sequence[JobResult]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a table with the coverage before its last column, if a job has some."""
+    figures = ["" if job.coverage is None else f"{job.coverage:g} %" for job in jobs]
+    if not any(figures):
+        return head, list(rows)
+    full = [(*row[:-1], figure, row[-1]) for row, figure in zip(rows, figures, strict=True)]
+    return (*head[:-1], "COVERAGE", head[-1]), full
 
 
 def _forgiven(job: JobResult) -> bool:

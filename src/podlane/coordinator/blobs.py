@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from podlane.coordinator import coverage
 from podlane.gitlab.trace import TraceReceiver
 from podlane.kit.names import random_suffix
 
@@ -67,6 +68,10 @@ class Blobs:
                 return file.read(limit)
         except FileNotFoundError:
             return b""
+
+    def coverage(self, job_id: int, pattern: str) -> float | None:
+        """Return the figure that a ``coverage`` pattern finds in a trace; None without one."""
+        return coverage.of_trace(self.trace_path(job_id), pattern) if pattern else None
 
     def measure_trace(self, job_id: int, *, finished: bool) -> TraceReceiver:
         """Return size and checksum of what is stored, after a restart.

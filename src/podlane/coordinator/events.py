@@ -54,6 +54,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     duration_seconds: float
     image: str
     trace: str
+    coverage: float | None = None
     allow_failure: bool = False
     id: int = 0
 

@@ -26,7 +26,7 @@ from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
 from podlane.gitlab.trace import TraceReceiver
 from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline, PipelineJob, When
-from podlane.model.states import JobEvent, JobState, advance
+from podlane.model.states import FINISHED, JobEvent, JobState, advance
 
 _OVERDUE_SECONDS = 600.0  # a runner may take its time for after_script and uploads
 _READ_BYTES = 256 * 1024
@@ -68,6 +68,12 @@ class LiveJob:
         if self.row.started_at is None:
             return 0.0
         return max((self.row.finished_at or now) - self.row.started_at, 0.0)
+
+    async def coverage(self, blobs: Blobs) -> float | None:
+        """Return the figure of the finished job's ``coverage`` pattern."""
+        if self.state not in FINISHED:
+            return None
+        return await anyio.to_thread.run_sync(blobs.coverage, self.row.id, self.spec.coverage)
 
     def is_overdue(self, now: float) -> bool:
         """Whether a runner lets the job run long past its timeout, or never ends its cancelling."""
@@ -222,6 +228,7 @@ class LivePipeline:
                     image=spec.image.name if spec.image else "",
                     trace=trace.decode("utf-8", "replace"),
                     allow_failure=spec.allow_failure.allows(job.row.exit_code),
+                    coverage=await job.coverage(blobs),
                     id=job.row.id,
                 )
             )

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from podlane.cli.summary import document, lines
 from podlane.coordinator.events import JobResult
 from tests.unit.cli.terminal import stream
@@ -66,3 +68,15 @@ def test_a_failure_is_shown_with_its_reason_and_last_lines() -> None:
     shown = lines(out, "failed", 80, [RED])
     assert shown[1] == "job bad failed: script_failure, exit code 3; its last lines:"
     assert shown[2:12] == [f"  line {n}" for n in range(10, 20)]
+
+
+def test_coverage_is_shown_where_a_job_has_some() -> None:
+    out, _ = stream(terminal=False)
+    covered = msgspec.structs.replace(GREEN, coverage=98.29)
+    assert lines(out, "success", 2, [covered, UNSTARTED])[1:4] == [
+        "JOB    STAGE  STATUS   DURATION  COVERAGE  IMAGE",
+        "root   one    success  1.2 s     98.29 %   alpine",
+        "later  three  skipped",
+    ]
+    jobs = json.loads(json.dumps(document("success", 2, [covered, UNSTARTED])))["jobs"]
+    assert [job.get("coverage") for job in jobs] == [98.29, None]

@@ -74,9 +74,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "interruptible", _P, "no pipeline is canceled for a newer one"),
     Keyword("job", "resource_group", _P, "one run has no other pipeline to wait for"),
     Keyword("job", "environment", _P, "the job gets its variables; no deployment is recorded"),
-    Keyword(
-        "job", "coverage", _P, "checked and handed over; the runner does not report a figure yet"
-    ),
+    Keyword("job", "coverage", _S),
     Keyword("job", "release", _R, _GITLAB),
     Keyword("job", "trigger", _R, "child and other projects' pipelines are not started yet"),
     Keyword("job", "tags", _P, "checked and shown; a local run has one runner that takes all jobs"),
