@@ -207,3 +207,26 @@ def test_the_projects_settings_for_caches_are_options(project: Project, run: Run
     assert "\nkept\n" in second.trace("one")
     cleared = run(folder, "--ref", "topic", "--no-ci-separated-caches", "--jobs-cache-index", "8")
     assert "\nkept\n" not in cleared.trace("one")
+
+
+def test_keys_of_files_name_what_is_in_the_working_tree(project: Project, run: Run) -> None:
+    folder = project("""
+        one:
+          image: alpine
+          cache:
+            - {key: {files: [web/app.lock]}, paths: [c.txt]}
+            - {key: {files_commits: [web/app.lock], prefix: last}, paths: [l.txt]}
+          script: [cat c.txt l.txt || echo kept | tee c.txt l.txt]
+    """)
+    (folder / "web").mkdir()
+    (folder / "web" / "app.lock").write_text("hello\n")
+    first = run(folder)
+    assert first.code == 0, first
+    key = "0_web/app-126780f1d4ae55fc826963e2e5d7ba7916e8903f-protected"
+    assert f"Checking cache for {key}..." in first.trace("one")
+    second = run(folder)
+    assert "Successfully extracted cache" in second.trace("one")
+    assert "\nkept\nkept\n" in second.trace("one")
+    (folder / "web" / "app.lock").write_text("changed\n")
+    third = run(folder)
+    assert "\nkept\nkept\n" not in third.trace("one")
