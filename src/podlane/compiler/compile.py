@@ -19,8 +19,8 @@ from podlane.compiler import notices, support
 from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
-from podlane.compiler.decide import Decider, Decision, check_presence, has_real_jobs
-from podlane.compiler.expansion import circle, circle_message, expand
+from podlane.compiler.decide import Decider, Decision, check_included, has_real_jobs
+from podlane.compiler.expansion import expand
 from podlane.compiler.fetching import FileFinder
 from podlane.compiler.files import FileLoader
 from podlane.compiler.findings import Findings
@@ -177,10 +177,7 @@ class _Passes:
         layers: Layers,
     ) -> Compilation:
         included = [decision for decision in decisions.values() if decision.included]
-        check_presence(decisions, self._findings)
-        self._check_circles(included)
-        for problem in dict.fromkeys(self._evaluator.problems):
-            self._findings.error("rules", problem, None)
+        check_included(decisions, self._findings)
         if has_errors(self._findings.found):
             return self._result(config, decisions, workflow)
         if not has_real_jobs(stage_of(decision.job.written) for decision in included):
@@ -200,16 +197,6 @@ class _Passes:
             on_job_failure=_auto_cancel(config, workflow, "on_job_failure") or "none",
         )
         return self._result(config, decisions, workflow, Outcome.CREATED, pipeline)
-
-    def _check_circles(self, included: list[Decision]) -> None:
-        for decision in included:
-            names = circle(decision.values.variables)
-            if names:
-                self._findings.error(
-                    "variables",
-                    f"{decision.job.name}: {circle_message(names)}",
-                    decision.job.written.key_at("variables"),
-                )
 
     def _result(
         self,

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from podlane.compiler.config import Config
 from podlane.compiler.context import Context
+from podlane.compiler.expansion import circles, circles_message
 from podlane.compiler.findings import Findings
+from podlane.compiler.graph import MAX_NEEDS, stage_of
 from podlane.compiler.keywords import control
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.keywords.variables import lower_variables
-from podlane.compiler.layers import Layers, Values
-from podlane.compiler.matrix import ConfiguredJob, expand_needs, groups_of
+from podlane.compiler.layers import Layers, Values, merged
+from podlane.compiler.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.refs import admits
 from podlane.compiler.rules import Evaluator, Match
-from podlane.compiler.source import Map, Node
+from podlane.compiler.source import Map, Mark, Node
 from podlane.model.job import Variable
 from podlane.model.pipeline import AllowFailure, Need, When
 
@@ -24,7 +26,8 @@ from podlane.model.pipeline import AllowFailure, Need, When
 class Decision:
     """What became of a job. ``reason`` is empty for an included one.
 
-    ``variables`` are the YAML's; ``project_variables`` win over them, and may be secret.
+    ``variables`` are the YAML's; ``project_variables`` win over them, and may be secret. ``seen`` is
+    what the rules and tags see, ``values`` what the rest of the job does: with its rule's variables.
     """
 
     job: ConfiguredJob
@@ -36,9 +39,15 @@ class Decision:
     project_variables: tuple[Variable, ...]
     start_in_seconds: int | None
     interruptible: bool
+    seen: Values
     values: Values
     match: Match | None = None
     reason: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why its rules could not be looked at."""
+        return self.match.problem if self.match is not None else ""
 
 
 class Decider:
@@ -51,7 +60,6 @@ class Decider:
         self._context = context
         self._layers = layers
         self._evaluator = evaluator
-        self._groups = groups_of(config.jobs)
 
     def workflow(self) -> Match | None:
         """Return the decision of ``workflow:rules``; its variables become global ones."""
@@ -67,7 +75,6 @@ class Decider:
     def decide(self, job: ConfiguredJob) -> Decision:
         """Return whether the job is in the pipeline, and with which values."""
         written = job.written
-        self._evaluator.subject = job.name
         yaml = self._layers.of_job(job)
         project = self._layers.project_of(job, yaml)
         seen = self._layers.seen_by(job, yaml, project)
@@ -78,15 +85,13 @@ class Decider:
                 listed_rules(written["rules"]), seen, seen.expanded()
             )
             if match.rule is None:
-                reason = "no rule matched"
+                reason = match.problem or "no rule matched"
         elif (
             written.get("only") is not None
             or written.get("except") is not None
             or not (self._config.has_workflow_rules)
         ):
-            admitted, keyword = admits(
-                written, self._context, self._evaluator, seen, seen.expanded()
-            )
+            admitted, keyword = admits(written, self._context, self._evaluator, seen)
             if not admitted and written.get("only") is None and keyword == "only:refs":
                 reason = "it has no rules, so it is for branches and tags only"
             elif not admitted:
@@ -95,31 +100,26 @@ class Decider:
         when = _when(rule, written)
         if when is When.NEVER:
             reason = "a rule with when: never matched"
+        values = seen
         if rule.get("variables") is not None:
-            yaml |= {v.key: v for v in lower_variables(rule.get("variables"))}
-            seen = self._layers.seen_by(job, yaml, project)
+            yaml = merged(yaml, {v.key: v for v in lower_variables(rule.get("variables"))})
+            values = self._layers.seen_by(job, yaml, project)
         delay = rule.get("start_in") or written.get("start_in")
         return Decision(
             job=job,
             included=not reason,
             when=when,
             allow_failure=_allow_failure(rule, written),
-            needs=self._needs(rule, job),
+            needs=expand_needs(rule.get("needs"), {}) or job.needs,  # an empty list changes nothing
             variables=tuple(yaml.values()),
             project_variables=tuple(project.values()),
             start_in_seconds=control.seconds(delay) if when is When.DELAYED else None,
             interruptible=_first(rule.get("interruptible"), written.get("interruptible")) is True,
-            values=seen,
+            seen=seen,
+            values=values,
             match=match,
             reason=reason,
         )
-
-    def _needs(self, rule: Map, job: ConfiguredJob) -> tuple[Need, ...] | None:
-        ruled = expand_needs(rule.get("needs"), self._groups)
-        if ruled is None:
-            return job.needs
-        # An empty list removes the needs, but does not take a job out of its stage's order.
-        return ruled or (None if job.needs is None else ())
 
 
 def _first(*nodes: Node) -> Node:
@@ -146,23 +146,63 @@ def _allow_failure(rule: Map, written: Map) -> AllowFailure:
     return AllowFailure(always=written.get("when") == "manual")
 
 
-def check_presence(decisions: Mapping[str, Decision], findings: Findings) -> None:
-    """Report needs of included jobs on jobs that their rules keep out."""
+def check_included(decisions: Mapping[str, Decision], findings: Findings) -> None:
+    """Report what GitLab checks of the jobs that are in the pipeline.
+
+    What is wrong with the rules of a job is told too, if its stage is in the pipeline.
+    """
+    stages = {stage_of(one.job.written) for one in decisions.values() if one.included}
     for name, decision in decisions.items():
-        if not decision.included:
-            continue
-        for need in decision.needs or ():
-            other = decisions.get(need.job)
-            if need.optional or other is None or other.included:
-                continue
+        mark = decision.job.written.value_at("needs")
+        if decision.included:
+            _check_needs(name, decision.job.needs or (), decisions, findings, mark)
+            _check_circles(decision, findings)
+        elif decision.problem and stage_of(decision.job.written) in stages:
             findings.error(
-                "needs",
-                f"'{name}' job needs '{need.job}' job, but '{need.job}' does not exist in the "
-                "pipeline. This might be because of the only, except, or rules keywords. To need a "
-                "job that sometimes does not exist in the pipeline, use needs:optional.",
-                decision.job.written.value_at("needs"),
-                f"{need.job} is left out: {other.reason}",
+                "rules",
+                f"Failed to parse rule for {name}: {decision.problem}",
+                decision.job.written.value_at("rules"),
             )
+
+
+def _check_needs(
+    name: str,
+    needed: tuple[Need, ...],
+    decisions: Mapping[str, Decision],
+    findings: Findings,
+    mark: Mark | None,
+) -> None:
+    """Report needs on jobs that their rules keep out (the needs of a rule are not looked at)."""
+    if len(needed) > MAX_NEEDS:
+        findings.error(
+            "needs",
+            f"{name}: one job can only need {MAX_NEEDS} others, but you have listed {len(needed)}. "
+            "See needs keyword documentation for more details",
+            mark,
+        )
+        return
+    for need in needed:
+        other = decisions.get(need.job)
+        if need.optional or other is None or other.included:
+            continue
+        findings.error(
+            "needs",
+            f"'{name}' job needs '{need.job}' job, but '{need.job}' does not exist in the "
+            "pipeline. This might be because of the only, except, or rules keywords. To need a "
+            "job that sometimes does not exist in the pipeline, use needs:optional.",
+            mark,
+            f"{need.job} is left out: {other.reason}",
+        )
+
+
+def _check_circles(decision: Decision, findings: Findings) -> None:
+    found = circles(decision.seen.layers)
+    if found:
+        findings.error(
+            "variables",
+            f"{decision.job.name}: {circles_message(found)}",
+            decision.job.written.key_at("variables"),
+        )
 
 
 def has_real_jobs(stages: Iterable[str]) -> bool:

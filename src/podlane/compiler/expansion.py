@@ -7,8 +7,9 @@ are expanded through one another first (sorted), except raw ones; a cycle is an 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from podlane.compiler import components
 from podlane.model.job import Variable
 
 _REFERENCE = re.compile(r"\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)\}|%([A-Za-z_]\w*)%", re.ASCII)
@@ -27,53 +28,95 @@ def expand(text: str, variables: Mapping[str, str], *, keep_undefined: bool = Fa
     return _REFERENCE.sub(replaced, text)
 
 
-def circle_message(names: Iterable[str]) -> str:
-    """Return GitLab's sentence about variables that refer to one another in a circle."""
-    shown = ", ".join(f'"{name}"' for name in names)
-    return f"circular variable reference detected: [{shown}]"
+def circles_message(found: Iterable[Iterable[str]]) -> str:
+    """Return GitLab's sentence about variables that refer to one another in circles."""
+    shown = ", ".join("[" + ", ".join(f'"{name}"' for name in names) + "]" for names in found)
+    return f"circular variable reference detected: {shown}"
 
 
 class ExpandedVariables(Mapping[str, str]):
     """Variables whose values are expanded through one another when they are asked for.
 
-    A circle (``circle`` finds them) is left as it is written.
+    ``layers`` are definitions, the last of a name wins; but one that names itself means the others and
+    wins over them. Undefined references become empty. ``for_runner``: they stay, as do those to files
+    and raw variables, because the runner expands once more. Where values contain themselves, all stay
+    as they are written.
     """
 
-    def __init__(self, variables: Mapping[str, Variable]) -> None:
-        self._variables = variables
-        self._known: dict[str, str] = {}
-        self._open: list[str] = []
+    def __init__(self, *layers: Mapping[str, Variable], for_runner: bool = False) -> None:
+        self._layers = layers
+        self._for_runner = for_runner
+        self._known: dict[Variable, str] = {}
+        self._open: list[Variable] = []
+        self._is_circular: bool | None = None  # not known yet
 
     def __getitem__(self, name: str) -> str:
-        if name in self._known:
-            return self._known[name]
-        variable = self._variables[name]
+        variable = self.winner(name)
+        if variable is None:
+            raise KeyError(name)
         if variable.raw or ("$" not in variable.value and "%" not in variable.value):
             return variable.value
-        if name in self._open:
+        if self._has_circles():
+            return next(layer[name] for layer in reversed(self._layers) if name in layer).value
+        return self.value_of(variable)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name: None for layer in self._layers for name in layer})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def winner(self, name: str, besides: Variable | None = None) -> Variable | None:
+        """Return the definition that counts, of those other than ``besides``."""
+        found = None
+        for layer in reversed(self._layers):
+            variable = layer.get(name)
+            if variable is None or variable is besides:
+                continue
+            if names_itself(variable):
+                return variable
+            found = found or variable
+        return found
+
+    def value_of(self, variable: Variable) -> str:
+        """Return the expanded value of a definition."""
+        if variable.raw or ("$" not in variable.value and "%" not in variable.value):
             return variable.value
-        self._open.append(name)
+        if variable in self._known:
+            return self._known[variable]
+        if self._has_circles():
+            return variable.value
+        self._open.append(variable)
         try:
             value = _IN_VALUE.sub(self._replaced, variable.value)
         finally:
             self._open.pop()
-        self._known[name] = value
+        self._known[variable] = value
         return value
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
+    def _has_circles(self) -> bool:
+        if self._is_circular is None:
+            self._is_circular = bool(circles(self._layers))
+        return self._is_circular
 
     def _replaced(self, match: re.Match[str]) -> str:
         name = match[1] or match[2] or match[3]
-        if name is None or name == self._open[-1]:
+        if name is None:
             return match[0]
-        found = self._variables.get(name)
-        if found is None or found.file:  # the runner knows the path of a file
+        own = self._open[-1]
+        found = self.winner(name, own if name == own.key else None)
+        if found is None:
+            return match[0] if self._for_runner else ""
+        if self._for_runner and (found.file or found.raw):
             return match[0]
-        return self[name]
+        return self.value_of(found)
+
+
+def names_itself(variable: Variable) -> bool:
+    """Whether a value refers to its own name, as in ``PATH: $PATH:/opt``."""
+    if variable.raw or variable.key not in variable.value:
+        return False
+    return variable.key in references(variable)
 
 
 def references(variable: Variable) -> Iterator[str]:
@@ -82,34 +125,29 @@ def references(variable: Variable) -> Iterator[str]:
         return
     for match in _IN_VALUE.finditer(variable.value):
         name = match[1] or match[2] or match[3]
-        if name is not None and name != variable.key:
+        if name is not None:
             yield name
 
 
-def circle(variables: Mapping[str, Variable]) -> tuple[str, ...]:
-    """Return the names of a circle among variables, or nothing."""
-    links = {
-        name: [other for other in references(variable) if other in variables]
-        for name, variable in variables.items()
-        if "$" in variable.value or "%" in variable.value
-    }
-    done: set[str] = set()
-    for start in links:
-        path: list[str] = []
-        stack: list[tuple[str, int]] = [(start, 0)]
-        while stack:
-            name, index = stack.pop()
-            if name in done:
+def circles(layers: Sequence[Mapping[str, Variable]]) -> list[list[str]]:
+    """Return the names of the definitions that refer to one another in a circle, circle by circle.
+
+    A name refers to all its definitions: two that both contain themselves are a circle too.
+    """
+    links: dict[tuple[int, str], list[str]] = {}
+    defined: dict[str, list[tuple[int, str]]] = {}
+    for index, layer in enumerate(layers):
+        for name, variable in layer.items():
+            if variable.raw or ("$" not in variable.value and "%" not in variable.value):
                 continue
-            if index == 0:
-                if name in path:
-                    return tuple(path[path.index(name) :])
-                path.append(name)
-            others = links.get(name, [])
-            if index < len(others):
-                stack.append((name, index + 1))
-                stack.append((others[index], 0))
-            else:
-                done.add(name)
-                path.pop()
-    return ()
+            names = list(references(variable))
+            if names:
+                links[index, name] = names
+                defined.setdefault(name, []).append((index, name))
+    if len(links) < 2:  # noqa: PLR2004  # a circle takes two
+        return []
+
+    def needed(place: tuple[int, str]) -> Iterator[tuple[int, str]]:
+        return (other for name in links[place] for other in defined.get(name, ()))
+
+    return [[name for _, name in found] for found in components.circles(links, needed)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from podlane.compiler.components import circles
 from podlane.compiler.findings import Findings, did_you_mean
 from podlane.compiler.keywords.rules import listed_rules
-from podlane.compiler.matrix import ConfiguredJob, expand_needs, groups_of
+from podlane.compiler.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.source import Map, Mark, Seq
 from podlane.model.pipeline import Need
 
@@ -31,7 +32,6 @@ class GraphCheck:
         self._stages = stages
         self._order = {stage: index for index, stage in enumerate(stages)}
         self._findings = findings
-        self._groups = groups_of({job.group: job.written for job in jobs.values()})
 
     def check(self) -> None:
         """Report everything that is missing, late, twice or circular."""
@@ -53,7 +53,7 @@ class GraphCheck:
         if stage not in self._order:
             self._findings.error(
                 "stage",
-                f"{job.group} job: chosen stage {stage} does not exist; "
+                f"{job.name} job: chosen stage {stage} does not exist; "
                 f"available stages are {', '.join(self._stages)}",
                 job.written.value_at("stage"),
                 did_you_mean(stage, self._stages) or "add it to stages:",
@@ -74,7 +74,8 @@ class GraphCheck:
 
     def _check_rule_needs(self, job: ConfiguredJob) -> None:
         for rule in listed_rules(job.written.get("rules")):
-            needed = expand_needs(rule.get("needs"), self._groups)
+            # GitLab does not replace a parallel job here by its permutations.
+            needed = expand_needs(rule.get("needs"), {})
             if needed:
                 self._check_needs(job.name, job, needed, rule.value_at("needs"))
 
@@ -90,13 +91,6 @@ class GraphCheck:
         if twice:
             self._findings.error(
                 "needs", f"{name} has the following needs duplicated: {', '.join(twice)}.", mark
-            )
-        if len(seen) > MAX_NEEDS:
-            self._findings.error(
-                "needs",
-                f"{name}: one job can only need {MAX_NEEDS} others, but you have listed {len(seen)}. "
-                "See needs keyword documentation for more details",
-                mark,
             )
 
     def _check_link(
@@ -118,12 +112,13 @@ class GraphCheck:
             )
         theirs = stage_of(self._jobs[other].written)
         mine = stage_of(job.written)
-        if self._order.get(theirs, 0) > self._order.get(mine, len(self._order)):
+        last = len(self._order)
+        if self._order.get(theirs, last + 1) > self._order.get(mine, last):
             self._findings.error(
                 "needs",
                 f"{name} job: {kind} {other} is not defined in current or prior stages",
                 mark,
-                f"{other} is in the later stage {theirs}",
+                f"{other} is in the stage {theirs}",
             )
 
     def _check_stop(self, job: ConfiguredJob) -> None:
@@ -135,7 +130,7 @@ class GraphCheck:
         problem = self._stop_problem(environment, stop)
         if problem:
             self._findings.error(
-                "environment", f"{job.group} job: on_stop job {stop} {problem}", mark
+                "environment", f"{job.name} job: on_stop job {stop} {problem}", mark
             )
 
     def _stop_problem(self, environment: Map, stop: str) -> str | None:
@@ -164,37 +159,10 @@ class GraphCheck:
                 )
                 others = [other for other in others if other != name]
             links[name] = others
-        cycle = _cycle(links)
-        if cycle:
-            shown = "[" + ", ".join(f'"{name}"' for name in cycle) + "]"
+        for circle in circles(links, lambda name: (o for o in links[name] if o in links)):
+            shown = "[" + ", ".join(f'"{name}"' for name in circle) + "]"
             self._findings.error(
                 "needs",
                 f"The pipeline has circular dependencies: topological sort failed: {shown}",
-                self._jobs[cycle[0]].written.value_at("needs"),
+                self._jobs[circle[0]].written.value_at("needs"),
             )
-
-
-def _cycle(links: Mapping[str, list[str]]) -> list[str]:
-    """Return the jobs of a cycle, in the order in which they stand, or nothing (no recursion)."""
-    waiting = {name: {o for o in others if o in links} for name, others in links.items()}
-    wanted: dict[str, list[str]] = {name: [] for name in links}
-    for name, others in waiting.items():
-        for other in others:
-            wanted[other].append(name)
-    ready = [name for name, others in waiting.items() if not others]
-    while ready:
-        done = ready.pop()
-        waiting.pop(done)
-        for name in wanted[done]:
-            waiting[name].discard(done)
-            if not waiting[name]:
-                ready.append(name)
-    if not waiting:
-        return []
-    # Each remaining job waits for another remaining one: following them must meet a job again.
-    path: list[str] = []
-    name = next(iter(waiting))
-    while name not in path:
-        path.append(name)
-        name = min(waiting[name] & waiting.keys(), key=list(links).index)
-    return path[path.index(name) :]

@@ -15,10 +15,11 @@ from podlane.model.job import Variable
 
 
 class Values(Mapping[str, str]):
-    """Variables by their raw values: what expressions compare."""
+    """Variables by their raw values: what expressions compare. Of several layers the last wins."""
 
-    def __init__(self, variables: Mapping[str, Variable]) -> None:
-        self.variables = variables
+    def __init__(self, *layers: Mapping[str, Variable]) -> None:
+        self.layers = layers
+        self.variables = {key: one for layer in layers for key, one in layer.items()}
 
     def __getitem__(self, name: str) -> str:
         return self.variables[name].value
@@ -31,7 +32,7 @@ class Values(Mapping[str, str]):
 
     def expanded(self) -> ExpandedVariables:
         """Return the variables expanded through one another."""
-        return ExpandedVariables(self.variables)
+        return ExpandedVariables(*self.layers)
 
 
 class Layers:
@@ -60,30 +61,30 @@ class Layers:
         return tuple(self._root.values())
 
     def override_root(self, value: Node) -> None:
-        """Put the variables of a matched ``workflow:rules`` over the global ones."""
-        self._root |= {variable.key: variable for variable in lower_variables(value)}
+        """Put the variables of a matched ``workflow:rules`` before and over the global ones."""
+        self._root = merged(self._root, {one.key: one for one in lower_variables(value)})
 
     def pipeline(self) -> Values:
         """Return what ``workflow:rules`` see."""
-        return Values({**self._predefined, **self._root, **self._everywhere(), **self._given})
+        own = {"CI_NODE_TOTAL": Variable(key="CI_NODE_TOTAL", value="1", public=True)}
+        return Values(self._predefined, own, self._root, self._everywhere(), self._given)
 
     def include(self) -> Values:
         """Return what ``include`` sees: no variable of the file."""
-        return Values({**self._predefined, **self._everywhere(), **self._given})
+        return Values(self._predefined, self._everywhere(), self._given)
 
     def of_job(self, job: ConfiguredJob) -> dict[str, Variable]:
         """Return the YAML variables of a job: global, its own, its permutation."""
         written = job.written
-        if written.get("inherit") is None:
-            found = dict(self._root)
-        else:
+        found = self._root
+        if written.get("inherit") is not None:
             found = {
                 k: v for k, v in self._root.items() if inherit.inherits(written, "variables", k)
             }
-        found |= {v.key: v for v in lower_variables(written.get("variables"))}
+        own = {v.key: v for v in lower_variables(written.get("variables"))}
         if job.matrix:
-            found |= {k: Variable(key=k, value=v, public=True) for k, v in job.matrix.items()}
-        return found
+            own |= {k: Variable(key=k, value=v, public=True) for k, v in job.matrix.items()}
+        return merged(found, own)
 
     def project_of(self, job: ConfiguredJob, yaml: Mapping[str, Variable]) -> dict[str, Variable]:
         """Return the project's variables for a job: those for all environments, and for its own."""
@@ -93,7 +94,7 @@ class Layers:
         name = environment.get("name") if isinstance(environment, Map) else environment
         if not isinstance(name, str):
             return self._everywhere()
-        seen = Values({**self._predefined, **yaml, **self._everywhere(), **self._given})
+        seen = Values(self._predefined, yaml, self._everywhere(), self._given)
         expanded = expand(name, seen.expanded())
         scoped = {one.variable.key: one.variable for one in self._scoped if one.fits(expanded)}
         return {**self._project, **scoped}
@@ -103,17 +104,22 @@ class Layers:
     ) -> Values:
         """Return what the rules of a job see."""
         own = {k: Variable(key=k, value=v, public=True) for k, v in _of(job)}
-        seen = Values({**self._predefined, **own, **yaml, **project, **self._given})
+        seen = Values(self._predefined, own, yaml, project, self._given)
         name = own.get("CI_ENVIRONMENT_NAME")
         if name is None or "$" not in name.value:
             return seen
         expanded = expand(name.value, seen.expanded())
         own["CI_ENVIRONMENT_NAME"] = Variable(key=name.key, value=expanded, public=True)
-        return Values({**seen.variables, **own, **yaml, **project, **self._given})
+        return Values(self._predefined, own, yaml, project, self._given)
 
     def _everywhere(self) -> dict[str, Variable]:
         everywhere = {v.variable.key: v.variable for v in self._scoped if v.scope == "*"}
         return {**self._project, **everywhere} if everywhere else self._project
+
+
+def merged(below: dict[str, Variable], over: dict[str, Variable]) -> dict[str, Variable]:
+    """Return variables of the YAML over others, in GitLab's order: the newer ones first."""
+    return over | {key: one for key, one in below.items() if key not in over}
 
 
 def _of(job: ConfiguredJob) -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         artifacts=_artifacts(decision.job.group, job, expanded),
         cache=cache_keys.lower(job.get("cache")),
         tags=tuple(
-            expand(tag, decision.values, keep_undefined=True)
+            expand(tag, decision.seen, keep_undefined=True)
             for tag in values.strings(job.get("tags"))
         ),
         timeout_seconds=control.seconds(job.get("timeout")),

@@ -120,12 +120,6 @@ def expand_needs(value: Node, groups: Mapping[str, list[_Permutation]]) -> tuple
     return tuple(found)
 
 
-def groups_of(jobs: Mapping[str, Map]) -> dict[str, list[_Permutation]]:
-    """Return the permutations of every parallel job."""
-    found = {name: _permutations(name, job.get("parallel")) for name, job in jobs.items()}
-    return {name: group for name, group in found.items() if group}
-
-
 def _interpolated(node: Node, replaced: Callable[[re.Match[str]], str]) -> Node:
     """Return ``needs`` with every ``$[[ matrix.NAME ]]`` replaced."""
     if isinstance(node, str):

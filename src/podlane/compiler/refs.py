@@ -18,17 +18,14 @@ def admits(
     context: Context,
     evaluator: Evaluator,
     variables: Mapping[str, str],
-    expanded: Mapping[str, str],
 ) -> tuple[bool, str]:
     """Return whether ``only`` and ``except`` let a job in, and if not, the keyword that does not."""
     only = _conditions(job.get("only"), default_refs=True)
     for key, value in only.items():
-        if value is not None and not _holds(
-            str(key), value, context, evaluator, variables, expanded
-        ):
+        if value is not None and not _holds(str(key), value, context, evaluator, variables):
             return False, f"only:{key}"
     for key, value in _conditions(job.get("except"), default_refs=False).items():
-        if value is not None and _holds(str(key), value, context, evaluator, variables, expanded):
+        if value is not None and _holds(str(key), value, context, evaluator, variables):
             return False, f"except:{key}"
     return True, ""
 
@@ -48,28 +45,26 @@ def _holds(
     context: Context,
     evaluator: Evaluator,
     variables: Mapping[str, str],
-    expanded: Mapping[str, str],
 ) -> bool:
     if key == "refs":
         return any(_ref_matches(pattern, context) for pattern in values.strings(value))
     if key == "variables":
         return any(evaluator.holds(text, variables) for text in values.strings(value))
     if key == "changes":
-        return evaluator.changed(values.strings(value), None, expanded)
+        return evaluator.changed(values.strings(value))
     return variables.get("CI_KUBERNETES_ACTIVE") == "true"
 
 
 def _ref_matches(pattern: str, context: Context) -> bool:
-    pattern, _, path = pattern.partition("@") if "@" in pattern else (pattern, "", "")
-    if path and path != (context.project_path or "local/project"):
+    pattern, at, path = pattern.partition("@")
+    if at and path != (context.project_path or "local/project"):
         return False
     on_merge_request = context.source == "merge_request_event"
     on_branch = not context.tag and not on_merge_request
     if (pattern == "tags" and context.tag) or (pattern == "branches" and on_branch):
         return True
     word = context.source.removesuffix("_event")
-    plural = f"{word}es" if word.endswith("sh") else f"{word}s"
-    if pattern in (word, plural):
+    if pattern in (word, _plural(word)):
         return True
     if not (on_branch or context.tag):
         return False
@@ -77,3 +72,9 @@ def _ref_matches(pattern: str, context: Context) -> bool:
         compiled = regex.compiled(pattern)
         return compiled is not None and compiled.search(context.ref) is not None
     return pattern == context.ref
+
+
+def _plural(word: str) -> str:
+    if word.endswith("y"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith("sh") else f"{word}s"

@@ -43,10 +43,18 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The outcome: the rule that decided (None when none did) and the rules looked at."""
+    """The outcome: the rule that decided (None when none did) and the rules looked at.
+
+    ``problem`` is why the rules could not be looked at any further; no rule decides then.
+    """
 
     rule: Map | None
     trace: tuple[RuleTrace, ...]
+    problem: str = ""
+
+
+class _UndecidableError(Exception):
+    """A clause that cannot be answered, in GitLab's words."""
 
 
 @dataclass(slots=True)
@@ -54,8 +62,6 @@ class Evaluator:
     """Evaluates rules of one pipeline; the repository is asked once for each question."""
 
     fetcher: Fetcher
-    subject: str = "workflow"
-    problems: list[str] = field(default_factory=list)
     _trees: dict[str, nodes.Node | None] = field(default_factory=dict)
     _changes: dict[str | None, frozenset[str] | None] = field(default_factory=dict)
     _files: tuple[str, ...] | None = None
@@ -67,7 +73,10 @@ class Evaluator:
         """Return the first rule that holds. Globs see expanded values, expressions do not."""
         trace: list[RuleTrace] = []
         for rule in rules:
-            looked_at = RuleTrace(rule, self._clauses(rule, variables, expanded))
+            try:
+                looked_at = RuleTrace(rule, self._clauses(rule, variables, expanded))
+            except _UndecidableError as error:
+                return Match(None, tuple(trace), str(error))
             trace.append(looked_at)
             if looked_at.matched:
                 return Match(rule, tuple(trace))
@@ -78,39 +87,60 @@ class Evaluator:
         tree = self._tree(text)
         return tree is not None and evaluate.is_true(tree, variables)
 
-    def changed(
-        self, paths: list[str], compare_to: str | None, variables: Mapping[str, str]
+    def changed(self, paths: list[str]) -> bool:
+        """Return whether any changed file matches (``only``); unknown changes count as a match."""
+        files = self._changed_files(None)
+        return files is None or globs.any_match(paths, files)
+
+    def changed_since(
+        self, paths: list[str], base: str | None, variables: Mapping[str, str]
     ) -> bool:
-        """Return whether any changed file matches; unknown changes count as a match."""
-        base = expand(compare_to, variables, keep_undefined=True) if compare_to else None
+        """Return whether any file that changed (since ``base``) matches; unknown ones do."""
         files = self._changed_files(base)
         if files is None:
             return True
-        patterns = [expand(path, variables, keep_undefined=True) for path in paths]
+        patterns = set(_expanded(paths, variables))
         if len(patterns) * len(files) > MAX_COMPARISONS:
             return True
         return globs.any_match(patterns, files)
 
     def exists(self, paths: list[str], variables: Mapping[str, str]) -> bool:
         """Return whether any file of the commit matches."""
-        patterns = [expand(path, variables, keep_undefined=True) for path in paths]
-        if not patterns:
+        if not paths:
             return False
-        files = self._all_files()
+        patterns = _expanded(paths, variables)
         exact = [p for p in patterns if not globs.GLOB_CHARACTERS & set(p)]
-        if any(path in self._file_set for path in exact):
-            return True
-        folders = tuple(path for path in exact if path.endswith("/"))
-        if folders and any(name.startswith(folders) for name in files):
+        if any(self._has(path) for path in exact):
             return True
         wild = [p for p in patterns if globs.GLOB_CHARACTERS & set(p)]
-        if not wild:
-            return False
-        if not any("/" in p or "**" in p for p in wild):
+        endings = tuple(p.removeprefix("**/*") for p in wild if _is_ending(p))
+        files = self._all_files()
+        if not any("/" in p or "**" in p for p in patterns):
             files = tuple(name for name in files if "/" not in name)
+        if endings and any(name.endswith(endings) for name in files):
+            return True
+        wild = [p for p in wild if not _is_ending(p)]
         if len(wild) * len(files) > MAX_COMPARISONS:
             return True
         return globs.any_match(wild, files)
+
+    def _has(self, path: str) -> bool:
+        """Return whether a file is there, or one in a directory (``path`` ends with a slash).
+
+        GitLab looks for a directory by Ruby's ``bsearch``, as if all files after it were in it too, so
+        that it does not find every one that is there.
+        """
+        files = self._all_files()
+        if not path.endswith("/"):
+            return path in self._file_set
+        low, high, found = 0, len(files), False
+        while low < high:
+            middle = (low + high) // 2
+            if files[middle].startswith(path):
+                high, found = middle, True
+            else:
+                low = middle + 1
+        return found
 
     def _clauses(
         self, rule: Map, variables: Mapping[str, str], expanded: Mapping[str, str]
@@ -140,13 +170,13 @@ class Evaluator:
     def _ask_changes(self, value: Node, expanded: Mapping[str, str]) -> Clause:
         paths = value.get("paths") if isinstance(value, Map) else value
         compare_to = value.get("compare_to") if isinstance(value, Map) else None
-        base = compare_to if isinstance(compare_to, str) else None
+        base = _expanded([compare_to], expanded)[0] if isinstance(compare_to, str) else None
         if isinstance(value, Map) and paths is None:  # regexp, behind a flag that is off by default
             return Clause("changes", "regexp", held=True, note="regexp is switched off")
         listed = values.strings(paths)
-        held = self.changed(listed, base, expanded)
-        known = self._changed_files(expand(base, expanded, keep_undefined=True) if base else None)
-        note = "which files changed is not known, so it holds" if known is None else ""
+        held = self.changed_since(listed, base, expanded)
+        unknown = self._changed_files(base) is None
+        note = "which files changed is not known, so it holds" if unknown else ""
         return Clause("changes", ", ".join(listed), held=held, note=note)
 
     def _ask_exists(self, value: Node, expanded: Mapping[str, str]) -> Clause:
@@ -169,11 +199,7 @@ class Evaluator:
             try:
                 files = self.fetcher.changed_files(base)
             except FetchError:
-                self.problems.append(
-                    f"Failed to parse rule for {self.subject}: "
-                    "rules:changes:compare_to is not a valid ref"
-                )
-                files = ()
+                raise _UndecidableError("rules:changes:compare_to is not a valid ref") from None
             self._changes[base] = None if files is None else frozenset(files)
         return self._changes[base]
 
@@ -182,3 +208,13 @@ class Evaluator:
             self._files = tuple(self.fetcher.list_files())
             self._file_set = frozenset(self._files)
         return self._files
+
+
+def _expanded(patterns: list[str], variables: Mapping[str, str]) -> list[str]:
+    return [expand(pattern, variables, keep_undefined=True) for pattern in patterns]
+
+
+def _is_ending(pattern: str) -> bool:
+    """Whether a pattern asks for the end of a name only, as ``**/*.rb`` does."""
+    ending = pattern.removeprefix("**/*")
+    return ending.startswith(".") and "/" not in ending and not globs.GLOB_CHARACTERS & set(ending)

@@ -98,16 +98,31 @@ def _predefined(facts: JobFacts, by_starter: tuple[Variable, ...]) -> tuple[Vari
 def _expanded(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
     """Return the variables with values expanded through one another, as GitLab sends them.
 
-    Undefined references, files and ``$$`` stay for the runner.
+    Undefined references, files, raw variables and ``$$`` stay for the runner.
     """
+    values = ExpandedVariables(*_layers(variables), for_runner=True)
     last = {variable.key: variable for variable in variables}
-    values = ExpandedVariables(last)
-    return tuple(
-        msgspec.structs.replace(variable, value=values[variable.key])
-        if "$" in variable.value and not variable.raw and last[variable.key] is variable
-        else variable
-        for variable in variables
-    )
+    found: list[Variable] = []
+    for variable in variables:
+        if last[variable.key] is not variable:
+            found.append(variable)
+            continue
+        wins = values.winner(variable.key) or variable
+        if wins is not variable:  # what names itself wins: to the runner the last one does
+            found.append(variable)
+        value = values[wins.key] if "$" in wins.value and not wins.raw else wins.value
+        found.append(msgspec.structs.replace(wins, value=value))
+    return tuple(found)
+
+
+def _layers(variables: tuple[Variable, ...]) -> list[dict[str, Variable]]:
+    """Return the definitions by key; a second one of a key is in a layer above the first."""
+    found: list[dict[str, Variable]] = [{}]
+    for variable in variables:
+        if variable.key in found[-1]:
+            found.append({})
+        found[-1][variable.key] = variable
+    return found
 
 
 def timeout_seconds(job: PipelineJob, maximum: int = 0) -> int:
