@@ -26,8 +26,9 @@ CHUNK = b"0123456789abcdef" * 4096
 class FakeStream:
     """One running fake command."""
 
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], *, goes_on: bool = True) -> None:
         self.command = command
+        self.goes_on = goes_on
         self.sent, self.stdin = anyio.create_memory_object_stream[bytes](0)
         self.size = anyio.Event()
         self.width = self.height = 0
@@ -55,10 +56,12 @@ class FakeStream:
                 return
 
     async def write_stdin(self, data: bytes) -> None:
-        await self.sent.send(data)
+        if self.command != ("hang",):
+            await self.sent.send(data)
 
-    async def close_stdin(self) -> None:
+    async def close_stdin(self) -> bool:
         self.sent.close()
+        return self.goes_on
 
     async def resize(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -93,7 +96,10 @@ class FakeStreams:
 
     @asynccontextmanager
     async def attach(self, request: StreamRequest) -> AsyncIterator[FakeStream]:
-        stream = self.last = FakeStream(("cat",))
+        wants_output = request.stdout or request.stderr
+        stream = self.last = FakeStream(
+            ("cat",) if wants_output else ("hang",), goes_on=wants_output
+        )
         try:
             yield stream
         finally:

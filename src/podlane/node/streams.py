@@ -46,8 +46,11 @@ class ContainerStream(Protocol):
         """Send bytes to stdin; waits while the process does not read (back-pressure)."""
         ...
 
-    async def close_stdin(self) -> None:
-        """Send end of file."""
+    async def close_stdin(self) -> bool:
+        """Send end of file; returns whether the stream goes on.
+
+        An attachment ends with its stdin, unless the pod says ``stdinOnce`` and output is wanted.
+        """
         ...
 
     async def resize(self, width: int, height: int) -> None:

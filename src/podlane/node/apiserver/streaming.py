@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import TypeVar
 
 import anyio
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from podlane.kit.errors import PermanentError
 from podlane.kit.jsonvalue import JsonObject, obj, text
@@ -16,12 +16,13 @@ from podlane.kit.tasks import closing
 from podlane.kube import channels, errors
 from podlane.kube.channels import Channel
 from podlane.kube.paths import Target
-from podlane.node.apiserver import admission, requests
+from podlane.node.apiserver import admission, requests, spdywire
 from podlane.node.apiserver.context import Api
+from podlane.node.apiserver.spdywire import SpdyWire
+from podlane.node.apiserver.wires import WebSocketWire, Wire
 from podlane.node.streams import ContainerStream, LogRequest, StreamRequest
 
 _log = logging.getLogger(__name__)
-_OK = 1000
 _CLOSE_SECONDS = 2.0
 _T = TypeVar("_T")
 
@@ -70,27 +71,20 @@ def _log_request(query: Mapping[str, str], uid: str, container: str) -> LogReque
 
 
 async def exec_or_attach(api: Api, request: web.Request, target: Target) -> web.StreamResponse:
-    """Answer an exec or attach over WebSocket, protocols v5 and v4."""
+    """Answer an exec or attach over WebSocket (protocols v5 and v4) or SPDY (v4)."""
     pod, container = _container(api, request, target)
     asked = _stream_request(request, target, text(pod, "metadata", "uid"), container)
     _check_running(pod, container, target)
-    websocket = web.WebSocketResponse(
-        protocols=channels.PROTOCOLS,
-        max_msg_size=0,
-        compress=False,
-        timeout=_CLOSE_SECONDS,
-        autoclose=True,
-    )
-    if not websocket.can_prepare(request).ok:
-        raise errors.bad_request("unable to upgrade: Upgrade request required (WebSocket)")
-    await websocket.prepare(request)
+    wire: Wire
+    if spdywire.is_asked(request):
+        wire = await SpdyWire.accept(request, asked)
+    else:
+        wire = await WebSocketWire.accept(request)
     start = api.streams.attach if target.subresource == "attach" else api.streams.exec
     with api.until_shutdown():
-        status = await _run(start(asked), websocket, asked)
-        if not websocket.closed:
-            await websocket.send_bytes(channels.frame(Channel.ERROR, status))
-    await websocket.close(code=_OK)
-    return websocket
+        status = await _run(start(asked), wire, asked)
+        await wire.finish(status)
+    return wire.response
 
 
 def _stream_request(
@@ -141,15 +135,16 @@ def _check_running(pod: JsonObject, container: str, target: Target) -> None:
 
 async def _run(
     starting: AbstractAsyncContextManager[ContainerStream],
-    websocket: web.WebSocketResponse,
+    wire: Wire,
     asked: StreamRequest,
 ) -> bytes:
     """Carry both directions until the process or the client ends; return the status to send."""
     status = channels.encode_failure("the client has gone")
+    detached = anyio.Event()
     try:
         async with starting as stream, anyio.create_task_group() as tasks:
-            tasks.start_soon(_input_until_gone, websocket, stream, asked, tasks.cancel_scope)
-            status = await _output(websocket, stream)
+            tasks.start_soon(_input_until_over, wire, stream, asked, tasks.cancel_scope, detached)
+            status = await _output(wire, stream)
             tasks.cancel_scope.cancel()
     except PermanentError as error:
         return channels.encode_failure(error.message)
@@ -161,14 +156,14 @@ async def _run(
     except Exception as error:  # noqa: BLE001 - the boundary of a request whose answer has begun
         _log.exception("stream_failed", extra={"fields": {"pod_uid": asked.pod_uid}})
         return channels.encode_failure(f"the node failed: {type(error).__name__}: {error}")
-    return status
+    return channels.encode_exit(0) if detached.is_set() else status
 
 
-async def _output(websocket: web.WebSocketResponse, stream: ContainerStream) -> bytes:
+async def _output(wire: Wire, stream: ContainerStream) -> bytes:
     try:
         async with _closed(stream.output()) as chunks:
             async for channel, data in chunks:
-                await websocket.send_bytes(channels.frame(channel, data))
+                await wire.send(channel, data)
         return channels.encode_exit(await stream.wait())
     except PermanentError as error:
         return channels.encode_failure(error.message)
@@ -176,36 +171,34 @@ async def _output(websocket: web.WebSocketResponse, stream: ContainerStream) -> 
         return channels.encode_failure("the client has gone")
 
 
-async def _input_until_gone(
-    websocket: web.WebSocketResponse,
+async def _input_until_over(
+    wire: Wire,
     stream: ContainerStream,
     asked: StreamRequest,
     scope: anyio.CancelScope,
+    detached: anyio.Event,
 ) -> None:
-    """Carry stdin and sizes; a client that closes ends everything."""
+    """Carry stdin and sizes; a client that closes or detaches ends everything."""
     with suppress(ConnectionError):  # a ping could not be answered
-        await _input(websocket, stream, asked)
+        if await _input(wire, stream, asked):
+            detached.set()
     scope.cancel()
 
 
-async def _input(
-    websocket: web.WebSocketResponse, stream: ContainerStream, asked: StreamRequest
-) -> None:
+async def _input(wire: Wire, stream: ContainerStream, asked: StreamRequest) -> bool:
+    """Carry stdin and sizes until the client goes; whether it has only detached."""
     is_open = asked.stdin
-    async for message in websocket:
-        if message.type is WSMsgType.BINARY:
-            channel, data = channels.split(message.data)
-        elif message.type is WSMsgType.TEXT:
-            channel, data = channels.split(message.data.encode())
-        else:
-            break
-        if channel == Channel.RESIZE and (size := channels.decode_size(data)):
-            await stream.resize(*size)
-        elif channel == Channel.STDIN and is_open and data:
-            is_open = await _fed(stream, data)
-        elif channel == Channel.CLOSE and data[:1] == b"\0" and is_open:
-            is_open = False
-            await stream.close_stdin()
+    async with _closed(wire.received()) as messages:
+        async for channel, data in messages:
+            if channel == Channel.RESIZE and (size := channels.decode_size(data)):
+                await stream.resize(*size)
+            elif channel == Channel.STDIN and is_open and data:
+                is_open = await _fed(stream, data)
+            elif channel == Channel.CLOSE and data[:1] == b"\0" and is_open:
+                is_open = False
+                if not await stream.close_stdin():
+                    return True
+    return False
 
 
 async def _fed(stream: ContainerStream, data: bytes) -> bool:

@@ -57,7 +57,7 @@ class KubeletStreams:
     async def attach(self, request: StreamRequest) -> AsyncIterator[ContainerStream]:
         """Join the container's first process; leaving the context only detaches."""
         worker = self._container(request.pod_uid, request.container)
-        yield _Attachment(_running(worker), worker.container, wants_stdin=request.stdin)
+        yield _Attachment(_running(worker), worker.container, request)
 
     async def log(self, request: LogRequest) -> AsyncIterator[bytes]:
         """Yield the container's log."""
@@ -280,12 +280,13 @@ class _ExecStream:
         if self._stdin is not None:
             await self._stdin.write(data)
 
-    async def close_stdin(self) -> None:
+    async def close_stdin(self) -> bool:
         """Send end of file; on a terminal that is a key."""
         if self._terminal >= 0 and self._stdin is not None:
             await self._stdin.write(b"\x04")
         elif self._stdin is not None:
             self._stdin.close()
+        return True
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size."""
@@ -305,10 +306,11 @@ class _Attachment:
     to talk to it (``kubectl run -i``), and what it says meanwhile is meant for him.
     """
 
-    def __init__(self, run: ContainerRun, container: Container, *, wants_stdin: bool) -> None:
+    def __init__(self, run: ContainerRun, container: Container, request: StreamRequest) -> None:
         self._run = run
         self._once = container.stdin_once
-        self._stdin = run.stdin if wants_stdin else None
+        self._stdin = run.stdin if request.stdin else None
+        self._wants_output = request.stdout or request.stderr
         self._offset = 0 if container.stdin and not run.attached else run.log.size
         run.attached = True
 
@@ -322,10 +324,11 @@ class _Attachment:
         if self._stdin is not None:
             await self._stdin.write(data)
 
-    async def close_stdin(self) -> None:
-        """Send end of file, if the pod says that stdin ends with its first client."""
+    async def close_stdin(self) -> bool:
+        """Send end of file, if the pod says that stdin ends with its first client; else detach."""
         if self._stdin is not None and self._once:
             self._stdin.close()
+        return self._once and self._wants_output
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size."""
