@@ -34,6 +34,7 @@ _STATEMENT = "https://in-toto.io/Statement/v0.1"
 _PREDICATE = "https://slsa.dev/provenance/v1"
 _BUILD_TYPE = "https://gitlab.com/gitlab-org/gitlab-runner/-/blob/{version}/PROVENANCE.md"
 _COMPATIBLE = "v19.4.0"
+_KNOWN_VERSIONS = ("v1", "unknown")  # the second is what GitLab's runner says when nobody chose
 _CHUNK = 1024 * 1024
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -45,10 +46,8 @@ def add_statement(values: Values, name: str, paths: list[str]) -> list[str]:
         "zip",
     }:
         return paths
-    if values.text("schema-version") != "v1":
-        console.fatal(
-            f'the provenance schema "{values.text("schema-version")}" is not known; use v1'
-        )
+    if (version := values.text("schema-version")) not in _KNOWN_VERSIONS:
+        console.warning(f"Unknown SLSA provenance version {version}, defaulting to v1")
     place = f"{os.path.basename(name) or 'default'}-metadata.json"
     text = json.dumps(statement(values, [path for path in paths if path != place]), indent=1)
     try:

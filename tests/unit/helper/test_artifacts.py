@@ -162,6 +162,24 @@ def test_a_statement_of_provenance_is_added_to_the_archive(
     assert run["metadata"]["finishedOn"] == "2026-01-02T03:05:05Z"
 
 
+@pytest.mark.parametrize(("version", "warned"), [("unknown", False), ("v9", True)])
+def test_another_version_of_provenance_becomes_v1(
+    project: Path,
+    coordinator: Coordinator,
+    capsys: pytest.CaptureFixture[str],
+    version: str,
+    warned: bool,
+) -> None:
+    """GitLab's runner says "unknown" when the job does not choose one."""
+    _tree(project)
+    words = ("--generate-artifacts-metadata", "--schema-version", version)
+    assert _upload(coordinator, "--path", "out", *words) == 0
+    with zipfile.ZipFile(io.BytesIO(coordinator.uploads[0][1])) as archive:
+        statement = json.loads(archive.read("artifacts-metadata.json"))
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert ("Unknown SLSA provenance version v9" in capsys.readouterr().err) == warned
+
+
 def test_a_big_file_is_streamed_in_chunks(project: Path, coordinator: Coordinator) -> None:
     data = os.urandom(3_000_000)
     (project / "big").write_bytes(data)
