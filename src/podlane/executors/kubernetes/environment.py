@@ -233,7 +233,10 @@ class KubernetesEnvironment:
         now = anyio.current_time()
         if self._problem is not None:
             return JobOutcome(reason=SYSTEM, message=self._problem.message, hint=self._problem.hint)
-        if self._canceled and not self._following:
+        if self._canceled and not (
+            self._following
+            and judge.obeys_cancel(self._verdict, self._parts.pod.stages, self._trail.started)
+        ):
             return judge.judge(self._evidence())
         if self._legacy is not None and self._legacy.outcome is not None:
             return self._legacy.outcome

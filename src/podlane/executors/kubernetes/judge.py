@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from podlane.executors.base import StageScript
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
-from podlane.executors.kubernetes.observe import Broken, Finished, Waiting, termination_text
+from podlane.executors.kubernetes.observe import (
+    Broken,
+    Finished,
+    Ready,
+    Verdict,
+    Waiting,
+    termination_text,
+)
 from podlane.executors.kubernetes.stageflow import StageEnd
 from podlane.kit.units import format_go_duration
 from podlane.kube.types import StateTerminated
@@ -104,6 +111,13 @@ def judge(evidence: Evidence) -> JobOutcome:
 def build_began(stages: Sequence[StageScript], started: Collection[int]) -> bool:
     """Whether a stage of the build container has begun."""
     return any(stages[index].substage.role is ContainerRole.BUILD for index in started)
+
+
+def obeys_cancel(verdict: Verdict, stages: Sequence[StageScript], started: Collection[int]) -> bool:
+    """Whether the build container is there to obey: its image may still be on the way."""
+    if isinstance(verdict, Broken):
+        return build_began(stages, started)
+    return not isinstance(verdict, Ready) or verdict.begun
 
 
 def build_recorded(stages: Sequence[StageScript], ends: Collection[int]) -> bool:

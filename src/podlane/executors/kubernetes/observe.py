@@ -31,9 +31,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The helper runs, so the log can be followed. ``build`` is set when that container ended."""
+    """The helper runs, so the log can be followed. ``build`` is set when that container ended.
+
+    ``begun``: the build container runs, or has run; until then its image may be on the way.
+    """
 
     build: StateTerminated | None = None
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ def observe(state: Pod | Gone, memory_limits: Mapping[str, str]) -> Verdict:
         ended = build if isinstance(build, StateTerminated) else None
         return Finished(build=ended, helper=helper)
     if helper == _RUNNING:
-        return Ready(build=build if isinstance(build, StateTerminated) else None)
+        ended = build if isinstance(build, StateTerminated) else None
+        return Ready(build=ended, begun=ended is not None or build == _RUNNING)
     return _waiting(pod, statuses)
 
 

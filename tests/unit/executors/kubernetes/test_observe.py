@@ -35,9 +35,12 @@ def test_a_pod_that_is_on_its_way_is_waiting_with_what_kubernetes_says() -> None
 
 
 def test_it_is_ready_when_the_helper_runs_whatever_build_does() -> None:
-    assert observe(pod(running("helper"), waiting("build", "ContainerCreating")), {}) == Ready()
+    creating = pod(running("helper"), waiting("build", "ContainerCreating"))
+    assert observe(creating, {}) == Ready(begun=False)
+    assert observe(pod(running("helper"), running("build")), {}) == Ready(begun=True)
     verdict = observe(pod(running("helper"), ended("build", 3)), {})
     assert isinstance(verdict, Ready)
+    assert verdict.begun
     assert verdict.build is not None
     assert verdict.build.exit_code == 3
 

@@ -1,0 +1,109 @@
+"""Coordinator and runner as processes of their own, and what a test asks of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.e2e.conftest import Cluster, Ran, ended, podlane, start
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A ``podlane coordinator serve`` that runs."""
+
+    url: str
+    data_dir: Path
+    pid: int
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.url).port or 0
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What its clients need."""
+        token = (self.data_dir / "admin-token").read_text().strip()
+        return {"PODLANE_COORDINATOR_TOKEN": token, "PODLANE_COORDINATOR_URL": self.url}
+
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """The jobs of its pipelines by name."""
+        ran = podlane("coordinator", "list", "--all", "--format", "json", env=self.env)
+        assert ran.code == 0, ran
+        return {job["name"]: job for one in ran.document for job in one["jobs"]}
+
+    def cancel(self, *args: str) -> Ran:
+        """Run ``podlane cancel``."""
+        return podlane("cancel", *args, env=self.env)
+
+    @contextmanager
+    def run(self, folder: Path) -> Iterator[subprocess.Popen[str]]:
+        """Run a pipeline there; what has not ended by the end of the block is killed."""
+        args = ("run", "--format", "json", "--coordinator", self.url)
+        with start(*args, cwd=folder, env=self.env) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+@contextmanager
+def running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a server for the length of the block; it must end cleanly when asked."""
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = ended(process)
+    assert process.returncode == 0, (out, err)
+    assert "Traceback" not in err, err
+
+
+@contextmanager
+def coordinator(data_dir: Path, *, external_url: str = "") -> Iterator[Coordinator]:
+    """Run a coordinator; ``external_url`` is what jobs and runners call it."""
+    external = ["--external-url", external_url] if external_url else []
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    args = ["--data-dir", str(data_dir), "--listen", place, "--trace-interval", "0.2", *external]
+    with running(start("coordinator", "serve", *args)) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert all(lines), lines
+        yield Coordinator(url=f"http://{place}", data_dir=data_dir, pid=process.pid)
+
+
+@contextmanager
+def runner(
+    found: Coordinator, cluster: Cluster, folder: Path, *, url: str = "", ports: str = "",
+    more: str = "",
+) -> Iterator[int]:  # fmt: skip
+    """Run a runner for the coordinator, by way of ``url``; yields its process id."""
+    config = folder / "config.toml"
+    reached = url or found.url
+    config.write_text(f"""
+concurrent = 10
+[[runners]]
+  name = "separate"
+  url = "{reached}"
+  token = "{(found.data_dir / "runner-token").read_text().strip()}"
+  executor = "kubernetes"
+  request_concurrency = 4
+  [runners.cache]
+    Type = "coordinator"
+  [runners.kubernetes.pod_annotations]
+    "podlane.dev/host-ports" = "{ports or urlsplit(reached).port}"
+{more}
+""")
+    env = os.environ | {"KUBECONFIG": str(cluster.kubeconfig)}
+    with running(start("runner", "run", "--config", config, env=env)) as process:
+        yield process.pid
