@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,11 +10,15 @@ from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
 from podlane.coordinator.live import LivePipeline
+from podlane.coordinator.redundant import redundant_jobs
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.submission import Submission
+from podlane.kit import log
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError
 from podlane.model.states import FINISHED
+
+_logger = logging.getLogger(__name__)
 
 
 class Service:
@@ -39,7 +44,22 @@ class Service:
             is_tag=submission.is_tag,
         )  # fmt: skip
         self.engine.create(submission, snapshot, pipeline_id)
+        self._cancel_redundant(self.pipeline(pipeline_id))
         return pipeline_id
+
+    def _cancel_redundant(self, newer: LivePipeline) -> None:
+        now = self._clock.now()
+        for older in list(self.engine.pipelines.values()):
+            if older.finished:
+                continue
+            names = redundant_jobs(newer.row, older.row, older.attempts, now)
+            for name in names:
+                self.engine.cancel(older, only=name)
+            if names:
+                log.event(
+                    _logger, logging.INFO, "pipeline_auto_canceled", pipeline=older.row.id,
+                    by_pipeline=newer.row.id, jobs=len(names),
+                )  # fmt: skip
 
     def pipeline(self, pipeline_id: int) -> LivePipeline:
         """Return a pipeline.
