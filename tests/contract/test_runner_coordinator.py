@@ -17,6 +17,7 @@ from podlane.coordinator.events import JobResult, TraceAppended
 from podlane.executors.base import Emit, Executor, Output
 from podlane.gitlab.answers import PatchOutcome, PatchResult
 from podlane.gitlab.client import RunnerApiClient
+from podlane.gitlab.connections import open_connections
 from podlane.model.job import Artifact, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.pipeline import Pipeline, PipelineJob, When
@@ -24,7 +25,7 @@ from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager
 from podlane.runner.job_variables import Manager
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings, RunnerSettings
-from tests.contract.runner_api import Bench, client_settings, raw_session, running_bench
+from tests.contract.runner_api import Bench, client_settings, running_bench
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor
 from tests.fakes.jobs import MANAGER
 from tests.fakes.shell_executor import ShellExecutor
@@ -226,8 +227,8 @@ class LossyClient(RunnerApiClient):
 
 @asynccontextmanager
 async def open_lossy(runner: RunnerSettings, manager: Manager) -> AsyncIterator[RunnerApiClient]:
-    async with raw_session() as session:
-        yield LossyClient(client_settings(runner.url, runner.token), session)
+    async with open_connections() as connections:
+        yield LossyClient(client_settings(runner.url, runner.token), connections)
 
 
 async def test_lost_answers_are_made_up_for_by_the_coordinators_range(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ NOT_OFFERED = frozenset(
         "proxy",
         "service_executor_opts",
         "native_steps_integration",
-        "job_inputs",
     }
 )
 

@@ -105,7 +105,6 @@ class RunnerAnswer(Frozen, frozen=True, kw_only=True, omit_defaults=False):
 
 class _Unsupported(Frozen, frozen=True, kw_only=True):
     run: msgspec.Raw = msgspec.Raw(b"null")
-    inputs: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Identity(Frozen, frozen=True, kw_only=True):
@@ -255,14 +254,13 @@ def _without_nulls(value: Json) -> Json:
 
 def _refuse_unsupported(job: Job, body: bytes) -> None:
     extra = msgspec.json.decode(body, type=_Unsupported, strict=False)
-    for keyword, value in (("run", extra.run), ("inputs", extra.inputs)):
-        if msgspec.json.decode(value):
-            raise UnreadableJobError(
-                f"this job uses `{keyword}:`, which this runner does not support yet;"
-                f" remove `{keyword}:` from the job or give it the tag of another runner",
-                job_id=job.id,
-                token=job.token,
-            )
+    if msgspec.json.decode(extra.run):
+        raise UnreadableJobError(
+            "this job uses `run:`, which this runner does not support yet;"
+            " remove `run:` from the job or give it the tag of another runner",
+            job_id=job.id,
+            token=job.token,
+        )
 
 
 # --- errors in answers --------------------------------------------------------------------------

@@ -178,6 +178,21 @@ class Hook(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     script: tuple[str, ...] | None = None
 
 
+class JobInputValue(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """JSON of ``type``: ``string``, ``number``, ``boolean``, ``array`` or ``struct``."""
+
+    type: str = ""
+    content: object = None
+    sensitive: bool = False
+
+
+class JobInput(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """One input: what ``${{ job.inputs.key }}`` stands for."""
+
+    key: str = ""
+    value: JobInputValue = JobInputValue()
+
+
 class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One unit of a pipeline, handed to a runner."""
 
@@ -198,6 +213,7 @@ class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     features: Features = Features()
     hooks: tuple[Hook, ...] | None = None
     secrets: Mapping[str, Secret] | None = None
+    inputs: tuple[JobInput, ...] | None = None
 
     @property
     def timeout_seconds(self) -> int:

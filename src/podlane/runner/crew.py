@@ -137,6 +137,7 @@ class Crew:
             executor=ObservedExecutor(executor, parts.stats),
             random=random_module.SystemRandom(), interrupted=parts.stop.interrupt,
             farewell_seconds=settings.shutdown_timeout_seconds,
+            note_inputs=parts.stats.note_inputs,
         )  # fmt: skip
         # a runner stays the same when its token is renewed
         identity = f"{runner.url} {runner.id or runner.token}"

@@ -29,6 +29,7 @@ from podlane.model.outcome import JobOutcome
 from podlane.model.substages import RESOLVE_SECRETS
 from podlane.runner import job_variables
 from podlane.runner import outcome as outcomes
+from podlane.runner.job_inputs import interpolated
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.outcome import Stop
 from podlane.runner.plan import FIRST, make_plan, wanted_secrets
@@ -130,6 +131,7 @@ class JobRun:
         place, job = self._place, self._payload
         await self._log.header(place.runner, place.manager, job)
         await self._log.hide(Masker(job_variables.known_secrets(job, place.runner)))
+        job = interpolated(job, place.runner, place.note_inputs)
         resolved = await self._resolve_secrets(job)
         make = partial(
             make_plan, job, place.runner, place.manager, numbers=self._numbers, resolved=resolved

@@ -51,6 +51,7 @@ class RunnerCollector(Collector):
         """Return all metrics."""
         yield from self._jobs()
         yield from self._queue()
+        yield from self._inputs()
         yield from self._runners()
         yield from self._workers()
         yield from self._requests()
@@ -104,6 +105,15 @@ class RunnerCollector(Collector):
             "acceptable_job_queuing_duration_exceeded_total",
             "How often jobs exceeded the configured queuing time threshold", _WHO,
             self._mine(stats.queued_too_long),
+        )  # fmt: skip
+
+    def _inputs(self) -> Iterator[Metric]:
+        inputs = self._stats.inputs
+        said = "Total number of job input interpolations where expressions were actually used"
+        yield _counters("job_inputs_interpolations_total", said, (), {(): inputs[""]})
+        yield _counters(
+            "job_inputs_interpolation_failures_total", "Job input interpolations that failed",
+            ("error_type",), {kind: inputs[kind] for kind in inputs if kind},
         )  # fmt: skip
 
     def _runners(self) -> Iterator[Metric]:

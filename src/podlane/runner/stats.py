@@ -122,6 +122,7 @@ class Stats:
     processing_failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     statuses: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    inputs: Counter[str] = field(default_factory=Counter)
     configuration: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     job_seconds: defaultdict[tuple[str, str, str], Histogram] = field(
@@ -158,6 +159,10 @@ class Stats:
         self.queued_too_long[who] += waited_too_long(
             durations, waited_seconds=waited, running=running, now=now
         )
+
+    def note_inputs(self, kind: str) -> None:
+        """Count a text that job inputs were put in, or why that failed."""
+        self.inputs[kind] += 1
 
     def stage_started(self, job_id: int, stage: str, now: float) -> None:
         """Take note that a job goes on to another stage."""

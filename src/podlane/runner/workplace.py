@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -16,11 +17,15 @@ from podlane.runner.secrets.resolve import Endpoints, OpenHttp
 from podlane.runner.settings import RunnerSettings
 
 
+def _nothing(kind: str) -> None:
+    """Take no note."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
     """The parts that a job works with. ``interrupted``: the manager has to go.
 
-    ``farewell_seconds`` bounds the report of a job after that.
+    ``farewell_seconds`` bounds the report of a job after that. ``note_inputs``: see ``job_inputs``.
     """
 
     runner: RunnerSettings
@@ -33,3 +38,4 @@ class Workplace:
     farewell_seconds: float = 30.0
     endpoints: Endpoints = field(default_factory=Endpoints)
     open_http: OpenHttp = open_http
+    note_inputs: Callable[[str], None] = _nothing

@@ -114,7 +114,7 @@ def test_a_wrong_type_where_no_job_needs_it_does_not_lose_the_job(path: str, val
         ("variables.0.value", {}, "$.variables[0].value"),
         ("git_info.repo_url", 5, "$.git_info.repo_url"),
         ("run", '[{"step": "x"}]', "run"),
-        ("inputs", [{"key": "a", "value": {"type": "string", "content": "b"}}], "inputs"),
+        ("inputs", "text", "$.inputs"),
         ("secrets", {"X": {"vault": "text"}}, "secrets"),
     ],
 )

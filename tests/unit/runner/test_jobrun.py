@@ -29,7 +29,7 @@ from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateOutcome, Upd
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PermanentError, TemporaryError
 from podlane.model.failures import FailureReason
-from podlane.model.job import Features, RunnerLimits, Variable
+from podlane.model.job import Features, JobInput, JobInputValue, RunnerLimits, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.secrets import Secret, VaultAuth, VaultSecret, VaultServer
@@ -522,3 +522,15 @@ async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
     assert max(held) <= SPILL_BYTES + len(chunk)
     assert scene.api.final.state == "success"
     assert scene.api.trace.count(chunk) == 200
+
+
+@pytest.mark.anyio
+async def test_a_job_with_an_expression_that_cannot_be_read_fails_and_says_where() -> None:
+    scene = Scene()
+    value = JobInputValue(type="string", content="v")
+    outcome = await scene.run("${{ job.inputs.x + }}", inputs=(JobInput(key="x", value=value),))
+    assert outcome is not None
+    assert outcome.reason is FailureReason.RUNNER_CONFIGURATION_ERROR
+    assert "failed to interpolate job inputs: expected a value" in scene.api.trace.decode()
+    assert "it is in script, entry 1 of the job" in scene.api.trace.decode()
+    assert scene.executor.opened == 0
