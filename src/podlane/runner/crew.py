@@ -199,6 +199,8 @@ class _Post:
         self._stats.job_started(job, status, now=self._place.clock.now())
         try:
             with log.fields(runner=self._shown, runner_name=runner.name):
+                if flags["FF_LOG_IMAGES_CONFIGURED_FOR_JOB"]:
+                    _log_images(job)
                 run = JobRun(job, self._place, numbers=lease.numbers or JobNumbers())
                 del job  # its payload is large, and the run drops it once it has a plan
                 outcome = await run.run()
@@ -208,6 +210,16 @@ class _Post:
             self._stats.job_ended(status.id, outcome, anyio.current_time())
             lease.release()
             poller.job_ended()
+
+
+def _log_images(job: Job) -> None:
+    """Say which images the job asks for, without the values of its variables."""
+    for event, image in (
+        ("image_configured_for_job", job.image),
+        *(("service_image_configured_for_job", service) for service in job.services or ()),
+    ):
+        if image.name:
+            log.event(_logger, logging.INFO, event, job=job.id, image_name=image.name)
 
 
 async def _ca_pem(tls: TlsSettings) -> str:

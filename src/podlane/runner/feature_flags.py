@@ -34,7 +34,7 @@ DEFAULTS: dict[str, bool] = {
     **dict.fromkeys(_ON.split(), True),
     **dict.fromkeys(_OFF.split(), False),
 }
-# Flags that change something here. The others are accepted, exported, and said to have no effect.
+# Flags that change something here. The others are accepted, exported, and said why they change nothing.
 EFFECTIVE = frozenset(
     {
         "FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY",
@@ -54,10 +54,56 @@ EFFECTIVE = frozenset(
         "FF_DISABLE_AUTOMATIC_TOKEN_ROTATION",
         "FF_EXPORT_HIGH_CARDINALITY_METRICS",
         "FF_ENABLE_JOB_INPUTS_INTERPOLATION",
+        "FF_LOG_IMAGES_CONFIGURED_FOR_JOB",
+        "FF_USE_GIT_BUNDLE_URIS",
     }
 )
-_TRUE = frozenset({"true", "1"})
-_FALSE = frozenset({"false", "0"})
+_NOT_YET = "Podlane does not support it yet: "
+_OTHER_EXECUTOR = "it is for another executor"
+_WINDOWS = "there is neither Windows nor PowerShell"
+_STEPS = "native steps are not supported"
+# Why the others change nothing.
+WITHOUT_EFFECT: dict[str, str] = {
+    "FF_TEST_FEATURE": "it is for the tests of GitLab Runner",
+    "FF_NETWORK_PER_BUILD": _OTHER_EXECUTOR,
+    "FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR": _OTHER_EXECUTOR,
+    "FF_USE_INIT_WITH_DOCKER_EXECUTOR": _OTHER_EXECUTOR,
+    "FF_USE_DOCKER_AUTOSCALER_DIAL_STDIO": _OTHER_EXECUTOR,
+    "FF_USE_FLEETING_ACQUIRE_HEARTBEATS": _OTHER_EXECUTOR,
+    "FF_USE_WINDOWS_LEGACY_PROCESS_STRATEGY": _WINDOWS,
+    "FF_USE_WINDOWS_JOB_OBJECT": _WINDOWS,
+    "FF_USE_POWERSHELL_PATH_RESOLVER": _WINDOWS,
+    "FF_DISABLE_POWERSHELL_STDIN": _WINDOWS,
+    "FF_USE_FASTZIP": "there is one archiver",
+    "FF_USE_LEGACY_BASH_EVAL": "scripts are run from files, not by eval",
+    "FF_POSIXLY_CORRECT_ESCAPES": "words are always quoted as POSIX has it",
+    "FF_RESOLVE_FULL_TLS_CHAIN": "git gets tls-ca-file as it is: put the whole chain into it",
+    "FF_USE_LEGACY_GCS_CACHE_ADAPTER": "there is one adapter for each storage",
+    "FF_USE_LEGACY_S3_CACHE_ADAPTER": "there is one adapter for each storage",
+    "FF_GIT_URLS_WITHOUT_TOKENS": "no URL ever has a token",
+    "FF_USE_GIT_PROACTIVE_AUTH": "credentials always go with the first request",
+    "FF_WAIT_FOR_POD_TO_BE_REACHABLE": "nothing connects to a pod before its containers run",
+    "FF_USE_DUMB_INIT_WITH_KUBERNETES_EXECUTOR": "a supervisor is each container's first process",
+    "FF_USE_NATIVE_CONTAINER_STOP": "the supervisor ends a script's processes, then the container's",
+    "FF_USE_JOB_ROUTER": "jobs are asked for at GitLab itself",
+    "FF_SCRIPT_TO_STEP_MIGRATION": _STEPS,
+    "FF_CONCRETE": _STEPS,
+    "FF_SUSPENDABLE_ENVIRONMENTS": "environments cannot be suspended",
+    "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL": _NOT_YET
+    + "an unchanged trace is confirmed every 30 s",
+    "FF_KUBERNETES_HONOR_ENTRYPOINT": _NOT_YET + "the image's entrypoint is not run",
+    "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": _NOT_YET + "pod_spec is refused",
+    "FF_PRINT_POD_EVENTS": _NOT_YET + "print_pod_warning_events prints the warnings",
+    "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": _NOT_YET
+    + "what the helper writes, everybody may change",
+    "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": _NOT_YET
+    + "attempts of a stage follow each other at once",
+    "FF_USE_GITALY_CORRELATION_ID": _NOT_YET + "git sends no correlation id",
+    "FF_USE_GIT_NATIVE_CLONE": _NOT_YET + "projects are cloned by init and fetch",
+    "FF_USE_PARALLEL_ARTIFACT_TRANSFER": _NOT_YET + "artifacts come in one stream",
+}
+_TRUE = frozenset({"1", "t", "true"})
+_FALSE = frozenset({"0", "f", "false"})
 
 
 def defaults(*, timestamps: bool) -> dict[str, bool]:
@@ -78,10 +124,10 @@ def resolve(
     return flags
 
 
-def without_effect(flags: dict[str, bool]) -> list[str]:
-    """Return the flags that somebody changed in vain."""
+def without_effect(flags: dict[str, bool]) -> dict[str, str]:
+    """Return the flags that somebody changed in vain, and why."""
     changed = not_default(flags, timestamps=flags["FF_TIMESTAMPS"])
-    return [name for name in changed if name not in EFFECTIVE]
+    return {name: WITHOUT_EFFECT[name] for name in changed if name not in EFFECTIVE}
 
 
 def not_default(flags: dict[str, bool], *, timestamps: bool) -> dict[str, bool]:

@@ -176,8 +176,8 @@ def make_plan(
         prepare_timeout_seconds=runner.prepare_timeout_seconds or None,
     )  # fmt: skip
     reader.warnings += [
-        f"{name} has no effect: Podlane does not support this feature flag yet"
-        for name in feature_flags.without_effect(flags)
+        f"{name} has no effect: {reason}"
+        for name, reason in feature_flags.without_effect(flags).items()
     ]
     return JobPlan(
         execution=execution,

@@ -106,6 +106,8 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
     if source.username and source.origin:
         header = f"Authorization: Basic {source.basic}"
         settings.append((f"http.{source.origin}/.extraHeader", header))
+    if context.flags["FF_USE_GIT_BUNDLE_URIS"]:
+        settings.append(("transfer.bundleURI", "true"))
     if context.variables.flag("GIT_SUBMODULE_FORCE_HTTPS") and source.origin:
         rule = f"url.{source.origin}/.insteadOf"
         settings += [(rule, prefix) for prefix in _ssh_prefixes(context, source)]
