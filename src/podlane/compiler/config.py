@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from podlane.compiler.findings import Entry, Findings, did_you_mean
-from podlane.compiler.keywords import cache, image, inherit, script, stages, variables, workflow
+from podlane.compiler.keywords import (
+    cache,
+    image,
+    inherit,
+    script,
+    stages,
+    values,
+    variables,
+    workflow,
+)
 from podlane.compiler.keywords import job as job_keywords
 from podlane.compiler.source import Map, Mark, Node, Scalar, place, text_of
 
@@ -49,7 +58,9 @@ def configure(root: Map, findings: Findings) -> Config:
     for key in visible:
         value, name = root[key], text_of(key)
         # GitLab puts the kind of entry in place of a blank name.
-        entry = Entry(findings, ("jobs", name or "job"), value, root.key_at(key))
+        is_bridge = isinstance(value, Map) and job_keywords.is_bridge(value)
+        path = ("jobs", name or ("bridge" if is_bridge else "job"))
+        entry = Entry(findings, path, value, root.key_at(key))
         if name == "":
             entry.error("can't be blank", attribute="name")
         if not isinstance(key, str):
@@ -73,7 +84,7 @@ def configure(root: Map, findings: Findings) -> Config:
 
 def _check_hidden(root: Map, findings: Findings) -> None:
     for key, value in root.items():
-        if isinstance(key, str) and key.startswith(".") and (not value and value is not False):
+        if isinstance(key, str) and key.startswith(".") and values.is_blank(value):
             Entry(findings, ("jobs", key), value, root.key_at(key)).error(
                 "can't be blank", hint="even a template needs a value"
             )
@@ -138,7 +149,7 @@ def _defaults(root: Map, findings: Findings) -> Map:
     if isinstance(value, Map) and not job_keywords.is_job(value):
         entry = Entry(findings, ("default",), value, root.key_at("default"))
         entry.known_keys(job_keywords.DEFAULT_KEYS)
-        job_keywords.check_keywords(entry, value)
+        job_keywords.check_keywords(entry, value, job_keywords.DEFAULT_KEYS)
         if value.get("timeout") is not None:
             findings.warning(
                 "default",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place
+from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place, text_of
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 
 # What is found only because something else is not there.
@@ -119,11 +119,13 @@ class Entry:
         mark: Mark | None = None,
         hint: str | None = None,
     ) -> None:
-        """Report ``<location> <attribute> <text>``, lower-cased as GitLab does."""
+        """Report ``<location> <attribute> <text>``, lower-cased as by GitLab (with an attribute)."""
         if isinstance(self.value, Reference):  # broken, and reported as such
             return
         parts = (":".join(self.path), attribute, text)
-        message = " ".join(part for part in parts if part).lower()
+        message = " ".join(part for part in parts if part)
+        if attribute:
+            message = message.lower()
         self.findings.error("config", message, mark or self.mark, hint)
 
     def refuse(self, reason: str, hint: str | None = None) -> None:
@@ -131,26 +133,31 @@ class Entry:
         self.findings.refuse(self.path, reason, self.mark, hint)
 
     def child(self, key: str, *, name: str | None = None) -> Entry:
-        """Return the entry of ``key``, whose value must be a mapping's."""
+        """Return the entry of ``key``; what is no mapping has nothing there."""
         value = self.value
-        assert isinstance(value, Map)
-        return Entry(self.findings, (*self.path, name or key), value.get(key), value.value_at(key))
+        path = (*self.path, name or key)
+        if not isinstance(value, Map):
+            return Entry(self.findings, path, None, self.mark)
+        return Entry(self.findings, path, value.get(key), value.value_at(key))
 
     def absent(self, key: str) -> bool:
         """Whether ``key`` is not there, or null."""
-        value = self.value
-        assert isinstance(value, Map)
-        return value.get(key) is None
+        return not isinstance(self.value, Map) or self.value.get(key) is None
+
+    def is_hash(self, hint: str | None = None) -> bool:
+        """Report a value that is no mapping."""
+        if not isinstance(self.value, Map):
+            self.error("should be a hash", hint=hint)
+        return isinstance(self.value, Map)
 
     def known_keys(self, allowed: Sequence[str]) -> bool:
         """Report keys that are not in ``allowed``."""
         value = self.value
-        assert isinstance(value, Map)
-        unknown = [key for key in value if key not in allowed]
-        if not unknown:
+        unknown = [key for key in value if key not in allowed] if isinstance(value, Map) else []
+        if not unknown or not isinstance(value, Map):
             return True
-        names = ", ".join(str(key) for key in unknown)
-        hint = did_you_mean(str(unknown[0]), allowed)
+        names = ", ".join(text_of(key) for key in unknown)
+        hint = did_you_mean(text_of(unknown[0]), allowed)
         self.error(f"contains unknown keys: {names}", mark=value.key_at(unknown[0]), hint=hint)
         return False
 

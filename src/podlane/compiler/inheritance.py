@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from podlane.compiler.findings import Findings, did_you_mean
-from podlane.compiler.source import Map, Scalar, Seq, deep_merge, text_of
+from podlane.compiler.keywords import values
+from podlane.compiler.source import (
+    Map,
+    Node,
+    Reference,
+    Scalar,
+    Seq,
+    Symbol,
+    deep_merge,
+    text_of,
+)
 
 MAX_ANCESTORS = 10
+
+
+def _names(named: Node) -> list[str]:
+    """Return what ``extends`` names; of what is no name, Ruby's text of it."""
+    if isinstance(named, Reference) or named is None:
+        return []
+    if isinstance(named, Map):
+        return [values.inspected(Seq(None, [Symbol(text_of(k)), v])) for k, v in named.items()]
+    return [values.inspected(one) for one in (named if isinstance(named, Seq) else [named])]
 
 
 class Extender:
@@ -67,10 +86,7 @@ class Extender:
         self._report(key, value, "nesting too deep in `extends`")
 
     def _bases(self, key: Scalar, value: Map) -> list[tuple[Scalar, Map]]:
-        named = value["extends"]
-        listed = list(named) if isinstance(named, Seq) else [named]
-        names = [text_of(n) for n in listed if n is None or isinstance(n, (str, int, float))]
-        names = [name for name in names if name]
+        names = _names(value["extends"])
         unknown = [name for name in names if name not in self._root]
         if unknown:
             hint = did_you_mean(unknown[0], [name for name in self._root if isinstance(name, str)])

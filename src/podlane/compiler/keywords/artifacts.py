@@ -6,7 +6,7 @@ import re
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Node, text_of
+from podlane.compiler.source import Map, Node, Reference, text_of
 from podlane.model.job import Artifact
 
 KEYS = (
@@ -53,12 +53,9 @@ COVERAGE_FORMATS = ("cobertura", "jacoco")
 
 def check_artifacts(entry: Entry) -> None:
     """Check ``artifacts``."""
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash", hint="write paths: under artifacts:")
-        return
-    if not entry.known_keys(KEYS):
-        return
+    entry.is_hash("write paths: under artifacts:")
+    entry.known_keys(KEYS)
+    values.exclusive(entry, ("access", "public"))
     values.string(entry, "name")
     values.boolean(entry, "untracked")
     values.boolean(entry, "public")
@@ -66,74 +63,62 @@ def check_artifacts(entry: Entry) -> None:
     values.string_list(entry, "exclude")
     values.one_of(entry, "when", WHEN)
     values.one_of(entry, "access", ACCESS)
-    values.duration(entry, "expire_in", never=True)
-    if value.get("public") is not None and value.get("access") is not None:
-        entry.error("these keys cannot be used together: public, access")
-    _check_expose(entry, value)
-    if value.get("reports") is not None:
-        _check_reports(entry.child("reports"))
+    values.expiry(entry, "expire_in")
+    values.hash_value(entry, "reports")
+    if not entry.absent("expose_as"):
+        _check_expose(entry)
+    reports = entry.child("reports")
+    if isinstance(reports.value, Map):
+        _check_reports(reports, reports.value)
 
 
-def _check_expose(entry: Entry, value: Map) -> None:
-    shown = value.get("expose_as")
-    if shown is None:
+def _check_expose(entry: Entry) -> None:
+    values.string(entry, "expose_as")
+    child = entry.child("expose_as")
+    if isinstance(child.value, Reference):
         return
-    mark = value.value_at("expose_as")
-    if not isinstance(shown, str):
-        entry.error("should be a string", attribute="expose as", mark=mark)
-    elif len(shown) > _MAX_EXPOSE_AS:
-        entry.error("is too long (maximum is 100 characters)", attribute="expose as", mark=mark)
-    elif not _EXPOSE_AS.match(shown):
+    shown = child.value if isinstance(child.value, str) else text_of(values.scalar(child.value))
+    if values.length(child.value) > _MAX_EXPOSE_AS:
+        entry.error(
+            f"is too long (maximum is {_MAX_EXPOSE_AS} characters)",
+            attribute="expose as",
+            mark=child.mark,
+        )
+    if not _EXPOSE_AS.match(shown):
         entry.error(
             "can contain only letters, digits, '-', '_' and spaces",
             attribute="expose as",
-            mark=mark,
+            mark=child.mark,
         )
-    paths = values.strings(value.get("paths"))
-    if not paths:
-        entry.error("can't be blank", attribute="paths", mark=mark, hint="expose_as needs paths")
-    elif any("*" in path for path in paths):
-        entry.error("can't contain '*' when used with 'expose_as'", attribute="paths", mark=mark)
+    values.present(entry, "paths", "expose_as needs paths")
+    paths = entry.child("paths")
+    if values.is_string_list(paths.value) and any("*" in p for p in values.strings(paths.value)):
+        entry.error(
+            "can't contain '*' when used with 'expose_as'", attribute="paths", mark=paths.mark
+        )
 
 
-def _check_reports(entry: Entry) -> None:
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash")
-        return
-    if not entry.known_keys(tuple(REPORTS)):
-        return
-    for key, item in value.items():
-        name = text_of(key)
-        if item is None:
-            continue
-        if name == "coverage_report":
-            _check_coverage(entry.child(name))
-        elif not isinstance(item, str) and not values.is_string_list(item):
-            entry.error(
-                "should be an array of strings or a string",
-                attribute=values.attribute(name),
-                mark=value.value_at(key),
-            )
+def _check_reports(entry: Entry, value: Map) -> None:
+    entry.known_keys(tuple(REPORTS))
+    for name in REPORTS:
+        if name not in value or name in ("coverage_report", "codequality"):
+            continue  # the one has a check of its own; the other has none in GitLab
+        values.strings_or_string(entry, name)
+    if not entry.absent("coverage_report"):
+        _check_coverage(entry.child("coverage_report"))
 
 
 def _check_coverage(entry: Entry) -> None:
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash")
-        return
-    if not entry.known_keys(("coverage_format", "path")):
-        return
-    for key in ("coverage_format", "path"):
-        if not value.get(key):
-            entry.error("can't be blank", attribute=values.attribute(key))
-    values.string(entry, "path")
-    found = value.get("coverage_format")
-    if found and found not in COVERAGE_FORMATS:
+    entry.is_hash()
+    entry.known_keys(("coverage_format", "path"))
+    values.present(entry, "coverage_format")
+    values.required_string(entry, "path")
+    found = entry.child("coverage_format")
+    if not values.is_among(found.value, COVERAGE_FORMATS):
         entry.error(
             f"must be one of supported formats: {', '.join(COVERAGE_FORMATS)}.",
             attribute="coverage format",
-            mark=value.value_at("coverage_format"),
+            mark=found.mark,
         )
 
 

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
+import re
+
 from podlane.compiler import durations
 from podlane.compiler.expr import regex
-from podlane.compiler.findings import Entry
+from podlane.compiler.findings import Entry, did_you_mean
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.source import Map, Node, Reference, Seq
 from podlane.model.pipeline import AllowFailure
 
 JOB_WHEN = ("on_success", "on_failure", "always", "manual", "delayed")
 BRIDGE_WHEN = ("on_success", "on_failure", "always", "manual")
-MONTH_SECONDS = 2_592_000.0
+MONTH_SECONDS = 2_629_746.0  # a twelfth of a year, as Rails counts
 WEEK_SECONDS = 604_800.0
 MAX_TAGS = 50
 MAX_RETRIES = 2
+_INTEGER = re.compile(r"[+-]?\d+\Z")
 
 
 def check_allow_failure(entry: Entry, *, bridge: bool) -> None:
     """Check ``allow_failure``; the entry is the job."""
     child = entry.child("allow_failure")
     value = child.value
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, (bool, Reference)) or value is None:
         return
     if not isinstance(value, Map) or bridge:
         text = "should be a boolean value" if bridge else "should be a hash or a boolean value"
         entry.error(text, attribute="allow failure", mark=child.mark)
         return
-    if not child.known_keys(("exit_codes",)):
-        return
-    codes = value.get("exit_codes")
-    fine = type(codes) is int or (
-        isinstance(codes, Seq) and all(type(code) is int for code in codes)
-    )
-    if not fine:
-        child.error(
+    child.known_keys(("exit_codes",))
+    _check_exit_codes(child)
+
+
+def _check_exit_codes(entry: Entry) -> None:
+    child = entry.child("exit_codes")
+    codes = child.value
+    listed = codes if isinstance(codes, Seq) else [codes]
+    if codes is not None and not all(type(code) is int for code in listed):
+        entry.error(
             "should be an array of integers or an integer",
             attribute="exit codes",
-            mark=value.value_at("exit_codes"),
+            mark=child.mark,
+            hint="write the numbers without quotes",
         )
 
 
@@ -57,8 +63,8 @@ def integers(value: Node) -> tuple[int, ...]:
 
 
 def check_timeout(entry: Entry) -> None:
-    """Check ``timeout``; the entry is the job."""
-    values.duration(entry, "timeout", limit_seconds=MONTH_SECONDS)
+    """Check ``timeout``."""
+    values.check_duration(entry, entry.value, "config", entry.mark, MONTH_SECONDS)
 
 
 def seconds(value: Node) -> int | None:
@@ -77,18 +83,34 @@ def check_tags(entry: Entry) -> None:
     """Check ``tags``."""
     if not values.is_string_list(entry.value):
         entry.error("should be an array of strings", hint="write it as a list: [linux]")
-    elif isinstance(entry.value, Seq) and len(entry.value) >= MAX_TAGS:
+    if isinstance(entry.value, Seq) and len(_tags(entry.value)) >= MAX_TAGS:
         entry.error(f"must be less than the limit of {MAX_TAGS} tags")
+
+
+def _tags(listed: Seq) -> set[str]:
+    # GitLab joins the list and parts it at its commas again.
+    return {tag.strip() for tag in values.joined(listed).split(",") if tag.strip()}
 
 
 RETRY_WHEN = (
     "always", "unknown_failure", "script_failure", "api_failure", "stuck_or_timeout_failure",
     "runner_system_failure", "missing_dependency_failure", "runner_unsupported", "stale_schedule",
     "job_execution_timeout", "archived_failure", "unmet_prerequisites", "scheduler_failure",
-    "data_integrity_failure", "stuck_pending_with_matching_runners", "image_pull_failure",
-    "stuck_pending_no_matching_runners", "no_updates_running", "no_updates_canceling",
+    "data_integrity_failure", "forward_deployment_failure", "user_blocked", "project_deleted",
+    "ci_quota_exceeded", "pipeline_loop_detected", "no_matching_runner", "trace_size_exceeded",
+    "builds_disabled", "environment_creation_failure", "deployment_rejected",
+    "failed_outdated_deployment_job", "job_execution_server_timeout",
+    "stuck_pending_with_matching_runners", "stuck_pending_no_matching_runners", "no_updates_running",
+    "no_updates_canceling", "server_timeout_running", "server_timeout_canceling",
     "runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted",
-    "server_timeout_running", "server_timeout_canceling",
+    "protected_environment_failure", "insufficient_bridge_permissions",
+    "downstream_bridge_project_not_found", "invalid_bridge_trigger",
+    "upstream_bridge_project_not_found", "insufficient_upstream_permissions",
+    "bridge_pipeline_is_child_pipeline", "downstream_pipeline_creation_failed",
+    "secrets_provider_not_found", "reached_max_descendant_pipelines_depth", "ip_restriction_failure",
+    "reached_max_pipeline_hierarchy_size", "reached_downstream_pipeline_trigger_rate_limit",
+    "duo_workflow_not_allowed", "job_router_failure", "job_token_expired",
+    "id_token_burned_project_path", "downstream_project_trigger_resolved_to_empty",
 )  # fmt: skip
 
 
@@ -100,81 +122,97 @@ def check_retry(entry: Entry) -> None:
         _check_retries(entry, value, "config")
     elif not isinstance(value, Map):
         entry.error("has to be either an integer or a hash")
-    elif entry.known_keys(("max", "when", "exit_codes")):
-        if value.get("max") is not None:
+    else:
+        entry.known_keys(("max", "when", "exit_codes"))
+        if not entry.absent("max"):
             _check_retries(entry, value["max"], "max")
-        _check_retry_when(entry, value)
-        codes = value.get("exit_codes")
-        listed = codes if isinstance(codes, Seq) else [codes]
-        if codes is not None and not all(type(code) is int for code in listed):
-            entry.error("should be an array of integers or an integer", attribute="exit codes")
+        if not entry.absent("when"):
+            _check_retry_when(entry, entry.child("when"))
+        _check_exit_codes(entry)
 
 
 def _check_retries(entry: Entry, value: Node, attribute: str) -> None:
-    if type(value) is not int:
-        entry.error("is not a number", attribute=attribute)
-    elif value < 0:
-        entry.error("must be greater than or equal to 0", attribute=attribute)
-    elif value > MAX_RETRIES:
-        entry.error(f"must be less than or equal to {MAX_RETRIES}", attribute=attribute)
+    mark = entry.child(attribute).mark
+    count = integer(value)
+    if isinstance(value, Reference):
+        return
+    if count is not None:
+        if count < 0:
+            entry.error("must be greater than or equal to 0", attribute=attribute, mark=mark)
+        elif count > MAX_RETRIES:
+            entry.error(
+                f"must be less than or equal to {MAX_RETRIES}", attribute=attribute, mark=mark
+            )
+    elif isinstance(value, float):
+        entry.error("must be an integer", attribute=attribute, mark=mark)
+    else:
+        entry.error("is not a number", attribute=attribute, mark=mark)
 
 
-def _check_retry_when(entry: Entry, value: Map) -> None:
-    when = value.get("when")
-    mark = value.value_at("when")
-    if when is None:
-        return
-    if isinstance(when, str):
-        if when not in RETRY_WHEN:
-            entry.error("is not included in the list", attribute="when", mark=mark)
-        return
-    if not values.is_string_list(when):
-        entry.error("should be an array of strings or a string", attribute="when", mark=mark)
-        return
-    unknown = [word for word in values.strings(when) if word not in RETRY_WHEN]
-    if unknown:
-        entry.error(f"contains unknown values: {', '.join(unknown)}", attribute="when", mark=mark)
+def integer(value: Node) -> int | None:
+    """Return an integer, or the text of one: Rails takes both for a number."""
+    if type(value) is int:
+        return value
+    return int(value) if isinstance(value, str) and _INTEGER.match(value) else None
+
+
+def _check_retry_when(entry: Entry, child: Entry) -> None:
+    when = child.value
+    values.strings_or_string(entry, "when")
+    if type(when) is str and when not in RETRY_WHEN:
+        entry.error(
+            "is not included in the list",
+            attribute="when",
+            mark=child.mark,
+            hint=did_you_mean(when, RETRY_WHEN),
+        )
+    elif isinstance(when, Seq):
+        unknown = [word for word in when if word not in RETRY_WHEN]
+        if unknown:
+            entry.error(
+                f"contains unknown values: {values.joined(unknown)}",
+                attribute="when",
+                mark=child.mark,
+                hint=did_you_mean(values.inspected(unknown[0]), RETRY_WHEN),
+            )
 
 
 def check_delay(entry: Entry) -> None:
     """Check ``start_in`` of a job; the entry is the job."""
     job = entry.value
     assert isinstance(job, Map)
-    start_in = job.get("start_in")
-    if job.get("when") == "delayed" and job.get("rules") is None:
-        if start_in is None:
-            entry.error("should be a duration", attribute="start in", mark=job.value_at("when"))
-        values.duration(entry, "start_in", limit_seconds=WEEK_SECONDS)
-    elif start_in is not None and job.get("rules") is None:
+    child = entry.child("start_in")
+    delayed = job.get("when") == "delayed"
+    if delayed and not isinstance(child.value, Reference):
+        mark = child.mark if child.value is not None else job.value_at("when")
+        values.check_duration(entry, child.value, "start in", mark, WEEK_SECONDS)
+    if ("rules" in job or not delayed) and not values.is_blank(child.value):
         entry.error(
             "must be blank",
             attribute="start in",
-            mark=job.value_at("start_in"),
-            hint="start_in needs when: delayed",
+            mark=child.mark,
+            hint="start_in needs when: delayed in the same place",
         )
 
 
 def check_boolean(entry: Entry) -> None:
     """Check a keyword that is true or false."""
-    if not isinstance(entry.value, bool):
-        entry.error("should be a boolean value", hint="true or false")
+    values.own_boolean(entry)
 
 
 def check_coverage(entry: Entry) -> None:
     """Check ``coverage``."""
-    value = entry.value
-    text = value if isinstance(value, str) else ""
-    if (
-        not (len(text) > 1 and text.startswith("/") and text.endswith("/"))
-        or regex.compiled(text) is None
-    ):
-        entry.error("must be a regular expression", hint="write it between slashes, in RE2 syntax")
+    text = entry.value if isinstance(entry.value, str) else ""
+    if type(entry.value) is not str or regex.compiled(text) is None:
+        entry.error(
+            "must be a regular expression with re2 syntax",
+            hint="write it between slashes, in RE2 syntax",
+        )
 
 
 def retry_max(value: Node) -> int:
     """Return how often a job may be tried again."""
-    found = value.get("max") if isinstance(value, Map) else value
-    return found if type(found) is int else 0
+    return integer(value.get("max") if isinstance(value, Map) else value) or 0
 
 
 def retry_when(value: Node) -> tuple[str, ...]:

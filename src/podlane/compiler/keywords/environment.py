@@ -1,4 +1,4 @@
-"""``environment``, ``resource_group``, ``release``, ``pages``: what a job does to the outside."""
+"""``environment``, ``resource_group``, ``pages``: what a job does to the outside."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import re
 
 from podlane.compiler import durations
 from podlane.compiler.findings import Entry
-from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.keywords import schema, values
+from podlane.compiler.keywords.schema import Schema
+from podlane.compiler.source import Map, Node, Reference
 
 KEYS = ("name", "url", "action", "on_stop", "auto_stop_in", "kubernetes", "deployment_tier")
 ACTIONS = ("start", "stop", "prepare", "verify", "access")
 MAX_URL = 255
+_KUBERNETES_KEYS = ("namespace", "agent", "flux_resource_path", "managed_resources", "dashboard")
+_MANAGED_RESOURCES = Schema(
+    types=("object",), closed=True, fields={"enabled": Schema(types=("boolean",))}
+)
+_DASHBOARD = Schema(
+    types=("object",),
+    closed=True,
+    required=("namespace",),
+    fields={
+        "namespace": Schema(types=("string",), lengths=(1, 63)),
+        "flux_resource_path": Schema(types=("string",), lengths=(1, 255)),
+    },
+)
 MAX_RESOURCE_GROUP = 255
 _NAME = re.compile(r"\A[a-zA-Z0-9_\-$\{\}. ](?:[a-zA-Z0-9_/\-$\{\}. ]*[a-zA-Z0-9_\-$\{\}. ])?\Z")
 _NAME_TEXT = (
     "can contain only letters, digits, '-', '_', '/', '$', '{', '}', '.', and spaces, "
     "but it cannot start or end with '/'"
-)
-_RELEASE_KEYS = (
-    "tag_name", "tag_message", "name", "description", "ref", "released_at", "milestones", "assets",
-)  # fmt: skip
-_STAMP = re.compile(
-    r"\A\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\Z"
 )
 
 
@@ -34,51 +42,60 @@ def check_environment(entry: Entry) -> None:
         return
     if not isinstance(value, Map):
         entry.error("should be a hash or a string")
-        return
-    if not entry.known_keys(KEYS):
-        return
-    _check_name(entry, value.get("name"), entry.child("name"))
-    _check_url(entry, value)
-    _check_action(entry, value)
-    for key in ("deployment_tier", "auto_stop_in"):
+    name = entry.child("name")
+    if not isinstance(name.value, Reference):
+        _check_name(entry, name.value, name)
+    entry.known_keys(KEYS)
+    _check_url(entry)
+    if entry.child("action").value is not False:  # which GitLab takes for the default
+        values.one_of(entry, "action", ACTIONS, "should be start, stop, prepare, verify, or access")
+    for key in ("deployment_tier", "on_stop", "auto_stop_in"):
         values.string(entry, key)
-    kubernetes = value.get("kubernetes")
-    if kubernetes is not None:
-        child = entry.child("kubernetes")
-        if isinstance(kubernetes, Map):
-            child.known_keys(
-                ("agent", "namespace", "flux_resource_path", "managed_resources", "dashboard")
-            )
-        else:
-            child.error("should be a hash")
+    values.hash_value(entry, "kubernetes")
+    if isinstance(entry.child("kubernetes").value, Map):
+        _check_kubernetes(entry.child("kubernetes"))
 
 
-def _check_url(entry: Entry, value: Map) -> None:
+def _check_url(entry: Entry) -> None:
     values.string(entry, "url")
-    url = value.get("url")
-    if isinstance(url, str) and len(url) > MAX_URL:
-        entry.error(f"is too long (maximum is {MAX_URL} characters)", attribute="url")
-
-
-def _check_action(entry: Entry, value: Map) -> None:
-    values.string(entry, "on_stop")
-    action = value.get("action")
-    if action is not None and action not in ACTIONS:
+    url = entry.child("url")
+    if url.value is not None and values.length(url.value) > MAX_URL:
         entry.error(
-            "should be start, stop, prepare, verify, or access",
-            attribute="action",
-            mark=value.value_at("action"),
+            f"is too long (maximum is {MAX_URL} characters)", attribute="url", mark=url.mark
         )
 
 
-def _is_variable(value: Node) -> bool:
-    return isinstance(value, str) and "$" in value
+def _check_kubernetes(entry: Entry) -> None:
+    if values.is_blank(entry.value):
+        entry.error("can't be blank")
+    entry.known_keys(_KUBERNETES_KEYS)
+    for key in ("namespace", "agent", "flux_resource_path"):
+        values.string(entry, key)
+    resources, shown = entry.child("managed_resources").value, entry.child("dashboard").value
+    path = entry.child("flux_resource_path").value
+    if resources is not None:
+        schema.check(entry, "managed resources", _MANAGED_RESOURCES, resources)
+    if not values.is_blank(shown):
+        schema.check(entry, "dashboard", _DASHBOARD, shown)
+    managed = isinstance(resources, Map) and resources.get("enabled") is True
+    if not values.is_blank(path):
+        values.present(entry, "namespace", "flux_resource_path needs a namespace")
+    if managed or not (values.is_blank(path) and values.is_blank(shown)):
+        values.present(entry, "agent", "name the agent, path/to/project:name")
+    for key in ("namespace", "flux_resource_path"):
+        both = isinstance(shown, Map) and not values.is_blank(shown.get(key))
+        if both and not values.is_blank(entry.child(key).value):
+            entry.error(
+                f"cannot be specified when dashboard.{key} is set",
+                attribute=values.attribute(key),
+                mark=entry.child(key).mark,
+            )
 
 
 def _check_name(entry: Entry, name: Node, at: Entry) -> None:
-    if name is None or name == "":
+    if values.is_blank(name):
         entry.error("can't be blank", attribute="name")
-    elif not isinstance(name, str) or not _NAME.match(name):
+    if not values.is_string(name) or not isinstance(name, str) or not _NAME.match(name):
         entry.error(_NAME_TEXT, attribute="name", mark=at.mark)
 
 
@@ -102,64 +119,22 @@ def auto_stop_seconds(value: Node) -> int | None:
     return None if length is None else int(length)
 
 
-def check_release(entry: Entry) -> None:
-    """Check ``release``."""
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash")
-        return
-    if not entry.known_keys(_RELEASE_KEYS):
-        return
-    for key in ("tag_name", "description"):
-        if not value.get(key):
-            entry.error("can't be blank", attribute=values.attribute(key))
-    for key in ("tag_name", "tag_message", "name", "description", "ref"):
-        values.string(entry, key)
-    milestones = value.get("milestones")
-    texts = isinstance(milestones, str) or values.is_string_list(milestones)
-    if milestones is not None and not texts:
-        entry.error("should be an array of strings or a string", attribute="milestones")
-    stamp = value.get("released_at")
-    if stamp is not None and not (
-        isinstance(stamp, str) and (_STAMP.match(stamp) or _is_variable(stamp))
-    ):
-        entry.error("must be a valid datetime", attribute="released at", hint="ISO 8601, quoted")
-    if value.get("assets") is not None:
-        _check_assets(entry.child("assets"))
-
-
-def _check_assets(entry: Entry) -> None:
-    if not isinstance(entry.value, Map):
-        entry.error("should be a hash")
-        return
-    if not entry.known_keys(("links",)):
-        return
-    links = entry.child("links")
-    if not isinstance(links.value, Seq) or not links.value:
-        links.error("should be an array of hashes")
-        return
-    for index, item in enumerate(links.value):
-        one = Entry(entry.findings, (*links.path, "link"), item, links.value.item_at(index))
-        if not isinstance(item, Map):
-            one.error("should be a hash")
-        elif one.known_keys(("name", "url", "filepath", "link_type")):
-            for key in ("name", "url"):
-                if not item.get(key):
-                    one.error("can't be blank", attribute=key)
+def check_publish(entry: Entry) -> None:
+    """Check ``publish``."""
+    if not values.is_string(entry.value):
+        entry.error("should be a string", hint=values.quote(entry.value))
 
 
 def check_pages(entry: Entry) -> None:
     """Check ``pages``."""
-    value = entry.value
-    if isinstance(value, bool):
-        return
-    if not isinstance(value, Map):
-        entry.error("should be a boolean or a hash", hint="pages: true, or pages: {publish: dist}")
-        return
-    if entry.known_keys(("publish", "path_prefix", "expire_in")):
-        values.string(entry, "publish")
-        values.string(entry, "path_prefix")
-        values.duration(entry, "expire_in", never=True)
+    if not isinstance(entry.value, (bool, Map)):
+        entry.error(
+            "should be a hash or a boolean value", hint="pages: true, or pages: {publish: dist}"
+        )
+    entry.known_keys(("path_prefix", "expire_in", "publish"))
+    values.string(entry, "path_prefix")
+    values.expiry(entry, "expire_in", variable=True)
+    values.string(entry, "publish")
 
 
 def is_pages(name: str, job: Map) -> bool:

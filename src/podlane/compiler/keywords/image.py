@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from podlane.compiler.findings import Entry
-from podlane.compiler.keywords import values
+from podlane.compiler.keywords import schema, values
+from podlane.compiler.keywords.schema import Schema
 from podlane.compiler.keywords.script import check_commands
-from podlane.compiler.keywords.variables import check_variables, lower_variables
-from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.keywords.variables import check_plain_variables, lower_variables
+from podlane.compiler.source import Map, Node, Seq, flatten
 from podlane.model.job import ExecutorOptions, Image, KubernetesOptions
 
 IMAGE_KEYS = ("name", "entrypoint", "ports", "pull_policy", "docker", "kubernetes")
 SERVICE_KEYS = (*IMAGE_KEYS, "command", "alias", "variables")
 PULL_POLICIES = ("always", "never", "if-not-present")
+_NAME = Schema(types=("string",), lengths=(1, 255))
+_OPTIONS = Schema(
+    fields={
+        "docker": Schema(
+            types=("object",),
+            closed=True,
+            fields={"platform": Schema(types=("string",), lengths=(1, 64)), "user": _NAME},
+        ),
+        "kubernetes": Schema(
+            types=("object",),
+            closed=True,
+            fields={"user": Schema(types=("string", "integer"), lengths=(1, 255))},
+        ),
+    },
+)
 
 
 def check_image(entry: Entry) -> None:
@@ -24,72 +40,61 @@ def check_services(entry: Entry) -> None:
     if not isinstance(entry.value, Seq):
         entry.error("should be an array", hint="write it as a list of images")
         return
-    path = (*entry.path, "service")
-    for index, item in enumerate(entry.value):
-        _check(Entry(entry.findings, path, item, entry.value.item_at(index)), SERVICE_KEYS)
+    for one in values.items(entry, (*entry.path, "service")):
+        _check(one, SERVICE_KEYS)
+        if values.is_blank(one.child("ports").value):
+            values.string(one, "alias")
+        else:
+            values.required_string(one, "alias")
+        if not one.absent("command"):
+            check_commands(one.child("command"))
+        if not one.absent("variables"):
+            check_plain_variables(one.child("variables"))
 
 
 def _check(entry: Entry, keys: tuple[str, ...]) -> None:
     value = entry.value
-    if isinstance(value, str):
-        if not value.strip():
+    if values.is_string(value):
+        if values.is_blank(value):
             entry.error("can't be blank", attribute="name")
         return
     if not isinstance(value, Map):
         entry.error("should be a hash or a string")
-        return
-    if not entry.known_keys(keys):
-        return
-    if not value.get("name"):
-        entry.error("can't be blank", attribute="name", hint="a map needs `name: image`")
-    else:
-        values.string(entry, "name")
+    entry.known_keys(keys)
+    values.required_string(entry, "name", "a map needs `name: image`")
     values.string_list(entry, "entrypoint")
-    if value.get("command") is not None:
-        check_commands(entry.child("command"))
-    if "ports" in value:
+    if isinstance(value, Map) and "ports" in value:
         entry.error(
             "contains disallowed keys: ports",
             mark=value.key_at("ports"),
             hint="GitLab takes ports in the configuration of web terminals only",
         )
-    values.string(entry, "alias")
-    _check_options(entry, value)
-    if value.get("variables") is not None:
-        check_variables(entry.child("variables"))
+    _check_options(entry)
+    if not entry.absent("pull_policy"):
+        _check_pull_policy(entry.child("pull_policy"))
 
 
-def _check_options(entry: Entry, value: Map) -> None:
-    policy = value.get("pull_policy")
-    if policy is not None:
-        child = entry.child("pull_policy")
-        listed = values.strings(policy)
-        unknown = [word for word in listed if word not in PULL_POLICIES]
-        if not listed or not (isinstance(policy, str) or values.is_string_list(policy)):
-            child.error("should be a string or an array of strings")
-        elif unknown:
-            child.error(f"contains unknown values: {', '.join(unknown)}")
-    for key, allowed in (("docker", ("platform", "user")), ("kubernetes", ("user",))):
-        options = value.get(key)
-        if options is None:
-            continue
-        child = entry.child(key)
-        if not isinstance(options, Map):
-            child.error("should be a hash")
-        elif child.known_keys(allowed):
-            _check_user(child, options, number=key == "kubernetes")
+def _check_pull_policy(entry: Entry) -> None:
+    value = entry.value
+    if not values.is_strings_or_string(value):
+        entry.error("should be an array of strings or a string")
+    if isinstance(value, Seq):
+        unknown = [word for word in value if word not in PULL_POLICIES]
+        if unknown:
+            entry.error(f"contains unknown values: {values.joined(unknown)}")
+        if not value:
+            entry.error("can't be blank")
+    elif isinstance(value, str) and value not in PULL_POLICIES:
+        entry.error("is not included in the list", hint=f"one of: {', '.join(PULL_POLICIES)}")
 
 
-def _check_user(entry: Entry, options: Map, *, number: bool) -> None:
-    for key, value in options.items():
-        fine = isinstance(value, str) and 0 < len(value) <= 255  # noqa: PLR2004 - GitLab's schema
-        if not fine and not (number and type(value) is int):
-            entry.error(
-                "is invalid",
-                attribute=str(key),
-                mark=options.value_at(key),
-                hint=values.quote(value),
-            )
+def _check_options(entry: Entry) -> None:
+    options = Map()
+    for key in ("docker", "kubernetes"):
+        if not entry.absent(key):
+            options[key] = entry.child(key).value
+    if options:
+        schema.check(entry, "executor opts", _OPTIONS, options)
 
 
 def lower_image(value: Node) -> Image | None:
@@ -117,7 +122,8 @@ def lower_image(value: Node) -> Image | None:
 
 def lower_services(value: Node) -> tuple[Image, ...]:
     """Return a checked ``services`` as the model's."""
-    images = [lower_image(item) for item in value] if isinstance(value, Seq) else []
+    flat = flatten(value, values.MAX_DEPTH) if isinstance(value, Seq) else None
+    images = [lower_image(item) for item in flat or ()]
     return tuple(image for image in images if image is not None)
 
 

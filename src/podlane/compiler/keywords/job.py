@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import (
@@ -12,9 +12,11 @@ from podlane.compiler.keywords import (
     environment,
     image,
     inherit,
+    jobinputs,
     needs,
     parallel,
     policy,
+    release,
     rules,
     script,
     secrets,
@@ -25,7 +27,7 @@ from podlane.compiler.keywords import (
     values,
     variables,
 )
-from podlane.compiler.source import Map, Seq
+from podlane.compiler.source import Map, Node, text_of
 
 BRIDGE_KEYS = (
     "trigger", "parallel", "extends", "stage", "only", "except", "rules", "variables", "inherit",
@@ -37,15 +39,20 @@ DEFAULT_KEYS = (
     "interruptible", "retry", "services", "tags", "timeout",
 )  # fmt: skip
 MAX_NAME = 255
-MAX_JOB_INPUTS = 50
 _KINDS = ("script", "run", "trigger")
+_APART = (
+    ("script", "run"),
+    ("before_script", "run"),
+    ("after_script", "run"),
+    ("script", "trigger"),
+    ("run", "trigger"),
+)
 
 # Keywords with an entry of their own: the check gets that entry.
 _ENTRY_CHECKS: dict[str, Callable[[Entry], None]] = {
     "script": script.check_commands,
     "before_script": script.check_commands,
     "after_script": script.check_commands,
-    "run": steps.check_run,
     "image": image.check_image,
     "services": image.check_services,
     "variables": variables.check_variables,
@@ -58,25 +65,27 @@ _ENTRY_CHECKS: dict[str, Callable[[Entry], None]] = {
     "interruptible": control.check_boolean,
     "coverage": control.check_coverage,
     "environment": environment.check_environment,
-    "release": environment.check_release,
+    "release": release.check_release,
     "pages": environment.check_pages,
+    "publish": environment.check_publish,
     "trigger": trigger.check_trigger,
     "only": policy.check_policy,
     "except": policy.check_policy,
     "inherit": lambda entry: inherit.check_inherit(entry, DEFAULT_KEYS),
     "hooks": steps.check_hooks,
     "dast_configuration": steps.check_dast,
+    "timeout": control.check_timeout,
     "id_tokens": tokens.check_id_tokens,
     "secrets": secrets.check_secrets,
     "identity": tokens.check_identity,
 }
 # Keywords that are an attribute of the job: the check gets the job's entry.
 _ATTRIBUTE_CHECKS: dict[str, Callable[[Entry], None]] = {
-    "timeout": control.check_timeout,
+    "inputs": jobinputs.check_job_inputs,
     "dependencies": lambda entry: values.string_list(entry, "dependencies"),
     "resource_group": lambda entry: values.string(entry, "resource_group"),
+    "run": steps.check_run,
     "manual_confirmation": lambda entry: values.string(entry, "manual_confirmation"),
-    "publish": lambda entry: values.string(entry, "publish"),
 }
 
 
@@ -97,30 +106,35 @@ def check_job(entry: Entry) -> None:
         if not (isinstance(job, Map) and entry.findings.incomplete):
             _report_no_script(entry)
         return
-    _check_name(entry)
     bridge = is_bridge(job)
-    if _check_kind(entry, job, bridge=bridge):
-        entry.known_keys(BRIDGE_KEYS if bridge else JOB_KEYS)
-    check_keywords(entry, job)
+    keys = BRIDGE_KEYS if bridge else JOB_KEYS
+    _check_name(entry)
+    entry.known_keys(keys)
+    for together in () if bridge else _APART:
+        values.exclusive(entry, together)
+    if not entry.findings.incomplete:  # else a base or a reference may be what is missing
+        _check_purpose(entry, job, bridge=bridge)
+    check_keywords(entry, job, keys)
     control.check_allow_failure(entry, bridge=bridge)
     values.one_of(entry, "when", control.BRIDGE_WHEN if bridge else control.JOB_WHEN)
-    if job.get("parallel") is not None:
+    values.strings_or_string(entry, "extends")
+    if not entry.absent("parallel"):
         parallel.check_parallel(entry.child("parallel"), bridge=bridge)
     _check_rules(entry, job)
-    _check_interplay(entry, job)
     if not bridge:
         control.check_delay(entry)
+        _check_publish(entry, job)
+        _check_dependencies(entry, job)
 
 
-def check_keywords(entry: Entry, job: Map) -> None:
-    """Check every keyword of a job, or of ``default``, that is there and is not null."""
+def check_keywords(entry: Entry, job: Map, keys: Container[str]) -> None:
+    """Check those of the keywords that are there and not null, of a job or of ``default``."""
     for key, value in job.items():
-        if value is None or not isinstance(key, str):
+        if value is None or not isinstance(key, str) or key not in keys:
             continue
         check = _ENTRY_CHECKS.get(key)
         if check is not None:
-            if value != "" or key != "script":
-                entry.findings.check_once(check, entry.child(key))
+            entry.findings.check_once(check, entry.child(key))
         elif key in _ATTRIBUTE_CHECKS:
             _ATTRIBUTE_CHECKS[key](entry)
 
@@ -137,74 +151,89 @@ def _report_no_script(entry: Entry) -> None:
 
 def _check_name(entry: Entry) -> None:
     name = entry.path[-1]
-    if not name.strip():
-        entry.error("can't be blank", attribute="name")
-    elif len(name) > MAX_NAME:
+    if len(name) > MAX_NAME:
         entry.error(f"is too long (maximum is {MAX_NAME} characters)", attribute="name")
 
 
-def _check_kind(entry: Entry, job: Map, *, bridge: bool) -> bool:
-    """Check what the job does; return whether its other keys are worth a check."""
-    for together in (_KINDS, ("before_script", "run"), ("after_script", "run")):
-        found = [key for key in together if job.get(key) is not None]
-        if len(found) > 1:
-            entry.error(f"these keys cannot be used together: {', '.join(found)}")
-            return False
-    if entry.findings.incomplete:  # a base or a reference may be what is missing
-        return not bridge or job.get("trigger") is not None
-    if bridge and job.get("trigger") is None:
-        needed = job.get("needs")
-        if not (isinstance(needed, Map) and "pipeline" in needed):
+def _check_purpose(entry: Entry, job: Map, *, bridge: bool) -> None:
+    """Check that there is something to do."""
+    if bridge:
+        pipelines = _bridge_needs(job.get("needs"))
+        if job.get("trigger") is None and not pipelines:
             entry.error(
                 "should contain either a trigger or a needs:pipeline",
                 hint="a job with needs and without a script is taken for a trigger job: add script:",
             )
-            return False
-    elif not bridge and "run" not in job and not job.get("script"):
-        entry.error("can't be blank", attribute="script", mark=job.value_at("script"))
-    return True
+        if pipelines > 1:
+            entry.error("should contain at most one bridge need", mark=job.value_at("needs"))
+    elif "run" not in job:
+        values.present(entry, "script")
+
+
+def _bridge_needs(value: Node) -> int:
+    """Return how many entries of ``needs`` make a job follow a pipeline of another project."""
+    return sum(
+        isinstance(item, Map) and "job" not in item and "project" not in item
+        for item in needs.flattened(value)
+    )
+
+
+def _crosses(value: Node) -> bool:
+    """Whether an entry of ``needs`` is a job of another pipeline or project."""
+    return any(
+        isinstance(item, Map) and ("project" in item or "pipeline" in item)
+        for item in needs.flattened(value)
+    )
 
 
 def _check_rules(entry: Entry, job: Map) -> None:
     if job.get("rules") is None:
         return
     rules.check_rules(entry.child("rules"), rules.JOB, parent=entry)
-    excluded = [key for key in ("only", "except", "start_in") if job.get(key) is not None]
+    excluded = [
+        text_of(key)
+        for key, value in job.items()
+        if key in ("only", "except", "start_in") and value is not None
+    ]
     if excluded:
         entry.error(
             f"key may not be used with `rules`: {', '.join(excluded)}", mark=job.key_at(excluded[0])
         )
 
 
-def _check_interplay(entry: Entry, job: Map) -> None:
-    extends = job.get("extends")
-    if extends is not None and not (isinstance(extends, str) or values.is_string_list(extends)):
-        entry.error("should be an array of strings or a string", attribute="extends")
-    name = entry.path[-1]
-    pages = job.get("pages")
-    if job.get("publish") is not None and isinstance(pages, Map) and "publish" in pages:
+def _check_publish(entry: Entry, job: Map) -> None:
+    name, pages = entry.path[-1], job.get("pages")
+    if values.is_blank(job.get("publish")):
+        return
+    if isinstance(pages, Map) and "publish" in pages:
         entry.findings.error(
             "pages",
             f"{name} job: use either {name}:publish or {name}:pages:publish",
             job.key_at("publish"),
         )
-    if job.get("publish") is not None and not environment.is_pages(name, job):
+    if not environment.is_pages(name, job):
         entry.error(
             "can only be used within a `pages` job", attribute="publish", mark=job.key_at("publish")
         )
-    inputs = job.get("inputs")
-    if inputs is not None:
-        if not isinstance(inputs, Map):
-            entry.child("inputs").error("should be a hash")
-        elif len(inputs) > MAX_JOB_INPUTS:
-            entry.error(f"has too many entries (maximum {MAX_JOB_INPUTS})", attribute="inputs")
+
+
+def _check_dependencies(entry: Entry, job: Map) -> None:
+    """Check that a job with needs takes artifacts from jobs that it needs."""
     needed, depends = job.get("needs"), job.get("dependencies")
-    if isinstance(needed, Seq) and needed and isinstance(depends, Seq) and depends:
-        names = needs.needed_names(needed)
-        missing = [name for name in values.strings(depends) if name not in names]
-        if missing:
-            entry.error(
-                f"the {', '.join(missing)} should be part of needs",
-                attribute="dependencies",
-                mark=job.value_at("dependencies"),
-            )
+    if not needed or not depends or not values.is_string_list(depends):
+        return
+    names = needs.needed_names(needed)
+    if not names and _crosses(needed):
+        entry.error(
+            "corresponding to dependencies must be from the same pipeline",
+            attribute="needs",
+            mark=job.value_at("dependencies"),
+        )
+        return
+    missing = [name for name in values.strings(depends) if name not in names]
+    if missing and names:
+        entry.error(
+            f"the {', '.join(missing)} should be part of needs",
+            attribute="dependencies",
+            mark=job.value_at("dependencies"),
+        )

@@ -12,21 +12,26 @@ from podlane.compiler.source import Map, Node, Scalar, Seq, text_of
 MAX_JOBS = 200
 
 
-def check_parallel(entry: Entry, *, bridge: bool) -> None:
-    """Check ``parallel``."""
+def check_parallel(entry: Entry, *, bridge: bool, kind: str = "a trigger job") -> None:
+    """Check ``parallel``; a ``bridge`` takes no number, nor does what else is of that ``kind``."""
     value = entry.value
     if isinstance(value, Map):
-        if entry.known_keys(("matrix",)):
-            if "matrix" in value:
-                _check_matrix(entry.child("matrix"))
-            else:
-                entry.error("missing required keys: matrix")
-    elif isinstance(value, float):
-        entry.error("must be an integer")
-    elif type(value) is not int:
+        entry.known_keys(("matrix",))
+        if "matrix" not in value:
+            entry.error("missing required keys: matrix")
+        elif value["matrix"] is not None:
+            _check_matrix(entry.child("matrix"))
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
         entry.error("should be an integer or a hash", attribute="", hint=_number_hint(value))
-    elif bridge:
-        entry.error('cannot use "parallel: <number>".', hint="a trigger job takes parallel:matrix")
+    else:
+        _check_number(entry, value)
+        if bridge:
+            entry.error('cannot use "parallel: <number>".', hint=f"{kind} takes parallel:matrix")
+
+
+def _check_number(entry: Entry, value: int | float) -> None:  # noqa: PYI041 - YAML tells them apart
+    if isinstance(value, float):
+        entry.error("must be an integer")
     elif value < 1:
         entry.error("must be greater than or equal to 1")
     elif value > MAX_JOBS:
@@ -39,25 +44,27 @@ def _number_hint(value: Node) -> str | None:
 
 def _check_matrix(entry: Entry) -> None:
     value = entry.value
-    if not isinstance(value, Seq) or not value or not all(isinstance(item, Map) for item in value):
+    if not isinstance(value, Seq) or not all(isinstance(item, Map) for item in value):
         entry.error("should be an array of hashes")
         return
     for index, item in enumerate(value):
         one = Entry(entry.findings, (*entry.path, "variables"), item, value.item_at(index))
         if not _sound(item):
             one.error("should be a hash of key value pairs, value can be an array")
-            return
+        if not item:
+            one.error("requires at least 1 items")
     total = sum(_size(item) for item in value if isinstance(item, Map))
     if total > MAX_JOBS:
         entry.error(f"generates too many jobs (maximum is {MAX_JOBS})", hint=f"it is {total} jobs")
 
 
 def _sound(item: Node) -> bool:
-    if not isinstance(item, Map) or not item:
+    """Whether all values are text or whole numbers, or lists of them."""
+    if not isinstance(item, Map):
         return False
-    for value in item.values():
+    for key, value in item.items():
         listed = value if isinstance(value, Seq) else [value]
-        if not listed or any(v is None or isinstance(v, (Map, Seq)) for v in listed):
+        if not all(isinstance(one, str) or type(one) is int for one in (key, *listed)):
             return False
     return True
 

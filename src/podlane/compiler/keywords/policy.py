@@ -29,42 +29,42 @@ def check_policy(entry: Entry) -> None:
         return
     if not value:
         entry.error("can't be blank")
-    elif entry.known_keys(KEYS):
-        _check_conditions(entry, value)
-
-
-def _check_conditions(entry: Entry, value: Map) -> None:
-    refs = value.get("refs")
-    if refs is not None and not _are_refs(refs):
-        entry.error(_REFS_TEXT, attribute="refs", mark=value.value_at("refs"))
-    kubernetes = value.get("kubernetes")
-    if kubernetes is not None and kubernetes != "active":
-        entry.error(f"unknown value: {kubernetes}", attribute="kubernetes")
+    entry.known_keys(KEYS)
+    refs = entry.child("refs")
+    if refs.value is not None and not _are_refs(refs.value):
+        entry.error(_REFS_TEXT, attribute="refs", mark=refs.mark)
+    kubernetes = entry.child("kubernetes")
+    if kubernetes.value is not None and values.inspected(kubernetes.value) != "active":
+        entry.error(
+            f"unknown value: {values.inspected(kubernetes.value)}",
+            attribute="kubernetes",
+            mark=kubernetes.mark,
+            hint="active is the only one",
+        )
     values.string_list(entry, "changes")
     values.string_list(entry, "variables")
-    expressions = value.get("variables")
-    for text in values.strings(expressions) if values.is_string_list(expressions) else ():
+    _check_expressions(entry)
+
+
+def _check_expressions(entry: Entry) -> None:
+    child = entry.child("variables")
+    for text in child.value if isinstance(child.value, Seq) else ():
         try:
-            parse(text)
+            parse(text if isinstance(text, str) else "")
         except ExpressionError as error:
             entry.error(
                 "invalid expression syntax",
                 attribute="variables",
-                mark=value.value_at("variables"),
+                mark=child.mark,
                 hint=error.message,
             )
 
 
 def _are_refs(value: Node) -> bool:
-    if not isinstance(value, Seq):
-        return False
-    for item in value:
-        if not isinstance(item, str):
-            return False
-        source, _, _ = item.rpartition("@")
-        for text in (item, source):
-            if text.startswith("/") and regex.is_slashed(text):
-                if regex.compiled(text) is None:
-                    return False
-                break
-    return True
+    return isinstance(value, Seq) and all(
+        values.is_string(item) and isinstance(item, str) and _is_ref(item) for item in value
+    )
+
+
+def _is_ref(text: str) -> bool:
+    return not regex.is_slashed(text) or regex.compiled(text) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from podlane.compiler.expr.errors import ExpressionError
@@ -9,10 +10,18 @@ from podlane.compiler.expr.parser import parse
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import control, needs, values
 from podlane.compiler.keywords.variables import check_plain_variables
-from podlane.compiler.source import Map, Node, Seq, flatten
+from podlane.compiler.source import Map, Node, Reference, Seq, flatten
 
 MAX_REGEXP = 255
 MAX_PATHS = 50
+# Problems that Python and Ruby both see, in the words of both.
+_REGEXP_PROBLEMS = (
+    ("unterminated subpattern", "end pattern with unmatched parenthesis"),
+    ("unbalanced parenthesis", "unmatched close parenthesis"),
+    ("unterminated character set", "premature end of char-class"),
+    ("nothing to repeat", "target of repeat operator is not specified"),
+    ("bad escape (end of pattern)", "too short escape sequence"),
+)
 _SYNTAX_HINT = (
     "compare with == != =~ !~, join with && and ||, quote strings, write variables as $NAME"
 )
@@ -59,71 +68,70 @@ INCLUDE = RuleKind(("if", "exists", "changes", "when"), ("always", "never"))
 
 def listed_rules(value: Node) -> list[Map]:
     """Return the rules of a checked list, flattened."""
-    flat = flatten(value, values.MAX_NESTING + 1) if isinstance(value, Seq) else None
+    flat = flatten(value, values.MAX_DEPTH) if isinstance(value, Seq) else None
     return [item for item in flat or () if isinstance(item, Map)]
 
 
 def check_rules(entry: Entry, kind: RuleKind, parent: Entry | None = None) -> None:
     """Check a list of rules; ``parent`` is the job, on which GitLab reports a wrong shape."""
     value = entry.value
-    flat = flatten(value, values.MAX_NESTING + 1) if isinstance(value, Seq) else None
-    if flat is None:
-        text = "should be an array containing hashes and arrays of hashes"
-        if parent is not None:
-            parent.error(text, attribute="rules", mark=entry.mark)
-        else:
-            entry.error("should be an array")
+    if isinstance(value, Reference):
         return
-    if not flat and kind is not INCLUDE:
+    if parent is not None and not _is_nested(value):
+        parent.error(
+            "should be an array containing hashes and arrays of hashes",
+            attribute="rules",
+            mark=entry.mark,
+        )
+        return
+    if values.is_blank(value) and (kind is not INCLUDE or not isinstance(value, Seq)):
         entry.error("can't be blank", hint="remove the keyword, or add a rule")
+    if not isinstance(value, Seq):
+        entry.error("should be an array")
         return
-    for index, item in enumerate(flat):
-        rule = Entry(entry.findings, (*entry.path, "rule"), item, flat.item_at(index))
-        if not isinstance(item, Map):
-            if parent is not None:
-                parent.error(
-                    "should be an array containing hashes and arrays of hashes",
-                    attribute="rules",
-                    mark=rule.mark,
-                )
-            else:
-                rule.error("should be a hash")
-        else:
-            _check_rule(rule, item, kind)
+    for rule in values.items(entry, (*entry.path, "rule")):
+        _check_rule(rule, kind)
 
 
-def _check_rule(entry: Entry, rule: Map, kind: RuleKind) -> None:
-    if not rule:
+def _is_nested(value: Node) -> bool:
+    flat = flatten(value, values.MAX_NESTING) if isinstance(value, Seq) else None
+    return flat is not None and all(isinstance(item, Map) for item in flat)
+
+
+def _check_rule(entry: Entry, kind: RuleKind) -> None:
+    if values.is_blank(entry.value):
         entry.error("can't be blank")
-        return
+    entry.is_hash()
     entry.known_keys(kind.keys)
     check_expression(entry, "if")
-    when = rule.get("when")
-    if when is not None and str(when) not in kind.when:
+    when = entry.child("when")
+    if when.value is not None and values.inspected(when.value) not in kind.when:
         entry.error(
-            f"unknown value: {values.shown(when)}",
+            f"unknown value: {values.inspected(when.value)}",
             attribute="when",
-            mark=rule.value_at("when"),
+            mark=when.mark,
             hint=f"one of: {', '.join(kind.when)}",
         )
-    _check_delay(entry, rule, kind)
+    if "start_in" in kind.keys:
+        _check_delay(entry)
     values.boolean(entry, "allow_failure")
     values.boolean(entry, "interruptible")
     check_changes(entry)
-    check_exists(entry)
-    if rule.get("variables") is not None:
+    check_exists(entry, limited=kind is not INCLUDE)
+    if not entry.absent("variables"):
         check_plain_variables(entry.child("variables"))
-    if rule.get("needs") is not None:
+    if not entry.absent("needs"):
         needs.check_needs(entry.child("needs"), rules=True)
 
 
-def _check_delay(entry: Entry, rule: Map, kind: RuleKind) -> None:
-    if rule.get("when") == "delayed" and kind is JOB:
-        if rule.get("start_in") is None:
-            entry.error("can't be blank", attribute="start in", hint='add start_in: "30 minutes"')
-            entry.error("should be a duration", attribute="start in")
-        values.duration(entry, "start_in", limit_seconds=control.WEEK_SECONDS)
-    elif "start_in" in rule and "start_in" in kind.keys:
+def _check_delay(entry: Entry) -> None:
+    rule = entry.value if isinstance(entry.value, Map) else Map()
+    child = entry.child("start_in")
+    if rule.get("when") == "delayed":
+        values.present(entry, "start_in", 'add start_in: "30 minutes"')
+        if not isinstance(child.value, Reference):
+            values.check_duration(entry, child.value, "start in", child.mark, control.WEEK_SECONDS)
+    elif "start_in" in rule:
         entry.error(
             "contains disallowed keys: start_in",
             mark=rule.key_at("start_in"),
@@ -148,77 +156,83 @@ def check_expression(entry: Entry, key: str) -> None:
 
 
 def check_changes(entry: Entry) -> None:
-    """Check ``changes``: a list, or a map with ``paths`` and ``compare_to``."""
+    """Check ``changes``: a list, or a map with ``paths`` or ``regexp`` and with ``compare_to``."""
     child = entry.child("changes")
     value = child.value
-    if value is None:
-        return
     if isinstance(value, Map):
-        child.known_keys(("paths", "regexp", "compare_to"))
+        child.known_keys(("paths", "compare_to", "regexp"))
+        _check_regexp(child)
         values.string(child, "compare_to")
-        _check_regexp(child, value)
-        if value.get("paths") is None and value.get("regexp") is None:
-            child.error("can't be blank", attribute="paths")
-            return
-        value = value.get("paths")
-        if value is None:
-            return
-        if not values.is_string_list(value):
-            child.error("should be an array of strings", attribute="paths")
-            return
-    elif not isinstance(value, Seq):
+        if "paths" in value:
+            _check_paths(child, child.child("paths"), "paths")
+    elif isinstance(value, Seq):
+        _check_paths(child, child, "config")
+    elif value is not None:
         child.error("should be an array or a hash", attribute="")
-        return
-    elif not values.is_string_list(value):
-        child.error("should be an array of strings")
-        return
-    if isinstance(value, Seq) and len(value) > MAX_PATHS:
-        child.error(f"has too many entries (maximum {MAX_PATHS})")
 
 
-def _check_regexp(entry: Entry, value: Map) -> None:
-    regexp = value.get("regexp")
-    if regexp is None:
+def _check_paths(entry: Entry, paths: Entry, attribute: str, *, limited: bool = True) -> None:
+    if isinstance(paths.value, Reference):
         return
-    if value.get("paths") is not None:
-        entry.error("must use exactly one of these keys: paths, regexp")
-    values.string(entry, "regexp")
-    if isinstance(regexp, str) and len(regexp) > MAX_REGEXP:
+    if not values.is_string_list(paths.value):
+        entry.error("should be an array of strings", attribute=attribute, mark=paths.mark)
+    # Rails takes nothing for too long, where nothing is not allowed.
+    if limited and (paths.value is None or values.length(paths.value) > MAX_PATHS):
         entry.error(
-            f"is too long (maximum is {MAX_REGEXP} characters)",
-            attribute="regexp",
-            mark=value.value_at("regexp"),
+            f"has too many entries (maximum {MAX_PATHS})", attribute=attribute, mark=paths.mark
         )
 
 
-def check_exists(entry: Entry) -> None:
-    """Check ``exists``: text, a list, or a map with ``paths``, ``project`` and ``ref``."""
+def _check_regexp(entry: Entry) -> None:
+    values.exactly_one(entry, ("paths", "regexp"))
+    values.string(entry, "regexp")
+    child = entry.child("regexp")
+    if child.value is not None and values.length(child.value) > MAX_REGEXP:
+        entry.error(
+            f"is too long (maximum is {MAX_REGEXP} characters)",
+            attribute="regexp",
+            mark=child.mark,
+        )
+    problem = regexp_problem(child.value) if values.is_string(child.value) else None
+    if problem:
+        text = f"is invalid: {problem}: /{child.value}/"
+        entry.error(text, attribute="regexp", mark=child.mark)
+
+
+def regexp_problem(pattern: Node) -> str | None:
+    """Return what Ruby says of a pattern that no dialect takes; None where Ruby's may."""
+    try:
+        re.compile(str(pattern))
+    except re.error as error:
+        return next((text for said, text in _REGEXP_PROBLEMS if said in error.msg), None)
+    return None
+
+
+def check_exists(entry: Entry, *, limited: bool = True) -> None:
+    """Check ``exists``: text, a list, or a map with ``paths`` or ``regexp``, ``project`` and ``ref``.
+
+    ``limited``: a list is too; that of an include's rule is not.
+    """
     child = entry.child("exists")
     value = child.value
-    if value is None or isinstance(value, str):
+    if values.is_blank(value) or isinstance(value, str):
         return
     if isinstance(value, Map):
         _check_exists_map(child, value)
-    elif not isinstance(value, Seq):
+    elif isinstance(value, Seq):
+        _check_paths(child, child, "config", limited=limited)
+    else:
         child.error("should be a string, an array of strings, or a hash", attribute="")
-    elif not values.is_string_list(value):
-        child.error("should be an array of strings")
-    elif len(value) > MAX_PATHS:
-        child.error(f"has too many entries (maximum {MAX_PATHS})")
 
 
 def _check_exists_map(entry: Entry, value: Map) -> None:
     entry.known_keys(("paths", "regexp", "project", "ref"))
-    _check_regexp(entry, value)
-    if value.get("ref") is not None and value.get("project") is None:
+    _check_regexp(entry)
+    if value.get("ref") is not None and "project" not in value:
         entry.error("missing required keys: project", mark=value.key_at("ref"))
-    if value.get("paths") is None and value.get("regexp") is None:
-        entry.error("missing required keys: paths")
     if value.get("project") is not None:
         entry.refuse("files of other projects cannot be looked up without a GitLab server")
     values.string(entry, "project")
     values.string(entry, "ref")
-    values.string_list(entry, "paths")
-    paths = value.get("paths")
-    if isinstance(paths, Seq) and len(paths) > MAX_PATHS:
-        entry.error(f"has too many entries (maximum {MAX_PATHS})", attribute="paths")
+    if not entry.absent("paths"):
+        _check_paths(entry, entry.child("paths"), "paths")

@@ -12,7 +12,7 @@ TEXT = "should be a string or a nested array of strings up to 10 levels deep"
 def check_commands(entry: Entry) -> None:
     """Check one of the three."""
     value = entry.value
-    if not values.is_string(value) and not values.is_nested_string_list(value):
+    if not isinstance(value, str) and not values.is_nested_string_list(value):
         entry.error(TEXT, hint='commands are text: quote those with ": " and numbers')
 
 

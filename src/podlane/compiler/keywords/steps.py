@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
-import re
+import sys
 
 from podlane.compiler.findings import Entry
-from podlane.compiler.keywords import script, values
-from podlane.compiler.source import Map, Seq
+from podlane.compiler.keywords import schema, script, values
+from podlane.compiler.keywords.schema import Schema
+from podlane.compiler.source import Map
 
-_STEP_KEYS = ("name", "script", "step", "func", "inputs", "env")
-_NAME = re.compile(r"\A[a-zA-Z_][a-zA-Z0-9_]*\Z")
+_WORD = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+_TEXT = Schema(types=("string",))
+
+
+def _mapping(*required: str, optional: tuple[str, ...] = ()) -> Schema:
+    fields = dict.fromkeys((*required, *optional), _TEXT)
+    return Schema(types=("object",), closed=True, required=required, fields=fields)
+
+
+def _within(key: str, inner: Schema) -> Schema:
+    return Schema(types=("object",), closed=True, required=(key,), fields={key: inner})
+
+
+_NAME = Schema(types=("string",), pattern=_WORD)
+_ENVIRONMENT = Schema(types=("object",), closed=True, names=_WORD, named=_TEXT)
+_INPUTS = Schema(types=("object",), closed=True, names=_WORD, named=Schema())
+_FUNCTION = Schema(
+    one_of=(
+        _TEXT,
+        _within("git", _mapping("url", "rev", optional=("dir", "file"))),
+        _within("oci", _mapping("registry", "repository", "tag", optional=("dir", "file"))),
+    )
+)
+_CALL = Schema(
+    types=("object",),
+    closed=True,
+    required=("name",),
+    one_of=(Schema(required=("step",), without="func"), Schema(required=("func",), without="step")),
+    fields={
+        "name": _NAME,
+        "env": _ENVIRONMENT,
+        "inputs": _INPUTS,
+        "step": _FUNCTION,
+        "func": _FUNCTION,
+    },
+)
+_SCRIPT = Schema(
+    types=("object",),
+    closed=True,
+    required=("name", "script"),
+    fields={
+        "name": _NAME,
+        "env": _ENVIRONMENT,
+        "script": Schema(types=("string",), lengths=(1, sys.maxsize)),
+    },
+)
+_STEPS = Schema(types=("array",), items=Schema(one_of=(_CALL, _SCRIPT)))
 
 
 def check_run(entry: Entry) -> None:
-    """Check ``run``."""
-    value = entry.value
-    if not isinstance(value, Seq):
-        entry.error("should be an array")
-        return
-    for index, item in enumerate(value):
-        step = Entry(entry.findings, (*entry.path, "step"), item, value.item_at(index))
-        if not isinstance(item, Map):
-            step.error("should be a hash")
-            continue
-        if not step.known_keys(_STEP_KEYS):
-            continue
-        name = item.get("name")
-        if not isinstance(name, str) or not _NAME.match(name):
-            step.error(
-                "must be letters, digits and _, and not start with a digit", attribute="name"
-            )
-        if sum(key in item for key in ("script", "step", "func")) != 1:
-            step.error("must use exactly one of these keys: script, step, func")
-        if item.get("script") is not None:
-            script.check_commands(step.child("script"))
+    """Check ``run``; the entry is the job."""
+    schema.check(entry, "run", _STEPS, entry.child("run").value, "see GitLab's page on steps")
 
 
 def check_hooks(entry: Entry) -> None:
     """Check ``hooks``."""
-    if not isinstance(entry.value, Map):
-        entry.error("should be a hash")
-    elif entry.known_keys(("pre_get_sources_script",)):
-        child = entry.child("pre_get_sources_script")
-        if child.value is not None:
-            script.check_commands(child)
+    entry.is_hash()
+    entry.known_keys(("pre_get_sources_script",))
+    if not entry.absent("pre_get_sources_script"):
+        script.check_commands(entry.child("pre_get_sources_script"))
 
 
 def check_dast(entry: Entry) -> None:

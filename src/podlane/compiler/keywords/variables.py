@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Node, Reference, Seq, text_of
+from podlane.compiler.source import Map, Node, Reference, Scalar, Seq, text_of
 from podlane.model.job import Variable
 
 GLOBAL_KEYS = ("value", "expand", "description", "options")
@@ -22,14 +22,8 @@ def check_variables(entry: Entry) -> None:
 
 
 def check_plain_variables(entry: Entry) -> None:
-    """Check the ``variables`` of a rule: scalars only."""
-    value = entry.value
-    if not isinstance(value, Map):
-        entry.error("should be a hash")
-        return
-    for key, item in value.items():
-        if isinstance(item, (Map, Seq, Reference)):
-            _child(entry, value, key).error("must be a string")
+    """Check the ``variables`` of a rule or a service: scalars only."""
+    _check_all(entry, ())
 
 
 def _check_all(entry: Entry, keys: tuple[str, ...]) -> None:
@@ -39,46 +33,55 @@ def _check_all(entry: Entry, keys: tuple[str, ...]) -> None:
         return
     for key, item in value.items():
         child = _child(entry, value, key)
-        if isinstance(item, Map):
-            _check_map(child, item, keys)
-        elif isinstance(item, (Seq, Reference)):
+        if not isinstance(key, str) and type(key) is not int:
+            child.error("must be an alphanumeric string", attribute="key")
+        if item is None or isinstance(item, Map):  # GitLab takes null for an empty mapping
+            _check_map(child, item or Map(), keys)
+        elif isinstance(item, Seq):
             entry.findings.error(
                 "config", "variable definition must be either a string or a hash", child.mark,
                 f"{':'.join(child.path)} is a list",
             )  # fmt: skip
 
 
-def _child(entry: Entry, value: Map, key: object) -> Entry:
-    name = str(key)
-    return Entry(
-        entry.findings,
-        (*entry.path, name),
-        value.get(name),
-        value.value_at(name),
-    )
+def _child(entry: Entry, value: Map, key: Scalar) -> Entry:
+    path = (*entry.path, text_of(key) or "simple variable")  # GitLab's word for a blank name
+    return Entry(entry.findings, path, value.get(key), value.value_at(key))
 
 
 def _check_map(entry: Entry, item: Map, keys: tuple[str, ...]) -> None:
-    unknown = [str(key) for key in item if key not in keys]
-    if unknown:
+    unknown = [text_of(key) for key in item if key not in keys]
+    if not keys:
+        entry.error("must be a string")
+    elif unknown:
         entry.error(
             f"uses invalid data keys: {', '.join(unknown)}",
             mark=item.key_at(unknown[0]),
             hint=f"allowed: {', '.join(keys)}",
         )
-        return
-    for key in ("value", "description"):
-        if isinstance(item.get(key), (Map, Seq, Reference)):
-            entry.error(
-                "must be an alphanumeric string", attribute=f"config {key}", mark=item.value_at(key)
-            )
+    if isinstance(item.get("value"), (Map, Seq)):
+        entry.error("must be a scalar", attribute="config value", mark=item.value_at("value"))
+    description = item.get("description")
+    if not (description is None or isinstance(description, (str, Reference))) and (
+        type(description) is not int
+    ):
+        entry.error(
+            "must be an alphanumeric string",
+            attribute="config description",
+            mark=item.value_at("description"),
+            hint=values.quote(description),
+        )
     expand = item.get("expand")
-    if expand is not None and not isinstance(expand, bool):
+    if expand is not None and not isinstance(expand, (bool, Reference)):
         entry.error(
             "should be a boolean value", attribute="config expand", mark=item.value_at("expand")
         )
+    _check_options(entry, item)
+
+
+def _check_options(entry: Entry, item: Map) -> None:
     options = item.get("options")
-    if options is None:
+    if options is None or isinstance(options, Reference):
         return
     if not values.is_string_list(options):
         entry.error(
@@ -86,8 +89,16 @@ def _check_map(entry: Entry, item: Map, keys: tuple[str, ...]) -> None:
             attribute="config options",
             mark=item.value_at("options"),
         )
-    elif values.strings(options) and item.get("value") not in values.strings(options):
+    if not _is_option(item.get("value"), options):
         entry.error("value must be present in options", mark=item.value_at("value"))
+
+
+def _is_option(value: Node, options: Node) -> bool:
+    if isinstance(options, str) and isinstance(value, str):
+        return not options.strip() or value in options
+    if not isinstance(options, (Seq, Map)) or not options:
+        return True
+    return any(type(value) is type(option) and value == option for option in options)
 
 
 def lower_variables(value: Node) -> tuple[Variable, ...]:
