@@ -179,6 +179,8 @@ def make_plan(
         f"{name} has no effect: {reason}"
         for name, reason in feature_flags.without_effect(flags).items()
     ]
+    if any(image.ports for image in (job.image, *(job.services or ()))):
+        reader.warnings.append("`ports` have no effect: the session server is no proxy for them")
     return JobPlan(
         execution=execution,
         variables=variables,

@@ -12,6 +12,8 @@ from podlane.model.job import (
     ArtifactsFile,
     Cache,
     Dependency,
+    Image,
+    Port,
     RunnerLimits,
     Step,
     Variable,
@@ -34,6 +36,16 @@ def planned(*script: str, **fields: Any) -> JobPlan:
 
 def var(key: str, value: str) -> list[Variable]:
     return [Variable(key=key, value=value)]
+
+
+def test_ports_are_said_to_have_no_effect() -> None:
+    ports = (Port(number=80, protocol="http"),)
+    for fields in (
+        {"image": Image(name="a", ports=ports)},
+        {"services": (Image(name="b", ports=ports),)},
+    ):
+        plan = make_plan(a_job(**fields), a_runner(), MANAGER)
+        assert any("`ports` have no effect" in warning for warning in plan.warnings)
 
 
 def test_sub_stages_come_in_the_official_order() -> None:
