@@ -5,6 +5,9 @@ expected values come from: GitLab's documentation, specs or code; never our own 
 ``expect``. In it: ``jobs`` (all names; with a map, the fields to compare), ``excluded``, ``stages``,
 ``workflow``, ``variables``, ``errors`` (all of them, as ``message`` or ``message @ file:line:column``),
 ``warnings`` and ``refused`` (parts of the messages).
+
+``tests/cases/keywords`` has a file per entry of GitLab's configuration: ``source``, and ``cases`` of one
+``config`` with all ``errors`` that GitLab's validators gave for it when they were run.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from podlane.model.job import Variable
 
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path.parent for path in CASES.rglob("case.yml"))
+ENTRIES = sorted((CASES / "keywords").glob("*.yml"))
 
 
 def context_of(given: dict[str, Any]) -> Context:
@@ -131,5 +135,22 @@ def test_case(folder: Path) -> None:
         assert refused == []
 
 
+@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
+def test_a_keyword_has_the_errors_of_gitlab(path: Path) -> None:
+    listed = yaml.safe_load(path.read_text())
+    assert listed["source"]
+    assert listed["cases"]
+    for case in listed["cases"]:
+        fetcher = MemoryFetcher({".gitlab-ci.yml": case["config"]})
+        compilation = compile_pipeline(".gitlab-ci.yml", fetcher, Context())
+        found = {
+            d.message
+            for d in compilation.diagnostics
+            if d.severity is Severity.ERROR and d.code not in ("workflow", "empty")
+        }
+        assert sorted(found) == case["errors"], case["config"]
+
+
 def test_there_are_cases() -> None:
     assert FOLDERS
+    assert ENTRIES
