@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from podlane.compiler.facts import DEFAULT_HOST, GitFacts, MergeRequest
+from podlane.compiler.facts import DEFAULT_HOST, GitFacts, MergeRequest, Server, server_of
 from podlane.kit.jsonvalue import Json
 from podlane.model.job import Variable
 
@@ -175,6 +175,12 @@ class Context:
     config_path: str = ".gitlab-ci.yml"
     server_host: str = DEFAULT_HOST
     project_path: str = ""
+
+    @property
+    def server(self) -> Server:
+        """Where the project lives: as its remote says, else as it was given."""
+        path = self.project_path or "local/project"
+        return server_of(self.git.remote_url) or Server(host=self.server_host, path=path)
 
     @property
     def on_protected_ref(self) -> bool:

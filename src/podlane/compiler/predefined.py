@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from podlane.compiler.context import Context
-from podlane.compiler.facts import GitFacts, MergeRequest, Server, server_of
+from podlane.compiler.facts import GitFacts, MergeRequest, Server
 
 VERSION = "18.11.0"
 _ZEROS = "0" * 40
@@ -35,9 +35,7 @@ def group_name(job: str) -> str:
 def pipeline_variables(context: Context) -> dict[str, str]:
     """Return the predefined variables of a pipeline; the context's own replace computed ones."""
     git = context.git
-    server = server_of(git.remote_url) or Server(
-        host=context.server_host, path=context.project_path or "local/project"
-    )
+    server = context.server
     return {
         **dict(_server(server)),
         **dict(_project(context, server, git)),

@@ -57,7 +57,7 @@ def _holds(
 
 def _ref_matches(pattern: str, context: Context) -> bool:
     pattern, at, path = pattern.partition("@")
-    if at and path != (context.project_path or "local/project"):
+    if at and path != context.server.path:
         return False
     on_merge_request = context.source == "merge_request_event"
     on_branch = not context.tag and not on_merge_request
