@@ -42,13 +42,17 @@ class _Permutation:
 
 def expand_parallel(jobs: Mapping[str, Map], findings: Findings) -> dict[str, ConfiguredJob]:
     """Return all jobs by name, in order."""
-    groups = {name: _permutations(name, job.get("parallel")) for name, job in jobs.items()}
-    parallel_groups = {name: group for name, group in groups.items() if group}
+    # An empty matrix makes no job.
+    groups = {
+        name: _permutations(name, job["parallel"])
+        for name, job in jobs.items()
+        if parallel.is_parallel(job.get("parallel"))
+    }
     found: dict[str, ConfiguredJob] = {}
     for name, job in jobs.items():
-        for one in groups[name] or [_Permutation(name, {}, 0, 1)]:
+        for one in groups.get(name, [_Permutation(name, {}, 0, 1)]):
             variables = one.variables
-            listed, problems = _needs(job.get("needs"), variables, parallel_groups)
+            listed, problems = _needs(job.get("needs"), variables, groups)
             for problem in problems:
                 findings.error("matrix", f"{name} job: {problem}", job.value_at("needs"))
             configured = ConfiguredJob(
@@ -56,7 +60,7 @@ def expand_parallel(jobs: Mapping[str, Map], findings: Findings) -> dict[str, Co
                 group=name,
                 written=job,
                 needs=listed,
-                dependencies=_dependencies(job.get("dependencies"), parallel_groups),
+                dependencies=_dependencies(job.get("dependencies"), groups),
                 matrix=variables,
                 index=one.index or None,
                 total=one.total,

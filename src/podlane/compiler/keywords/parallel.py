@@ -73,6 +73,19 @@ def _size(item: Map) -> int:
     return math.prod(len(v) if isinstance(v, Seq) else 1 for v in item.values())
 
 
+def is_parallel(value: Node) -> bool:
+    """Whether jobs take the place of a job: of a wrong value they do not."""
+    if isinstance(value, Map):
+        return "matrix" in value and _is_matrix(value["matrix"])
+    return type(value) is int and 1 <= value <= MAX_JOBS
+
+
+def _is_matrix(value: Node) -> bool:
+    items = value if isinstance(value, Seq) else []
+    sound = all(_sound(item) and item for item in items)
+    return sound and sum(_size(item) for item in items if isinstance(item, Map)) <= MAX_JOBS
+
+
 def permutations(value: Node) -> list[dict[str, str]]:
     """Return the variables of each job of a checked matrix: the first key changes slowest."""
     matrix = value.get("matrix") if isinstance(value, Map) else None

@@ -109,7 +109,7 @@ def lower_variables(value: Node) -> tuple[Variable, ...]:
     for key, item in value.items():
         if isinstance(item, Map):
             content = item.get("value")
-            raw = item.get("expand") is False
+            raw = "expand" in item and not item["expand"]  # null says no, too
         else:
             content, raw = item, False
         if isinstance(content, (Map, Seq, Reference)):
