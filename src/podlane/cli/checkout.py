@@ -5,6 +5,7 @@ Reads only; without git or outside of a repository every answer is "not known".
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from podlane.compiler.facts import GitFacts
 
 DEFAULT_BRANCH = "main"
 _LOG_FORMAT = "%H%x00%an <%ae>%x00%cI%x00%B"
+_SIGNATURE = re.compile(
+    r"-----BEGIN (PGP SIGNATURE|PGP MESSAGE|SSH SIGNATURE|SIGNED MESSAGE)-----.*-----END \1-----",
+    re.DOTALL,
+)
 _SETTINGS = r"^(remote\.origin\.url|user\.name|user\.email)$"
 
 
@@ -46,6 +51,14 @@ class Checkout:
         """Return the tag of the commit that is checked out; None when it has none."""
         name = self.git("describe", "--tags", "--exact-match", "HEAD")
         return name.strip() if name else None
+
+    def tag_message(self, name: str) -> str:
+        """Return the message of an annotated tag without its signature; empty for a plain tag."""
+        form = "--format=%(objecttype) %(contents)"
+        kind, _, message = (self.git("for-each-ref", form, f"refs/tags/{name}") or "").partition(
+            " "
+        )
+        return _SIGNATURE.sub("", message).removesuffix("\n") if kind == "tag" else ""
 
     def default_branch(self) -> str:
         """Return the remote's default branch, or the usual one that exists."""
@@ -98,7 +111,7 @@ class Checkout:
 
     def changed_since(self, commit: str) -> Sequence[str] | None:
         """Return the files that differ from a commit, new and uncommitted ones included."""
-        changed = self.git("diff", "-z", "--name-only", "--no-renames", commit)
+        changed = self.git("diff", "-z", "--name-only", "--no-renames", "--relative", commit)
         if changed is None:
             return None
         new = self.git("ls-files", "-z", "--others", "--exclude-standard") or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podlane.cli.asked import Asked
 from podlane.cli.checkout import DEFAULT_BRANCH, Checkout
@@ -28,6 +28,8 @@ def context_of(
     ref = asked.ref or (checkout.tag() if event is Event.TAG else checkout.branch())
     if ref is None and event is Event.TAG:
         raise UsageError("the commit that is checked out has no tag", hint="name one with --ref")
+    if event is Event.TAG and ref is not None:
+        git = replace(git, tag_message=checkout.tag_message(ref))
     request = None
     if event is Event.MERGE_REQUEST:
         request = _merge_request(checkout, asked, ref or DEFAULT_BRANCH, git.default_branch)

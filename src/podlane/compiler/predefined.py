@@ -16,6 +16,7 @@ _ZEROS = "0" * 40
 _SLUG_LENGTH = 63
 _TITLE_LIMIT = 100
 _MESSAGE_LIMIT = 100_000
+_NO_MESSAGE = "No commit message"
 _DESCRIPTION_LIMIT = 2700
 # GitLab's own expression; its \\b is a backspace, as it stands in brackets.
 _NUMBERED = re.compile(r"(?:[\b\s:]+(?:\[.*\]|\d+[\s:/\\]+\d+)){1,3}\s*\Z")
@@ -101,13 +102,32 @@ def _project(context: Context, server: Server, git: GitFacts) -> Iterator[tuple[
     }.items()
 
 
+def message_variables(message: str) -> Iterator[tuple[str, str]]:
+    """Yield what is said of a commit's message (GitLab's ``Commit``), each at most 100,000 bytes.
+
+    The description is all behind the title's line, the blank line in between included.
+    """
+    title, description = _NO_MESSAGE, _NO_MESSAGE
+    if message.strip():
+        title = re.split(r"[\r\n]", message, maxsplit=1)[0]
+        description = re.sub(r"(?:\r\n|\r|\n)\Z", "", message.partition("\n")[2])
+    if len(title) >= _TITLE_LIMIT:
+        description = message
+    yield "CI_COMMIT_MESSAGE", _cut(message)
+    yield "CI_COMMIT_MESSAGE_IS_TRUNCATED", str(len(message.encode()) > _MESSAGE_LIMIT).lower()
+    yield "CI_COMMIT_TITLE", _cut(title)
+    yield "CI_COMMIT_DESCRIPTION", _cut(description)
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_MESSAGE_LIMIT].decode(errors="ignore")
+
+
 def _proxied(proxy: str, group: str) -> str:
     return f"{proxy}/{group.lower()}/dependency_proxy/containers"  # Docker wants lower case
 
 
 def _commit(context: Context, git: GitFacts) -> Iterator[tuple[str, str]]:
-    title = git.message.splitlines()[0] if git.message.strip() else "No commit message"
-    rest = git.message.partition("\n")[2].strip("\n")
     sha = git.sha or context.sha
     yield "CI_COMMIT_SHA", sha
     yield "CI_COMMIT_SHORT_SHA", sha[:8]
@@ -120,10 +140,7 @@ def _commit(context: Context, git: GitFacts) -> Iterator[tuple[str, str]]:
         yield "CI_COMMIT_TAG_MESSAGE", git.tag_message
     elif context.merge_request is None:
         yield "CI_COMMIT_BRANCH", context.ref
-    yield "CI_COMMIT_MESSAGE", git.message[:_MESSAGE_LIMIT]
-    yield "CI_COMMIT_MESSAGE_IS_TRUNCATED", str(len(git.message) > _MESSAGE_LIMIT).lower()
-    yield "CI_COMMIT_TITLE", title
-    yield "CI_COMMIT_DESCRIPTION", rest if len(title) < _TITLE_LIMIT else git.message
+    yield from message_variables(git.message)
     yield "CI_COMMIT_TIMESTAMP", git.committed_at
     yield "CI_COMMIT_AUTHOR", git.author
     yield "CI_COMMIT_USER_LOGIN", ""  # of a GitLab user with this e-mail address; none is known

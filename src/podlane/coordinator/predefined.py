@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from podlane.compiler.predefined import group_name
+from podlane.compiler.predefined import group_name, message_variables
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab.info import COMPATIBLE_VERSION
 from podlane.model.job import Variable
@@ -173,7 +173,6 @@ def _project(facts: JobFacts) -> Iterator[tuple[str, str]]:
 
 def _commit(facts: JobFacts) -> Iterator[tuple[str, str]]:
     snapshot = facts.snapshot
-    title, _, rest = snapshot.message.partition("\n")
     protected = snapshot.protected
     yield from {
         "CI_COMMIT_SHA": snapshot.sha,
@@ -182,9 +181,7 @@ def _commit(facts: JobFacts) -> Iterator[tuple[str, str]]:
         "CI_COMMIT_REF_NAME": snapshot.ref,
         "CI_COMMIT_REF_SLUG": slug(snapshot.ref),
         "CI_COMMIT_REF_PROTECTED": "true" if protected else "false",
-        "CI_COMMIT_MESSAGE": snapshot.message,
-        "CI_COMMIT_TITLE": title,
-        "CI_COMMIT_DESCRIPTION": rest.lstrip("\n"),
+        **dict(message_variables(f"{snapshot.message.rstrip()}\n")),
         "CI_COMMIT_AUTHOR": snapshot.author,
         "CI_COMMIT_TIMESTAMP": snapshot.timestamp,
         ("CI_COMMIT_TAG" if snapshot.is_tag else "CI_COMMIT_BRANCH"): snapshot.ref,

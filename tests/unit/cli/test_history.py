@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from podlane.cli.checkout import Checkout
 from podlane.cli.project import ProjectFiles
 
 
@@ -152,3 +153,21 @@ def test_git_is_asked_once_for_what_is_not_committed(
         found.last_commit(path)
     calls = log.read_text().split()
     assert calls == ["diff", "ls-files", "rev-list", "rev-list", "rev-list"]
+
+
+def test_changes_of_a_project_below_the_top_are_its_own(root: Path) -> None:
+    first = commit(root, web__a="1", b="1")
+    commit(root, web__a="2", b="2")
+    (root / "web" / "new").write_text("x")
+    assert Checkout(root).changed_since(first) == ["b", "web/a", "web/new"]
+    assert Checkout(root / "web").changed_since(first) == ["a", "new"]
+
+
+def test_a_tag_has_the_message_of_its_annotation(root: Path) -> None:
+    commit(root, "of the commit", a="1")
+    git(root, "tag", "plain")
+    signature = "-----BEGIN SSH SIGNATURE-----\nx\n-----END SSH SIGNATURE-----"
+    git(root, "tag", "-a", "v1", "-m", f"Release\n\nNotes\n{signature}")
+    assert Checkout(root).tag_message("v1") == "Release\n\nNotes\n\n"
+    assert Checkout(root).tag_message("plain") == ""
+    assert Checkout(root).tag_message("none") == ""

@@ -12,7 +12,7 @@ from podlane.compiler.context import Context, MemoryFetcher
 from podlane.compiler.expansion import ExpandedVariables, circles, circles_message, expand
 from podlane.compiler.facts import server_of
 from podlane.compiler.lower import environment_slug
-from podlane.compiler.predefined import pipeline_variables, slug
+from podlane.compiler.predefined import message_variables, pipeline_variables, slug
 from podlane.compiler.source import Map, Seq, text_of
 from podlane.model.job import Variable
 
@@ -269,6 +269,34 @@ def test_key_files_may_be_globs_and_each_blob_counts_once() -> None:
     key["files"] = Seq(None, ["a.lock"])
     (other,) = keys.lower(cache)
     assert one.key == other.key
+
+
+@pytest.mark.parametrize(
+    ("message", "title", "description"),
+    [  # GitLab's Commit (18.11) and its spec
+        ("Title\n", "Title", ""),
+        ("Title\n\nBody\n\nEnd\n", "Title", "\nBody\n\nEnd"),
+        ("Title\r\n\r\nBody\r\n", "Title", "\r\nBody"),
+        ("Title\nno blank line\n\n", "Title", "no blank line\n"),
+        ("", "No commit message", "No commit message"),
+        (" \n", "No commit message", "No commit message"),
+        ("x" * 99 + "\n\nBody\n", "x" * 99, "\nBody"),
+        ("x" * 100 + "\n\nBody\n", "x" * 100, "x" * 100 + "\n\nBody\n"),
+    ],
+)
+def test_a_commits_message_is_split_as_in_gitlab(
+    message: str, title: str, description: str
+) -> None:
+    found = dict(message_variables(message))
+    assert found["CI_COMMIT_MESSAGE"] == message
+    assert (found["CI_COMMIT_TITLE"], found["CI_COMMIT_DESCRIPTION"]) == (title, description)
+    assert found["CI_COMMIT_MESSAGE_IS_TRUNCATED"] == "false"
+
+
+def test_a_long_message_is_cut_by_bytes() -> None:
+    found = dict(message_variables("T\n" + "\u00e4" * 60_000))
+    assert found["CI_COMMIT_MESSAGE"] == "T\n" + "\u00e4" * 49_999
+    assert found["CI_COMMIT_MESSAGE_IS_TRUNCATED"] == "true"
 
 
 def test_given_predefined_values_replace_computed_ones() -> None:

@@ -91,7 +91,7 @@ def test_later_variables_win_predefined_file_given() -> None:
         ("CI_COMMIT_REF_PROTECTED", "false"),
         ("CI_COMMIT_SHORT_SHA", "a" * 8),
         ("CI_COMMIT_TITLE", "Title"),
-        ("CI_COMMIT_DESCRIPTION", "More\nlines"),
+        ("CI_COMMIT_DESCRIPTION", "\nMore\nlines"),
         ("CI_RUNNER_TAGS", '["a", "b"]'),
         ("CI_REPOSITORY_URL", "http://gitlab-ci-token:glcbt-secret@127.0.0.1:8080/local/app.git"),
     ],
