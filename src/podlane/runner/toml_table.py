@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]#]+?)\s*\]\]?")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
+_SECRET = frozenset({"token", "secretkey", "accesskey", "sessiontoken", "privatekey", "accountkey"})
 _NOT_YET = "is a setting of GitLab Runner that Podlane does not support yet"
 _REMOVED = "was removed from GitLab Runner and has no effect"
 _TRIPLE = re.compile(r'"""|\'\'\'')
@@ -63,17 +64,26 @@ def full_name(path: Path) -> str:
     return ".".join(part for part in path if isinstance(part, str))
 
 
+def _folded(path: Path) -> Path:
+    return tuple(part.lower() if isinstance(part, str) else part for part in path)
+
+
 class Findings:
     """What is wrong with one file."""
 
     def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
         self._file = file
-        self._lines = lines
+        self._lines = {_folded(path): line for path, line in lines.items()}
         self.diagnostics: list[Diagnostic] = []
 
     def place(self, path: Path) -> Place:
-        """Return where ``path`` stands, or the nearest table above it."""
+        """Return where ``path`` stands, or its first part, or the nearest table above it."""
+        path = _folded(path)
         while path and path not in self._lines:
+            size = len(path)
+            parts = [line for other, line in self._lines.items() if other[:size] == path]
+            if parts:
+                return Place(file=self._file, line=min(parts))
             path = path[:-1]
         return Place(file=self._file, line=self._lines.get(path, 0))
 
@@ -151,6 +161,11 @@ class Table:
     def tables(self, key: str) -> list[Table]:
         """Return an array of tables."""
         value = self._take(key)
+        if isinstance(value, dict):
+            name = full_name((*self.path, key))
+            hint = f"each entry begins with [[{name}]], its tables stand below it"
+            self.error(key, "setting-type", f"[{name}…] without [[{name}]] above it", hint)
+            value = None
         found = value if isinstance(value, list) else self._wrong(key, value, "[[tables]]", [])
         return [
             Table(entry, (*self.path, key, index), self._findings)
@@ -171,8 +186,7 @@ class Table:
             ("setting-removed", _REMOVED) if removed else ("setting-not-supported", _NOT_YET)
         )
         for key, hint in keys.items():
-            self._known.add(key)
-            if self._data.get(key) not in (None, "", {}, []):
+            if self._take(key) not in (None, "", {}, []):
                 message = f"{full_name((*self.path, key))} {said}"
                 self._findings.warning((*self.path, key), code, message, hint)
 
@@ -184,20 +198,32 @@ class Table:
 
     def finish(self) -> None:
         """Name the keys that nobody asked for."""
-        for key in filter(lambda key: key not in self._known, self._data):
+        known = {key.lower() for key in self._known}
+        for key in filter(lambda key: key.lower() not in known, self._data):
             close = difflib.get_close_matches(key, self._known, n=1)
             hint = f"did you mean {close[0]}?" if close else None
             message = f"{full_name((*self.path, key))} is not a known setting"
             self._findings.error((*self.path, key), "setting-unknown", message, hint)
 
     def _take(self, key: str) -> Json:
+        """Return a value; like GitLab Runner's reader, this one does not mind the case of keys."""
         self._known.add(key)
-        return self._data.get(key)
+        if key in self._data:
+            return self._data[key]
+        folded = key.lower()
+        return next((self._data[other] for other in self._data if other.lower() == folded), None)
 
     def _wrong(self, key: str, value: Json, wanted: str, default: T) -> T:
         if value is not None:
-            self.error(key, "setting-type", f"expected {wanted}, got {value!r}")
+            self.error(key, "setting-type", f"expected {wanted}, got {_shown(key, value)}")
         return default
+
+
+def _shown(key: str, value: Json) -> str:
+    """Return a value for an error's sentence; what may hold a secret is shown by its type."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return "something else" if key.lower() in _SECRET else repr(value)
 
 
 def _seconds(text: str) -> float | None:

@@ -255,3 +255,32 @@ def test_what_register_writes_of_a_token_is_read() -> None:
     assert runner.token_expires_at == 1704153600.0
     unset, _ = a_runner_with("token_expires_at = 0001-01-01T00:00:00Z")
     assert unset.token_expires_at is None
+
+
+def test_the_case_of_keys_does_not_matter() -> None:
+    settings, found = a_runner_with(
+        "Limit = 3\n[runners.CACHE]\ntype = 'gcs'\n[runners.CACHE.GCS]\n"
+    )
+    assert settings.limit == 3
+    assert found == ["7: runners.cache.gcs.BucketName: must be given"]
+
+
+def test_no_error_shows_what_may_be_secret() -> None:
+    text = """
+[[runners]]
+token = 4711
+[runners.cache]
+s3 = {SecretKey = 4712}
+gcs = [4713]
+"""
+    _, found = read(text)
+    said = " ".join(f"{finding.message} {finding.hint}" for finding in found)
+    assert "runners.token: expected a string, got something else" in said
+    assert "471" not in said
+
+
+def test_tables_of_a_runner_without_the_runner_are_explained() -> None:
+    _, found = read("[runners.kubernetes]\nbearer_token = 'hidden'\n")
+    assert found[0].message == "runners: [runners…] without [[runners]] above it"
+    assert found[0].hint == "each entry begins with [[runners]], its tables stand below it"
+    assert found[0].place.line == 1
