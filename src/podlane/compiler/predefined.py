@@ -36,13 +36,13 @@ def group_name(job: str) -> str:
 def pipeline_variables(context: Context) -> dict[str, str]:
     """Return the predefined variables of a pipeline; the context's own replace computed ones."""
     git = context.git
-    server = context.server
+    server, request = context.server, context.merge_request
     return {
         **dict(_server(server)),
         **dict(_project(context, server, git)),
         **dict(_commit(context, git)),
         **dict(_pipeline(context, server)),
-        **(dict(_merge_request(context.merge_request, server)) if context.merge_request else {}),
+        **(dict(_merge_request(request, server, git.default_branch)) if request else {}),
         **context.predefined,
     }
 
@@ -168,8 +168,14 @@ def _ref_path(context: Context) -> str:
     return f"refs/tags/{context.ref}" if context.tag else f"refs/heads/{context.ref}"
 
 
-def _merge_request(request: MergeRequest, server: Server) -> Iterator[tuple[str, str]]:
+def _merge_request(
+    request: MergeRequest, server: Server, protected_branch: str
+) -> Iterator[tuple[str, str]]:
     url = f"{server.url}/{server.path}"
+
+    def protected(branch: str) -> str:
+        return str(branch == protected_branch).lower()
+
     yield from {
         "CI_MERGE_REQUEST_ID": str(request.iid),
         "CI_MERGE_REQUEST_IID": str(request.iid),
@@ -181,10 +187,10 @@ def _merge_request(request: MergeRequest, server: Server) -> Iterator[tuple[str,
         "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": server.path,
         "CI_MERGE_REQUEST_SOURCE_PROJECT_URL": url,
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": request.source_branch,
-        "CI_MERGE_REQUEST_SOURCE_BRANCH_PROTECTED": "false",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_PROTECTED": protected(request.source_branch),
         "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": request.target_branch,
-        "CI_MERGE_REQUEST_TARGET_BRANCH_PROTECTED": "true",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_PROTECTED": protected(request.target_branch),
         "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": "",
         "CI_MERGE_REQUEST_DIFF_ID": "1",
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": request.base_sha,
