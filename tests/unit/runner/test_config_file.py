@@ -262,7 +262,7 @@ def test_the_case_of_keys_does_not_matter() -> None:
         "Limit = 3\n[runners.CACHE]\ntype = 'gcs'\n[runners.CACHE.GCS]\n"
     )
     assert settings.limit == 3
-    assert found == ["7: runners.cache.gcs.BucketName: must be given"]
+    assert found == ["8: runners.cache.gcs.BucketName: must be given"]
 
 
 def test_no_error_shows_what_may_be_secret() -> None:
