@@ -110,3 +110,21 @@ async def test_an_unknown_access_level_is_refused(tmp_path: Path) -> None:
         wrong = msgspec.structs.replace(registration(), access_level="everything")
         with pytest.raises(BadAnswerError, match="access_level"):
             await bench.client.register(wrong)
+
+
+async def test_unregistering_a_registered_runner_removes_it_and_its_tokens_say_so(
+    tmp_path: Path,
+) -> None:
+    """GitLab's own runner asks for less with a ``glrt-`` token: that one manager be removed."""
+    async with running_bench(tmp_path, registration_token=SECRET) as bench:
+        made = await bench.client.register(registration())
+        async with open_client(client_settings(bench.coordinator.url, made.token)) as client:
+            renewed = await client.reset_token()
+        again = await bench.client.reset_token_of(made.id, bench.coordinator.admin_token)
+        assert [t.token[:6] for t in (made, renewed, again)] == ["glrtr-"] * 3
+        async with open_client(client_settings(bench.coordinator.url, again.token)) as client:
+            await client.unregister()
+            with pytest.raises(ForbiddenError):
+                await client.verify()
+        own = await bench.client.reset_token()
+        assert own.token.startswith("glrt-")

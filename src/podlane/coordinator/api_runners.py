@@ -68,7 +68,7 @@ class RunnersApi:
         expected = self._settings.registration_token
         if not expected or not same(expected, body.token):
             return answers.forbidden("invalid token supplied")
-        token = new_runner_token()
+        token = new_runner_token(registered=True)
         tags = tuple(tag.strip() for tag in body.tag_list.split(",") if tag.strip())
         if body.access_level not in _ACCESS_LEVELS:
             return answers.message(400, "access_level does not have a valid value")

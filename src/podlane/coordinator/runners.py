@@ -53,7 +53,7 @@ class Runners:
 
     def renew(self, runner: RunnerRow) -> str:
         """Return a new token for the runner; the old one is worth nothing from now on."""
-        token = tokens.new_runner_token()
+        token = tokens.new_runner_token(registered=tokens.is_of_registered(runner.token_hash))
         self._by_hash.pop(runner.token_hash, None)
         self._keep(replace(runner, token_hash=tokens.hashed(token)))
         return token

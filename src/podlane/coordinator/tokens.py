@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path
 
 _KEY_BYTES = 32
+_CREATED, _REGISTERED = "glrt-", "glrtr-"
 
 
 class TokenMaker:
@@ -38,13 +39,23 @@ def same(left: str, right: str) -> bool:
 
 
 def hashed(token: str) -> str:
-    """Return what is kept of a runner token."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    """Return what is kept of a runner token: its hash, after the prefix of a registered runner's."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return f"{_REGISTERED}{digest}" if token.startswith(_REGISTERED) else digest
 
 
-def new_runner_token() -> str:
-    """Return a fresh runner token."""
-    return f"glrt-{secrets.token_urlsafe(20)}"
+def is_of_registered(kept: str) -> bool:
+    """Whether what is kept of a token is of a runner that came with a registration token."""
+    return kept.startswith(_REGISTERED)
+
+
+def new_runner_token(*, registered: bool = False) -> str:
+    """Return a fresh runner token.
+
+    By its prefix a runner knows that unregistering removes it (``registered``) and not one of its
+    managers, as in GitLab.
+    """
+    return f"{_REGISTERED if registered else _CREATED}{secrets.token_urlsafe(20)}"
 
 
 def secret_file(path: Path, fresh: str) -> str:
