@@ -52,6 +52,7 @@ _RUNNER_NOT_YET = {
     "slot_cgroup_template": "it matters for docker only",
     "step_runner_image": "native steps are not supported",
 }
+_RUNNER_REMOVED = {"tls-skip-verify": "certificates are always checked; name the CA in tls-ca-file"}
 _OTHER_EXECUTORS = (
     "docker", "machine", "autoscaler", "instance", "ssh", "parallels", "virtualbox", "custom",
 )  # fmt: skip
@@ -236,6 +237,7 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
     if executor == "kubernetes":
         table.ignore(_OTHER_EXECUTORS)
     table.no_effect(_RUNNER_NOT_YET)
+    table.no_effect(_RUNNER_REMOVED, removed=True)
     table.finish()
     return settings
 

@@ -284,3 +284,69 @@ def test_tables_of_a_runner_without_the_runner_are_explained() -> None:
     assert found[0].message == "runners: [runners…] without [[runners]] above it"
     assert found[0].hint == "each entry begins with [[runners]], its tables stand below it"
     assert found[0].place.line == 1
+
+
+REGISTERED = """
+concurrent = 1
+check_interval = 0
+shutdown_timeout = 0
+
+[session_server]
+  session_timeout = 1800
+
+[[runners]]
+  name = "runner"
+  url = "https://gitlab.example.com"
+  id = 1
+  token = "glrt-x"
+  token_obtained_at = 2026-01-01T00:00:00Z
+  token_expires_at = 0001-01-01T00:00:00Z
+  executor = "kubernetes"
+  [runners.custom_build_dir]
+  [runners.cache]
+    MaxUploadedArchiveSize = 0
+    [runners.cache.s3]
+    [runners.cache.gcs]
+    [runners.cache.azure]
+  [runners.kubernetes]
+    host = ""
+    bearer_token_overwrite_allowed = false
+    image = "alpine"
+    namespace = ""
+    namespace_overwrite_allowed = ""
+    namespace_per_job = false
+    node_selector_overwrite_allowed = ""
+    node_tolerations_overwrite_allowed = ""
+    pod_labels_overwrite_allowed = ""
+    service_account_overwrite_allowed = ""
+    pod_annotations_overwrite_allowed = ""
+    [runners.kubernetes.pod_security_context]
+    [runners.kubernetes.init_permissions_container_security_context]
+      [runners.kubernetes.init_permissions_container_security_context.capabilities]
+    [runners.kubernetes.build_container_security_context]
+    [runners.kubernetes.helper_container_security_context]
+    [runners.kubernetes.service_container_security_context]
+    [runners.kubernetes.volumes]
+    [runners.kubernetes.dns_config]
+    [runners.kubernetes.affinity]
+      [runners.kubernetes.affinity.node_affinity]
+    [runners.kubernetes.container_lifecycle]
+"""
+
+
+def test_what_gitlab_runner_writes_at_registration_is_read_without_a_finding() -> None:
+    settings, found = read(REGISTERED)
+    assert found == ()
+    assert settings.runners[0].executor_table["image"] == "alpine"
+
+
+def test_a_key_that_we_do_not_do_is_refused_when_it_says_something() -> None:
+    text = REGISTERED.replace('host = ""', "suspend_pvc_size = '1Gi'")
+    _, found = read(text)
+    assert [finding.code for finding in found] == ["setting-not-supported"]
+    assert "suspend_pvc_size" in found[0].message
+
+
+def test_a_removed_key_of_a_runner_is_said_to_have_no_effect() -> None:
+    _, found = a_runner_with("tls-skip-verify = true")
+    assert found == ["5: runners.tls-skip-verify was removed from GitLab Runner and has no effect"]

@@ -183,11 +183,14 @@ _DNS_POLICIES = ("none", "default", "cluster-first", "cluster-first-with-host-ne
 def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings, list[Diagnostic]]:
     """Return the settings and everything that is wrong with ``table``.
 
-    A value that is wrong counts as not set; nothing may run while there are errors.
+    A value that is wrong counts as not set; nothing may run while there are errors. GitLab Runner
+    writes many keys that nobody set: of those that we do not do, empty ones promise nothing.
     """
     findings: list[Diagnostic] = []
     good: JsonObject = {}
     for key, value in table.items():
+        if key in official_keys.NOT_YET and _is_empty(value):
+            continue
         problem = _problem(key, value)
         if problem is None:
             good[key] = value
@@ -195,6 +198,13 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
             code, message, hint = problem
             findings.append(Diagnostic(code=code, message=message, place=place, hint=hint))
     return msgspec.convert(good, KubernetesSettings), findings
+
+
+def _is_empty(value: Json) -> bool:
+    """Whether a value is what Go has where nothing was set; a table is when all in it are."""
+    if isinstance(value, dict):
+        return all(map(_is_empty, value.values()))
+    return not value
 
 
 _Problem: TypeAlias = "tuple[str, str, str | None] | None"
