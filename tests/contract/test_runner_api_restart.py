@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -100,6 +102,43 @@ async def test_unfinished_pipelines_can_be_ended_at_once(tmp_path: Path) -> None
     async with running_bench(tmp_path, abandon_unfinished=True) as bench:
         first, second = await bench.coordinator.job_results(taken.job_info.pipeline_id)
     assert (first.status, second.status) == ("failed", "canceled")
+
+
+DELAYS = {"later": 7200, "earlier": 6000}
+
+
+@pytest.mark.parametrize(
+    ("late_by", "expected"),
+    [
+        (-600, ("manual", None)),
+        (600, ("pending", None)),
+        (3700, ("failed", "stale_schedule")),
+    ],
+)
+async def test_a_delayed_job_keeps_its_time_over_a_restart(
+    tmp_path: Path, late_by: int, expected: tuple[str, str | None]
+) -> None:
+    after = [job(n, "test", when=When.DELAYED, start_in_seconds=s) for n, s in DELAYS.items()]
+    content = pipeline(job("a"), *after)
+    async with running_bench(tmp_path) as bench:
+        pipeline_id = await bench.start(content)
+        taken = await bench.next_job()
+        await bench.client.update_job(taken.id, taken.token, JobUpdate(state="success"))
+        _, *waiting = await bench.coordinator.job_results(pipeline_id)
+        assert [one.status for one in waiting] == ["manual", "manual"]
+    with sqlite3.connect(tmp_path / "data" / "coordinator.db") as db:
+        ago = time.time() - 7200 - late_by
+        db.execute("UPDATE jobs SET finished_at = ? WHERE name = 'a'", (ago,))
+        db.execute("UPDATE pipelines SET created_at = ?", (ago - 60,))
+    db.close()
+    async with running_bench(tmp_path, look_around_seconds=0.02) as bench:
+        with anyio.fail_after(10):
+            while True:  # the earlier job is due in any case, and looked at after the later one
+                _, later, earlier = await bench.coordinator.job_results(pipeline_id)
+                if earlier.status != "manual":
+                    break
+                await anyio.sleep(0.01)
+        assert (later.status, later.failure_reason) == expected
 
 
 async def test_half_written_uploads_are_gone_after_a_restart(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from podlane.coordinator import handover, lifecycle, queue
+from podlane.coordinator import delays, handover, lifecycle, queue
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, read_dotenv, waiting_jobs
 from podlane.coordinator.notice import Notice
@@ -52,6 +52,14 @@ class EngineSettings:
     protected_refs: tuple[str, ...] = ()
     ci_separated_caches: bool = True
     jobs_cache_index: int | None = None
+
+    def applied(self, snapshot: Snapshot, submission: Submission) -> Snapshot:
+        """Return a snapshot with the project's settings."""
+        return structs.replace(
+            snapshot, protected_refs=self.protected_refs,
+            ci_separated_caches=self.ci_separated_caches, jobs_cache_index=self.jobs_cache_index,
+            default_branch=submission.default_branch or snapshot.default_branch,
+        )  # fmt: skip
 
 
 class Engine:
@@ -96,6 +104,7 @@ class Engine:
         for live in list(self.pipelines.values()):
             if live.finished:
                 continue
+            delays.restore(live)
             if abandon:
                 await self._abandon(live)
             self._advance(live)
@@ -117,13 +126,7 @@ class Engine:
         if not jobs:
             raise UsageError("the pipeline has no jobs to run", hint="check the jobs' rules")
         now = self._clock.now()
-        settings = self._settings
-        snapshot = structs.replace(
-            snapshot, protected_refs=settings.protected_refs,
-            ci_separated_caches=settings.ci_separated_caches,
-            jobs_cache_index=settings.jobs_cache_index,
-            default_branch=submission.default_branch or snapshot.default_branch,
-        )  # fmt: skip
+        snapshot = self._settings.applied(snapshot, submission)
         live = LivePipeline(
             PipelineRow(id=pipeline_id, submission=submission, snapshot=snapshot, created_at=now)
         )
@@ -288,7 +291,11 @@ class Engine:
                 reason = FailureReason.JOB_EXECUTION_TIMEOUT
                 self.finish(live, job, reason=reason, exit_code=0)
             elif job.is_due(stamp):
+                stale = delays.is_stale(job, stamp)
                 self._apply(live, job, JobEvent.ENQUEUE)
+                if stale:
+                    reason = FailureReason.STALE_SCHEDULE
+                    self.finish(live, job, reason=reason, exit_code=0)
         for live in self.pipelines.values():
             if not live.finished:
                 self._advance(live)  # usually nothing; it heals what a full disk interrupted

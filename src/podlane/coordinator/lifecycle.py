@@ -81,6 +81,12 @@ def next_events(
     return tuple(events)
 
 
+def prerequisites(pipeline: Pipeline, job: PipelineJob) -> tuple[str, ...]:
+    """Return the names of the jobs that a job waits for."""
+    stage_of = {name: index for index, name in enumerate(pipeline.stages)}
+    return _prerequisites(job, {other.name: other for other in pipeline.jobs}, stage_of)
+
+
 def _prerequisites(
     job: PipelineJob, jobs: Mapping[str, PipelineJob], stage_of: Mapping[str, int]
 ) -> tuple[str, ...]:

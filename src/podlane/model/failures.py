@@ -17,6 +17,7 @@ class FailureReason(StrEnum):
     JOB_EXECUTION_TIMEOUT = "job_execution_timeout"
     IMAGE_PULL_FAILURE = "image_pull_failure"
     UNKNOWN_FAILURE = "unknown_failure"
+    STALE_SCHEDULE = "stale_schedule"
     RUNNER_CONFIGURATION_ERROR = "runner_configuration_error"
     RUNNER_EXTERNAL_DEPENDENCY_FAILURE = "runner_external_dependency_failure"
     RUNNER_INTERRUPTED = "runner_interrupted"
