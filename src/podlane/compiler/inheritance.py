@@ -23,7 +23,11 @@ def _names(named: Node) -> list[str]:
     if isinstance(named, Reference) or named is None:
         return []
     if isinstance(named, Map):
-        return [values.inspected(Seq(None, [Symbol(text_of(k)), v])) for k, v in named.items()]
+        keys = [Symbol(key) if isinstance(key, str) else key for key in named]
+        return [
+            values.inspected(Seq(None, [key, value]))
+            for key, value in zip(keys, named.values(), strict=True)
+        ]
     return [values.inspected(one) for one in (named if isinstance(named, Seq) else [named])]
 
 

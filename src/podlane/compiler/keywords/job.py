@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 
 from podlane.compiler.findings import Entry
@@ -39,6 +40,7 @@ DEFAULT_KEYS = (
     "interruptible", "retry", "services", "tags", "timeout",
 )  # fmt: skip
 MAX_NAME = 255
+_LETTERS = re.compile(r"[a-z\s]+\Z")
 _KINDS = ("script", "run", "trigger")
 _APART = (
     ("script", "run"),
@@ -58,7 +60,6 @@ _ENTRY_CHECKS: dict[str, Callable[[Entry], None]] = {
     "variables": variables.check_variables,
     "artifacts": artifacts.check_artifacts,
     "cache": cache.check_cache,
-    "needs": needs.check_needs,
     "stage": control.check_stage,
     "tags": control.check_tags,
     "retry": control.check_retry,
@@ -118,6 +119,9 @@ def check_job(entry: Entry) -> None:
     control.check_allow_failure(entry, bridge=bridge)
     values.one_of(entry, "when", control.BRIDGE_WHEN if bridge else control.JOB_WHEN)
     values.strings_or_string(entry, "extends")
+    if not entry.absent("needs"):
+        kinds = ("job", "bridge" if bridge else "cross_dependency")
+        needs.check_needs(entry.child("needs"), kinds)
     if not entry.absent("parallel"):
         parallel.check_parallel(entry.child("parallel"), bridge=bridge)
     _check_rules(entry, job)
@@ -140,7 +144,9 @@ def check_keywords(entry: Entry, job: Map, keys: Container[str]) -> None:
 
 
 def _report_no_script(entry: Entry) -> None:
-    name = entry.path[-1]
+    name = entry.path[-1].lower()
+    if _LETTERS.match(name):
+        name = name.replace(" ", "_")  # as GitLab does, to this message alone
     parent = Entry(entry.findings, entry.path[:-1], None, entry.mark)
     parent.error(
         "should implement the script:, run:, or trigger: keyword",

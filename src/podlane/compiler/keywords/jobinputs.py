@@ -18,8 +18,9 @@ def check_job_inputs(entry: Entry) -> None:
         return
     sound = True
     for key in found.value:
-        one = found.child(text_of(key))
-        one.value = Map(one.mark) if one.value is None else one.value
+        value = Map(found.mark) if found.value[key] is None else found.value[key]
+        path = (*found.path, text_of(key))
+        one = Entry(entry.findings, path, value, found.value.value_at(key))
         sound = _check_input(one) and sound
     if len(found.value) > MAX_INPUTS:
         entry.error(

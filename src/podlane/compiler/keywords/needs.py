@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Mark, Node, Seq, flatten
+from podlane.compiler.keywords.parallel import check_parallel
+from podlane.compiler.source import Map, Node, Seq, flatten
 from podlane.model.pipeline import Need
 
 _JOB_KEYS = ("job", "artifacts", "optional", "parallel")
@@ -16,65 +17,79 @@ MAX_CROSS_NEEDS = 5
 MAX_DEPTH = 100
 
 
-def check_needs(entry: Entry, *, rules: bool = False) -> None:
-    """Check ``needs`` of a job, or of a rule (jobs of this pipeline only)."""
+def check_needs(entry: Entry, kinds: Container[str] = ("job",)) -> None:
+    """Check ``needs``; ``kinds`` of entries that fit: ``job``, ``cross_dependency``, ``bridge``."""
     value = entry.value
-    if rules and not isinstance(value, Seq):
-        entry.error("should be an array")
-        return
-    if isinstance(value, Map):
-        _check_need(entry, value, entry.mark)
-        return
-    if not isinstance(value, Seq):
+    if not isinstance(value, (Map, Seq)):
         entry.error("can only be a hash or an array", hint="write it as a list of job names")
         return
-    listed = flattened(value)
-    for index, item in enumerate(listed):
-        _check_need(entry, item, listed.item_at(index))
-    for key in ("pipeline", "project"):
-        crossing = [item for item in listed if isinstance(item, Map) and key in item]
-        if len(crossing) > MAX_CROSS_NEEDS:
-            entry.error(f"must be less than or equal to {MAX_CROSS_NEEDS}", mark=crossing[-1].at)
-
-
-def _check_need(parent: Entry, item: Node, mark: Mark | None) -> None:
-    entry = Entry(parent.findings, (*parent.path, "need"), item, mark)
-    if isinstance(item, str):
-        if not item.strip():
-            entry.error("can't be blank")
+    if isinstance(value, Map) and not value:
+        entry.error("can not be an empty hash")
         return
-    shape = _shape(item) if isinstance(item, Map) else None
-    if shape is None or not isinstance(item, Map):
+    if any(_has_number(item) for item in (value if isinstance(value, Seq) else [value])):
+        entry.error('cannot use "parallel: <number>".', hint="needs take parallel:matrix")
+        return
+    found: dict[str, list[Entry]] = {}
+    for one in values.items(entry, (*entry.path, "need")):
+        found.setdefault(_check_need(one), []).append(one)
+    others = [kind for kind in found if kind and kind not in kinds]
+    if others:
+        entry.error(f"uses invalid types: {', '.join(others)}", mark=found[others[0]][0].mark)
+    for key in ("pipeline", "project"):
+        crossing = [one for one in found.get("cross_dependency", ()) if not one.absent(key)]
+        if len(crossing) > MAX_CROSS_NEEDS:
+            entry.error(f"must be less than or equal to {MAX_CROSS_NEEDS}", mark=crossing[-1].mark)
+
+
+def _has_number(item: Node) -> bool:
+    parallel = item.get("parallel") if isinstance(item, Map) else None
+    return isinstance(parallel, (int, float)) and not isinstance(parallel, bool)
+
+
+def _check_need(entry: Entry) -> str:
+    """Check one entry and return its kind; no kind for what is none."""
+    item = entry.value
+    if values.is_string(item):
+        if values.is_blank(item):
+            entry.error("can't be blank")
+        return "job"
+    if not isinstance(item, Map):
         entry.error(
             "has an unsupported type", attribute="", hint="a job's name, or a map with `job:`"
         )
-        return
-    keys, required = shape
-    if entry.known_keys(keys):
-        _check_fields(entry, item, required)
-    if keys is not _JOB_KEYS:
+        return ""
+    kind, keys, required = _shape(item)
+    if not item:
+        entry.error("can't be blank")
+    entry.known_keys(keys)
+    for key in required:
+        values.required_string(entry, key)
+    if "artifacts" in keys:
+        values.boolean(entry, "artifacts")
+    if "optional" in keys:
+        values.boolean(entry, "optional")
+    if "parallel" in keys and not entry.absent("parallel"):
+        check_parallel(entry.child("parallel"), bridge=False)
+    _refuse(entry, item, kind)
+    return kind
+
+
+def _refuse(entry: Entry, item: Map, kind: str) -> None:
+    if item and kind != "job":
         entry.refuse(
             "jobs of other pipelines and projects cannot be reached without a GitLab server"
         )
 
 
-def _shape(item: Map) -> tuple[Sequence[str], Sequence[str]] | None:
-    """Return the keys of a need and those it must have, by what it points at."""
-    if "project" in item:
-        return _PROJECT_KEYS, ("project", "job", "ref")
-    if "pipeline" in item:
-        return _PIPELINE_KEYS, ("pipeline",)
-    return (_JOB_KEYS, ("job",)) if "job" in item and "ref" not in item else None
-
-
-def _check_fields(entry: Entry, item: Map, required: Sequence[str]) -> None:
-    for key in required:
-        if item.get(key) is None or item.get(key) == "":
-            entry.error("can't be blank", attribute=key)
-    for key in ("job", "project", "ref", "pipeline"):
-        values.string(entry, key)
-    values.boolean(entry, "artifacts")
-    values.boolean(entry, "optional")
+def _shape(item: Map) -> tuple[str, Sequence[str], Sequence[str]]:
+    """Return the kind of an entry, the keys it may have and those it must have."""
+    if "job" not in item and "project" not in item:
+        return "bridge", ("pipeline",), ("pipeline",)
+    if "pipeline" in item and "project" not in item:
+        return "cross_dependency", _PIPELINE_KEYS, ("pipeline", "job")
+    if "project" in item or "ref" in item:
+        return "cross_dependency", _PROJECT_KEYS, ("project", "ref", "job")
+    return "job", _JOB_KEYS, ("job",)
 
 
 def flattened(value: Node) -> Seq:

@@ -121,7 +121,7 @@ def _check_rule(entry: Entry, kind: RuleKind) -> None:
     if not entry.absent("variables"):
         check_plain_variables(entry.child("variables"))
     if not entry.absent("needs"):
-        needs.check_needs(entry.child("needs"), rules=True)
+        needs.check_needs(entry.child("needs"))
 
 
 def _check_delay(entry: Entry) -> None:

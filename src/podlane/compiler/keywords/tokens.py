@@ -15,14 +15,14 @@ def check_id_tokens(entry: Entry) -> None:
         return
     for key in value:
         token = entry.child(text_of(key))
-        if not isinstance(token.value, Map):
-            token.error("should be a hash")
-        elif token.known_keys(("aud",)):
-            audience = token.value.get("aud")
-            if audience is None:
-                token.error("missing required keys: aud")
-            elif not isinstance(audience, str) and not values.is_string_list(audience):
-                token.error("should be an array of strings or a string", attribute="aud")
+        if not isinstance(token.value, Map) or "aud" not in token.value:
+            token.error("missing required keys: aud", hint="write aud: an address")
+        token.known_keys(("aud",))
+        audience = token.child("aud")
+        if not values.is_strings_or_string(audience.value):
+            token.error(
+                "should be an array of strings or a string", attribute="aud", mark=audience.mark
+            )
 
 
 def check_identity(entry: Entry) -> None:
