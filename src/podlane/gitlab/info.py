@@ -37,8 +37,14 @@ NOT_OFFERED = frozenset(
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-class RunnerInfo(Frozen, frozen=True, kw_only=True):
-    """The ``info`` object of every request."""
+class RunnerConfig(Frozen, frozen=True, kw_only=True, omit_defaults=False):
+    """What GitLab keeps of a runner's configuration."""
+
+    gpus: str = ""
+
+
+class RunnerInfo(Frozen, frozen=True, kw_only=True, omit_defaults=False):
+    """The ``info`` object of every request. GitLab shows it of each machine: nothing is left out."""
 
     name: str = "gitlab-runner"
     version: str = COMPATIBLE_VERSION
@@ -48,7 +54,8 @@ class RunnerInfo(Frozen, frozen=True, kw_only=True):
     executor: str = ""
     shell: str = ""
     features: dict[str, bool] = msgspec.field(default_factory=dict)
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    config: RunnerConfig = RunnerConfig()
+    labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 def architecture() -> str:
@@ -72,7 +79,7 @@ def runner_info(
         executor=executor,
         shell=shell,
         features={name: name not in withheld for name in FEATURE_NAMES},
-        labels=labels or {},
+        labels=labels or msgspec.UNSET,
     )
 
 

@@ -159,7 +159,7 @@ def test_requests_are_read_tolerantly() -> None:
 
 
 def test_info_carries_every_feature_name() -> None:
-    info = msgspec.json.decode(msgspec.json.encode(runner_info(podlane_version="1")))
+    info = msgspec.json.decode(wire.encode(runner_info(podlane_version="1")))
     assert list(info["features"]) == list(FEATURE_NAMES)
     assert len(FEATURE_NAMES) == 31
     assert info["features"]["trace_reset"] is True
@@ -193,3 +193,16 @@ def test_a_malformed_content_range_is_none(raw: str) -> None:
 @pytest.mark.parametrize(("raw", "size"), [("0-0", 0), ("0-24", 24), ("", None), ("1-3", None)])
 def test_the_stored_range_tells_a_size_or_nothing(raw: str, size: int | None) -> None:
     assert ranges.parse_stored_range(raw) == size
+
+
+def test_info_says_what_gitlab_keeps_of_a_runner() -> None:
+    """GitLab lists each machine by these; a field that we leave out is shown as unknown."""
+    request = wire.JobRequest(info=runner_info(podlane_version="1"), token="t")
+    info = msgspec.json.decode(wire.encode(request))["info"]
+    assert (info["name"], info["version"], info["platform"]) == ("gitlab-runner", "19.4.0", "linux")
+    assert info["executor"] == "kubernetes"
+    assert info["architecture"]
+    assert info["config"] == {"gpus": ""}
+    assert "labels" not in info
+    labelled = runner_info(podlane_version="1", labels={"a": "b"})
+    assert msgspec.json.decode(wire.encode(labelled))["labels"] == {"a": "b"}
