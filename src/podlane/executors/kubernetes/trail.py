@@ -47,7 +47,9 @@ class Trail:
         self.lost = ""
 
     def restart(self) -> None:
-        """Forget what a broken stream brought and was not let go."""
+        """Forget what a broken stream brought and was not let go, its last word included."""
+        self.done = None
+        self.missing = ""
         self._held.clear()
         self._line = b""
         self._goal = self.position

@@ -149,3 +149,20 @@ def test_no_record_however_strange_raises(garbage: bytes) -> None:
     trail = Trail(STAGES)
     trail.feed(ERR, garbage + b"\nstage=x index=99 state=started offset=-1 at=z\n")
     trail.close(0.0)
+
+
+def test_a_stream_that_loses_its_tail_before_the_last_word_is_read_again() -> None:
+    # A cluster's runtime may close the output of an exec before it has passed on all of it.
+    trail = Trail(STAGES)
+    events = trail.feed(ERR, started(0, 0))
+    events += trail.feed(OUT, b"prep")
+    events += trail.feed(ERR, finished(0, 7) + b"pos=7\ndone=success\n")
+    assert not trail.is_complete()
+    trail.restart()
+    assert not trail.is_complete()
+    assert trail.position == 4
+    events += trail.feed(OUT, b"are")
+    events += trail.feed(ERR, finished(0, 7) + b"pos=7\ndone=success\n")
+    assert trail.is_complete()
+    assert shown(events) == ["+prepare_script", b"prepare", "-prepare_script=0"]
+    assert trail.ends[0].exit_code == 0
