@@ -24,7 +24,13 @@ from podlane.gitlab.trace import checksum
 from podlane.gitlab.wire import JobUpdate, TraceOutput
 from podlane.model.job import Variable
 from podlane.model.pipeline import When
-from tests.contract.runner_api import client_settings, job, pipeline, running_bench
+from tests.contract.runner_api import (
+    client_settings,
+    job,
+    pipeline,
+    running_bench,
+    working_tree,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -290,6 +296,24 @@ async def test_jobs_of_one_resource_group_do_not_run_together(tmp_path: Path) ->
             second = await bench.client.request_job(nothing.last_update)
     assert isinstance(second, JobOffered)
     assert second.job.job_info.name == "b"
+
+
+async def test_a_resource_group_is_its_projects(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, hold_seconds=0) as bench:
+        content = pipeline(job("a", resource_group="r"))
+        await bench.start(content)
+        await bench.start(content)
+        other = Submission(pipeline=content, source=str(working_tree(tmp_path / "other")))
+        third = await bench.coordinator.create_pipeline(other)
+        first = await bench.next_job()
+        second = await bench.next_job()
+        assert second.job_info.pipeline_id == third
+        assert isinstance(await bench.client.request_job(), NoJob)
+        await bench.client.update_job(first.id, first.token, result("success"))
+        assert (await bench.next_job()).job_info.pipeline_id not in {
+            first.job_info.pipeline_id,
+            third,
+        }
 
 
 async def test_a_delayed_job_starts_after_its_delay(tmp_path: Path) -> None:

@@ -251,11 +251,11 @@ def read_dotenv(blobs: Blobs, job: LiveJob) -> tuple[Variable, ...]:
 def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
     """Return the jobs that a runner may take now.
 
-    Of the jobs of one ``resource_group`` only one is with a runner at a time.
+    Of the jobs of one ``resource_group`` of a project only one is with a runner at a time.
     """
     active = [live for live in pipelines if not live.finished]
     taken = {
-        job.spec.resource_group
+        (live.row.snapshot.repository, job.spec.resource_group)
         for live in active
         for job in live.current.values()
         if job.state in BUSY
@@ -263,8 +263,8 @@ def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
     for live in active:
         busy = live.busy()
         for job in live.current.values():
-            group = job.spec.resource_group
-            if job.state is JobState.PENDING and not (group and group in taken):
+            group = live.row.snapshot.repository, job.spec.resource_group
+            if job.state is JobState.PENDING and not (group[1] and group in taken):
                 yield Waiting(
                     job_id=job.row.id, pipeline_id=live.row.id,
                     tags=frozenset(job.spec.tags), busy=busy, protected=live.row.snapshot.protected,

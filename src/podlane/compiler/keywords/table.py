@@ -72,7 +72,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "retry", _S),
     Keyword("job", "timeout", _S),
     Keyword("job", "interruptible", _S),
-    Keyword("job", "resource_group", _P, "one run has no other pipeline to wait for"),
+    Keyword("job", "resource_group", _S, "in GitLab's default process mode, unordered"),
     Keyword("job", "environment", _P, "the job gets its variables; no deployment is recorded"),
     Keyword("job", "coverage", _S),
     Keyword("job", "release", _R, _GITLAB),
