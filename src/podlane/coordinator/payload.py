@@ -7,6 +7,7 @@ given when the pipeline was started.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -64,10 +65,15 @@ def job_payload(
             pipeline_id=facts.pipeline_id,
             namespace_id=1,
             root_namespace_id=1,
+            organization_id=1,
+            user_id=1,
             time_in_queue_seconds=round(queued_seconds, 3),
         ),
         git_info=_git_info(facts, _depth(given)),
-        runner_info=RunnerLimits(timeout=facts.timeout_seconds),
+        runner_info=RunnerLimits(
+            timeout=facts.timeout_seconds,
+            uuid=str(uuid5(NAMESPACE_URL, f"{facts.server_url}/runners/{facts.runner_id}")),
+        ),
         variables=_expanded((*ours, *given)),
         steps=_steps(job, facts.timeout_seconds),
         image=job.image or Image(),

@@ -137,6 +137,8 @@ class JobInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     pipeline_id: int = 0
     namespace_id: int = 0
     root_namespace_id: int = 0
+    organization_id: int = 0
+    user_id: int = 0
     time_in_queue_seconds: float = 0.0
     project_jobs_running_on_instance_runners_count: str = ""
     queue_size: int = 0
@@ -158,9 +160,10 @@ class GitInfo(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunnerLimits(Frozen, frozen=True, kw_only=True, omit_defaults=True):
-    """``runner_info``: the job's timeout in seconds (0 or less: 7200)."""
+    """``runner_info``: the job's timeout in seconds (0 or less: 7200), and who runs it."""
 
     timeout: int = 0
+    uuid: str = ""
 
 
 class Features(Frozen, frozen=True, kw_only=True, omit_defaults=True):

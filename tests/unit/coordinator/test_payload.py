@@ -126,6 +126,14 @@ def test_git_depth_is_the_servers_to_compute(given: str | None, depth: int) -> N
     assert build(SPEC, *variables).git_info.depth == depth
 
 
+def test_who_runs_it_for_whom_is_said_as_gitlabs_own_runner_logs_it() -> None:
+    job = build(SPEC)
+    assert (job.job_info.user_id, job.job_info.organization_id) == (1, 1)
+    assert build(SPEC).runner_info.uuid == job.runner_info.uuid
+    assert build(SPEC, runner_id=6).runner_info.uuid != job.runner_info.uuid
+    assert len(job.runner_info.uuid) == 36
+
+
 def test_the_payload_is_readable_by_our_own_runner() -> None:
     spec = PipelineJob(
         name="a",
