@@ -14,6 +14,7 @@ from podlane.kube.transport import Call, Transport, translated
 
 _PING_SECONDS = 30.0
 _SILENCE_SECONDS = 80.0
+_LAST_OUTPUT_SECONDS = 5.0  # after the status, until a server that does not close is left
 _OUTPUT = (Channel.STDOUT, Channel.STDERR)
 _LOST = "the stream ended before the command's status"
 
@@ -31,28 +32,22 @@ class ExecSession:
         self._websocket = websocket
         self._where = where
         self._status: ExecStatus | None = None
+        self._ended = False
         # A server that is stuck writing stdin to the process does not answer our pings either, so
         # only without stdin does silence mean that nobody is there.
-        self._silence_seconds = None if stdin else _SILENCE_SECONDS
+        self._silence_seconds: float | None = None if stdin else _SILENCE_SECONDS
         self.half_close = websocket.protocol == channels.V5
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (channel, data): 1 stdout, 2 stderr; ends with the command or with the stream."""
-        while self._status is None:
-            message = await self._receive()
-            if message is None:
-                return
-            channel, data = message
-            if channel == Channel.ERROR:
-                self._status = channels.decode_status(data)
-            elif channel in _OUTPUT and data:
+        while not self._ended:
+            for channel, data in await self._next():
                 yield channel, data
 
     async def status(self) -> ExecStatus:
         """Return how it ended; output that nobody has read is dropped."""
-        if self._status is None:
-            async for _ in self.output():
-                pass
+        while self._status is None and not self._ended:
+            await self._next()
         return self._status or _lost("output was not read to its end")
 
     async def write_stdin(self, data: bytes) -> None:
@@ -85,13 +80,26 @@ class ExecSession:
         with translated(self._where):
             await self._websocket.send_bytes(message)
 
+    async def _next(self) -> tuple[tuple[int, bytes], ...]:
+        """Take the next message and return the output that it brings, if it does."""
+        message = await self._receive()
+        if message is None:
+            self._ended = True
+            return ()
+        channel, data = message
+        if channel == Channel.ERROR:
+            # Servers copy each channel on its own: output may still come after the status.
+            self._status = channels.decode_status(data)
+            self._silence_seconds = _LAST_OUTPUT_SECONDS
+        return (message,) if channel in _OUTPUT and data else ()
+
     async def _receive(self) -> tuple[int, bytes] | None:
         """Return channel and data of the next message, or None (and set the status) at the end."""
         while True:
             try:
                 message = await self._websocket.receive(self._silence_seconds)
             except TimeoutError:
-                self._status = _lost(f"no sign of life for {self._silence_seconds:.0f} s")
+                self._give_up(f"no sign of life for {self._silence_seconds:.0f} s")
                 return None
             match message.type:
                 case aiohttp.WSMsgType.BINARY:
@@ -105,8 +113,12 @@ class ExecSession:
                 case _:
                     why = self._websocket.exception()
                     code = self._websocket.close_code
-                    self._status = _lost(str(why) if why else f"close code {code}")
+                    self._give_up(str(why) if why else f"close code {code}")
                     return None
+
+    def _give_up(self, why: str) -> None:
+        """Note that nothing more comes; a status that has come stays."""
+        self._status = self._status or _lost(why)
 
     async def _pong(self, data: bytes) -> None:
         with suppress(aiohttp.ClientError, OSError):

@@ -47,6 +47,30 @@ async def test_a_v4_client_gets_output_and_status(node: Node, client: KubeClient
         assert (await websocket.receive()).type is aiohttp.WSMsgType.CLOSE
 
 
+async def test_output_that_comes_after_the_status_is_not_lost() -> None:
+    # An API server copies each channel on its own: the status may overtake a long output.
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
+        await websocket.prepare(request)
+        await websocket.send_bytes(b"\x01first ")
+        await websocket.send_bytes(b"\x03" + channels.encode_exit(7))
+        await websocket.send_bytes(b"\x01last")
+        await websocket.close()
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    async with serving(app, None) as port:
+        access = Access(server=f"http://127.0.0.1:{port}", source="test")
+        async with (
+            KubeClient.connect(access) as client,
+            client.exec("d", "p", "build", ["cat"]) as session,
+        ):
+            output = b"".join([data async for _, data in session.output()])
+            assert output == b"first last"
+            assert (await session.status()).exit_code == 7
+
+
 async def test_our_client_speaks_v4_to_an_older_server() -> None:
     heard: list[bytes] = []
 
