@@ -1,8 +1,8 @@
 """Git settings and credentials by environment: no ``git config`` process, nothing on disk, no argv.
 
 ``GIT_CONFIG_COUNT`` (git >= 2.31) carries the settings of one process tree. Getting the sources uses
-an HTTP header, which saves the refused first request; the job's own git gets a credential helper
-that reads ``CI_JOB_TOKEN``, so that other credentials of the job still work.
+an HTTP header, which saves the refused first request; git-lfs and the job's own git get a credential
+helper that reads the environment, so that other credentials still work.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from podlane.runner.scripts.writer import assign
 from podlane.runner.settings import RunnerSettings
 
 JOB_USER = "gitlab-ci-token"
+_USER_VARIABLE, _PASSWORD_VARIABLE = "PODLANE_GIT_USER", "PODLANE_GIT_PASSWORD"
+_LFS_HELPER = (
+    f'!f() {{ test "$1" = get && echo "username=${_USER_VARIABLE}" '
+    f'&& echo "password=${_PASSWORD_VARIABLE}"; }}; f'
+)
 _HELPER = (
     '!f() { test "$1" = get && echo username=gitlab-ci-token && echo "password=$CI_JOB_TOKEN"; }; f'
 )
@@ -103,15 +108,56 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
         ("http.userAgent", f"gitlab-runner {context.version} linux/amd64"),
         *common_settings(context, source.origin),
     ]
-    if source.username and source.origin:
-        header = f"Authorization: Basic {source.basic}"
-        settings.append((f"http.{source.origin}/.extraHeader", header))
+    settings += _headers(context, source)
     if context.flags["FF_USE_GIT_BUNDLE_URIS"]:
         settings.append(("transfer.bundleURI", "true"))
     if context.variables.flag("GIT_SUBMODULE_FORCE_HTTPS") and source.origin:
         rule = f"url.{source.origin}/.insteadOf"
         settings += [(rule, prefix) for prefix in _ssh_prefixes(context, source)]
     return settings
+
+
+def _headers(context: ScriptContext, source: Remote) -> list[tuple[str, str]]:
+    """Return the settings that authorize git where the sources are.
+
+    With ``clone_url`` that may be another host than GitLab itself, which submodules may name.
+    """
+    if not (source.username and source.origin):
+        return []
+    origins = [source.origin]
+    parts = urlsplit(context.job.git_info.repo_url)
+    if parts.scheme in {"http", "https"} and source.username == JOB_USER:
+        origins.append(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    header = f"Authorization: Basic {source.basic}"
+    return [(f"http.{origin}/.extraHeader", header) for origin in dict.fromkeys(origins)]
+
+
+def lfs_exports(context: ScriptContext, source: Remote) -> list[str]:
+    """Return the lines with which git-lfs uses a credential helper instead of the header.
+
+    GitLab names the authorization of an object in its answer; with ours beside it there would be two,
+    which web servers refuse.
+    """
+    if not (source.username and source.origin):
+        return []
+    settings = fetch_settings(context, source)
+    helpers = {
+        key: (
+            key.replace("http.", "credential.", 1).replace("/.extraHeader", ".helper"),
+            _LFS_HELPER,
+        )
+        for key, _ in _headers(context, source)
+    }
+    other = [helpers.get(key, (key, value)) for key, value in settings]
+    known = frozenset(config_exports(context, settings))
+    return [line for line in config_exports(context, other) if line not in known]
+
+
+def lfs_credentials(source: Remote) -> list[str]:
+    """Return the lines that give the helper of ``lfs_exports`` what it tells; before any tracing."""
+    if not (source.username and source.origin):
+        return []
+    return [assign(_USER_VARIABLE, source.username), assign(_PASSWORD_VARIABLE, source.password)]
 
 
 def _ssh_prefixes(context: ScriptContext, source: Remote) -> list[str]:

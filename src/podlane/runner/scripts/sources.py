@@ -16,7 +16,12 @@ from podlane.runner.scripts.writer import ScriptWriter, quote
 STRATEGIES = frozenset({"fetch", "clone", "none", "empty"})
 SUBMODULE_STRATEGIES = frozenset({"none", "normal", "recursive"})
 _LOCKS = ("index.lock", "shallow.lock", "HEAD.lock", "config.lock", "hooks/post-checkout")
+_FORGET_MODULES = (
+    "find modules \\( -name config -type f -o -name hooks -type d -prune \\) -exec rm -rf -- {} +"
+)
 SHORT_SHA = 8
+# git-lfs takes ten times as long to find that a project has nothing for it.
+_HAS_LFS = "git grep -q filter=lfs -- .gitattributes '**/.gitattributes'"
 
 
 def strategy(context: ScriptContext) -> str:
@@ -58,13 +63,14 @@ def get_sources(context: ScriptContext) -> str:
         *bash.job_environment(context),
         *_git_environment(context),
         *git.config_exports(context, git.fetch_settings(context, source)),
+        *git.lfs_credentials(source),
     ]
     return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace)
 
 
 def _git_environment(context: ScriptContext) -> list[str]:
     lines = ["export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never"]
-    if "GIT_LFS_SKIP_SMUDGE" not in context.variables:
+    if not context.variables.flag("GIT_LFS_SKIP_SMUDGE"):
         lines.append("export GIT_LFS_SKIP_SMUDGE=1")
     return lines
 
@@ -104,7 +110,11 @@ def _repository(
     writer.line(f"cd {directory}/.git; rm -f -- {' '.join(_LOCKS)}")
     writer.line("find refs modules -name '*.lock' -type f -exec rm -f -- {} + 2>/dev/null || :")
     if context.runner.clean_git_config:
-        writer.line("rm -f -- config; cd ..; fi")
+        # What an earlier job wrote there would run as part of this one.
+        writer.line("rm -rf -- config hooks")
+        if submodule_strategy(context) != "none":
+            writer.line(f"[ ! -d modules ] || {_FORGET_MODULES}")
+        writer.line("cd ..; fi")
     else:
         writer.line("cd ..; fi")
     object_format = context.job.git_info.repo_object_format
@@ -157,10 +167,21 @@ def _checkout(writer: ScriptWriter, context: ScriptContext) -> None:
         writer.line('if [ -z "$podlane_fresh" ]; then')
         writer.command("git", "clean", *clean)
         writer.line("fi")
-    if not context.variables.flag("GIT_LFS_SKIP_SMUDGE"):
-        writer.line("if command -v git-lfs >/dev/null 2>&1; then")
-        writer.notice("Pulling LFS files...")
-        writer.line("git lfs pull; fi")
+    _lfs(writer, context, _HAS_LFS, "git lfs pull")
+
+
+def _lfs(writer: ScriptWriter, context: ScriptContext, condition: str, pull: str) -> None:
+    """Add the shell text ``pull``, where git-lfs is and the job does not want the pointers."""
+    if context.variables.flag("GIT_LFS_SKIP_SMUDGE"):
+        return
+    source = git.remote(context.job, context.runner, context.variables)
+    writer.line(f"if command -v git-lfs >/dev/null 2>&1 && {condition}; then")
+    writer.notice("Pulling LFS files...")
+    writer.line("(")
+    writer.lines(git.lfs_exports(context, source))
+    writer.line(pull)
+    writer.line(")")
+    writer.line("fi")
 
 
 def _clean_flags(context: ScriptContext) -> list[str]:
@@ -170,39 +191,57 @@ def _clean_flags(context: ScriptContext) -> list[str]:
 
 def _submodules(writer: ScriptWriter, context: ScriptContext) -> None:
     chosen = submodule_strategy(context)
-    if chosen == "none" or not context.variables.flag("GIT_CHECKOUT", default=True):
+    if chosen == "none":
         writer.notice("Skipping Git submodules setup")
         return
     variables = context.variables
     recursive = ["--recursive"] if chosen == "recursive" else []
-    raw_depth = variables.get("GIT_SUBMODULE_DEPTH")
-    depth = (
-        int(raw_depth)
-        if raw_depth.isascii() and raw_depth.isdigit()
-        else context.job.git_info.depth
-    )
+    depth = _submodule_depth(context)
     how = " recursively" if recursive else ""
     limit = f" with git depth set to {depth}" if depth > 0 else ""
     writer.notice(f"Updating/initializing submodules{how}{limit}...")
-    paths = ["--", *shlex.split(variables.get("GIT_SUBMODULE_PATHS"))]
+    paths = shlex.split(variables.get("GIT_SUBMODULE_PATHS"))
+    only = ["--", *paths] if paths else []
     shallow = ["--depth", str(depth)] if depth > 0 else []
     flags = shlex.split(variables.get("GIT_SUBMODULE_UPDATE_FLAGS"))
-    update = ["git", "submodule", "update", "--init", *recursive, *shallow, *flags, *paths]
-    writer.command("git", "submodule", "init", *paths)
-    writer.command("git", "submodule", "sync", *recursive, *paths)
+    update = ["git", "submodule", "update", "--init", *recursive, *shallow, *flags, *only]
+    sync = ["git", "submodule", "sync", *recursive, *only]
+    each = ["git", "submodule", "foreach", *recursive]
+    writer.command("git", "submodule", "init")
+    writer.command(*sync)
+    # What an earlier job changed would be in the way of the update, and what it left would stay.
+    _clean_submodules(writer, context, [*each, "git reset --hard --quiet"])
     writer.line(f"if ! {' '.join(map(quote, update))}; then")
     writer.warning("Updating submodules failed. Retrying...")
-    writer.command("git", "submodule", "sync", *recursive, *paths)
+    if "--remote" in (flag.lower() for flag in flags):
+        # A shallow submodule lacks the branch that .gitmodules names.
+        writer.command(*each, "git fetch origin '+refs/heads/*:refs/remotes/origin/*'")
+    writer.command(*sync)
     writer.command(*update)
+    writer.command(*each, "git reset --hard --quiet")
     writer.line("fi")
-    clean = _clean_flags(context)
-    if clean:
-        inner = f"git clean {' '.join(map(quote, clean))} && git reset --hard --quiet"
-        writer.line('if [ -z "$podlane_fresh" ]; then')
-        writer.command("git", "submodule", "foreach", *recursive, inner)
-        writer.line("fi")
-    if not context.variables.flag("GIT_LFS_SKIP_SMUDGE"):
-        writer.line("if command -v git-lfs >/dev/null 2>&1; then")
-        writer.command("git", "submodule", "foreach", "--quiet", *recursive, "git lfs pull")
-        writer.line("fi")
+    _clean_submodules(writer, context, [])
+    inner = f"if {_HAS_LFS}; then git lfs pull; fi"
+    pull = ["git", "submodule", "foreach", "--quiet", *recursive, inner]
+    _lfs(writer, context, "true", " ".join(map(quote, pull)))
     writer.notice("Updated submodules")
+
+
+def _submodule_depth(context: ScriptContext) -> int:
+    raw = context.variables.get("GIT_SUBMODULE_DEPTH")
+    return int(raw) if raw.isascii() and raw.isdigit() else context.job.git_info.depth
+
+
+def _clean_submodules(writer: ScriptWriter, context: ScriptContext, then: list[str]) -> None:
+    """Clean the submodules that an earlier job left here, and run the command ``then``."""
+    recursive = ["--recursive"] if submodule_strategy(context) == "recursive" else []
+    clean = _clean_flags(context)
+    if not clean and not then:
+        return
+    writer.line('if [ -z "$podlane_fresh" ]; then')
+    if clean:
+        inner = f"git clean {' '.join(map(quote, clean))}"
+        writer.command("git", "submodule", "foreach", *recursive, inner)
+    if then:
+        writer.command(*then)
+    writer.line("fi")
