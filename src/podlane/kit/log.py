@@ -14,13 +14,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Protocol
 
-_context: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("podlane_log_fields", default=())
+_context: ContextVar[tuple[tuple[str, str | int], ...]] = ContextVar(
+    "podlane_log_fields", default=()
+)
 
 
 @contextmanager
 def fields(**values: str | int) -> Iterator[None]:
     """Add fields to every record logged inside the block, in this task and its children."""
-    token = _context.set((*_context.get(), *((key, str(value)) for key, value in values.items())))
+    token = _context.set((*_context.get(), *values.items()))
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from podlane.kit import log
-from podlane.kit.diagnostics import has_errors
+from podlane.kit.diagnostics import Severity, has_errors
 from podlane.kit.errors import UsageError
 from podlane.runner.config_file import load_config
 from podlane.runner.settings import GlobalSettings
@@ -83,10 +83,14 @@ class ConfigWatch:
             log.event(_logger, logging.ERROR, "configuration_not_loaded", error=error.message)
             return None
         for finding in found:
-            place, message = str(finding.place), finding.message
-            log.event(_logger, logging.WARNING, "configuration", place=place, message=message)
+            is_error = finding.severity is Severity.ERROR
+            log.event(
+                _logger, logging.ERROR if is_error else logging.WARNING, "configuration",
+                place=str(finding.place), message=finding.message, hint=finding.hint or "",
+            )  # fmt: skip
         if has_errors(found):
-            log.event(_logger, logging.ERROR, "configuration_not_loaded", error="see above")
+            said = "nothing has changed: the settings of before stay in force"
+            log.event(_logger, logging.ERROR, "configuration_not_loaded", error=said)
             return None
         return settings
 

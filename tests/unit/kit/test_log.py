@@ -49,7 +49,7 @@ def test_json_has_the_fields_of_job_and_project() -> None:
     first = json.loads(lines("json")[0])
     del first["time"]
     assert first == {
-        "level": "info", "msg": "job_started", "project": "3", "job": "7", "job_name": "a b",
+        "level": "info", "msg": "job_started", "project": 3, "job": 7, "job_name": "a b",
     }  # fmt: skip
 
 

@@ -46,3 +46,24 @@ async def test_a_changed_file_is_noticed_by_its_time_stamp(
     file.write_text(GOOD.format(3))
     with anyio.fail_after(5):
         assert (await watch.changed()).concurrent == 3
+
+
+async def test_what_is_wrong_with_a_file_is_logged_with_its_place_and_a_hint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("concurrent = 1\nconcurent = 2\nmetrics_server = ':1'\n")
+    watch = ConfigWatch(file, read_config(GOOD.format(1), "x", environ={})[0])
+    watch.look_now()
+    with anyio.move_on_after(0.2):
+        await watch.changed()
+    said = [(record.levelname, record.__dict__["fields"]) for record in caplog.records]
+    assert said[0] == (
+        "ERROR",
+        {
+            "place": f"{file}:2", "message": "concurent is not a known setting",
+            "hint": "did you mean concurrent?",
+        },
+    )  # fmt: skip
+    assert (said[1][0], said[1][1]["hint"]) == ("WARNING", "write listen_address")
+    assert "stay in force" in said[2][1]["error"]
