@@ -19,7 +19,7 @@ from podlane.runner.scripts.writer import assign
 from podlane.runner.settings import RunnerSettings
 
 JOB_USER = "gitlab-ci-token"
-_USER_VARIABLE, _PASSWORD_VARIABLE = "PODLANE_GIT_USER", "PODLANE_GIT_PASSWORD"
+_USER_VARIABLE, _PASSWORD_VARIABLE = "podlane_git_user", "podlane_git_password"
 _LFS_HELPER = (
     f'!f() {{ test "$1" = get && echo "username=${_USER_VARIABLE}" '
     f'&& echo "password=${_PASSWORD_VARIABLE}"; }}; f'
