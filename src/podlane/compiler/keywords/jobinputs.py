@@ -38,7 +38,7 @@ def _check_input(entry: Entry) -> bool:
     entry.is_hash()
     entry.known_keys(_KEYS)
     if isinstance(entry.value, Map) and entry.value.get("default") is None:
-        entry.error("must have a default value", attribute="")
+        entry.error("have a default value", attribute="must")
     _check_description(entry)
     kind = entry.child("type")
     if kind.value is not None and values.inspected(kind.value) not in TYPES:
