@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from podlane.coordinator.events import TraceAppended
 from podlane.gitlab.answers import NoJob
 from podlane.gitlab.wire import JobUpdate
 from tests.contract.runner_api import Bench, git, job, pipeline, running_bench
@@ -36,6 +37,10 @@ async def test_what_has_not_started_is_canceled(tmp_path: Path) -> None:
         for older in (first, same):
             assert await states(bench, older) == {"a": "canceled", "b": "canceled"}
         assert await states(bench, second) == {"a": "pending", "b": "created"}
+        for result in await bench.coordinator.job_results(first):
+            assert f"Job canceled: pipeline {second} is for a newer commit of main" in result.trace
+        events = [event async for event in bench.coordinator.events(first)]
+        assert b"newer commit" in b"".join(e.data for e in events if isinstance(e, TraceAppended))
 
 
 async def test_a_job_that_must_not_be_interrupted_saves_its_pipeline(tmp_path: Path) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
-from podlane.coordinator.live import LivePipeline
+from podlane.coordinator.live import BUSY, LiveJob, LivePipeline
 from podlane.coordinator.redundant import redundant_jobs
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.submission import Submission
 from podlane.kit import log
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError
+from podlane.model import sections
 from podlane.model.states import FINISHED
 
 _logger = logging.getLogger(__name__)
@@ -44,14 +49,16 @@ class Service:
             is_tag=submission.is_tag,
         )  # fmt: skip
         self.engine.create(submission, snapshot, pipeline_id)
-        self._cancel_redundant(self.pipeline(pipeline_id))
+        await self._cancel_redundant(self.pipeline(pipeline_id))
         return pipeline_id
 
-    def _cancel_redundant(self, newer: LivePipeline) -> None:
+    async def _cancel_redundant(self, newer: LivePipeline) -> None:
+        """Cancel what the newer pipeline makes redundant; jobs that no runner has say why."""
         now = self._clock.now()
-        for older in list(self.engine.pipelines.values()):
-            if older.finished:
-                continue
+        for older in [live for live in self.engine.pipelines.values() if not live.finished]:
+            for name in redundant_jobs(newer.row, older.row, older.attempts, now):
+                await self._explain(older.current[name], newer)
+            # In the meantime a runner may have started what must not be interrupted.
             names = redundant_jobs(newer.row, older.row, older.attempts, now)
             for name in names:
                 self.engine.cancel(older, only=name)
@@ -60,6 +67,20 @@ class Service:
                     _logger, logging.INFO, "pipeline_auto_canceled", pipeline=older.row.id,
                     by_pipeline=newer.row.id, jobs=len(names),
                 )  # fmt: skip
+
+    async def _explain(self, job: LiveJob, newer: LivePipeline) -> None:
+        """Write into a trace that is still empty why its job is canceled."""
+        ref, sha = newer.row.snapshot.ref, newer.row.snapshot.sha[:8]
+        line = sections.warning(
+            f"Job canceled: pipeline {newer.row.id} is for a newer commit of {ref} ({sha}), and "
+            "workflow:auto_cancel:on_new_commit of this one allows it"
+        ).encode()
+        async with job.writing:
+            if job.state in BUSY or job.trace.size:
+                return
+            with suppress(OSError):  # on a full disk it is canceled without an explanation
+                await anyio.to_thread.run_sync(self._blobs.append_trace, job.row.id, 0, line)
+                job.trace.append(line)
 
     def pipeline(self, pipeline_id: int) -> LivePipeline:
         """Return a pipeline.
