@@ -15,7 +15,7 @@ import anyio.abc
 from podlane.executors.base import Executor
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
-from podlane.kit.errors import UsageError
+from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from podlane.model.job import Job
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import JobNumbers, Manager
@@ -30,6 +30,7 @@ from podlane.runner.system_id import short_token
 from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
+LATE_SECONDS = 30
 
 OpenExecutor: TypeAlias = Callable[[RunnerSettings, Manager], AbstractAsyncContextManager[Executor]]
 OpenApi: TypeAlias = Callable[[RunnerSettings, Manager], AbstractAsyncContextManager[RunnerApi]]
@@ -80,6 +81,7 @@ class Crew:
         self._runner_slots: dict[str, RunnerSlots] = {}
         self._shift = _Shift()
         self._shift.quiet.set()
+        self._has_begun = False
 
     def retire(self) -> None:
         """Take no new job under the present settings."""
@@ -107,22 +109,72 @@ class Crew:
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
         async with AsyncExitStack() as stack:
-            posts = [await self._post(stack, settings, runner) for runner in settings.runners]
+            posts, late = await self._posts(stack, settings)
             task_status.started()
+            self._has_begun = True
             await before.quiet.wait()
             self._slots.resize(settings.concurrent)
             stats = self._parts.stats
             stats.concurrent, stats.runners = settings.concurrent, {}
             stats.resize(settings.concurrent)
             for post in posts:
-                post.resize(others=len(posts) - 1)
+                post.resize(others=len(settings.runners) - 1)
             async with anyio.create_task_group() as jobs:
+                for runner in late:
+                    jobs.start_soon(self._work_later, settings, runner, shift)
                 async with anyio.create_task_group() as pollers:
                     for post in posts:
                         pollers.start_soon(post.poller(jobs).run)
                     await shift.retire.wait()
                     pollers.cancel_scope.cancel()
                 shift.quiet.set()
+
+    async def _posts(
+        self, stack: AsyncExitStack, settings: GlobalSettings
+    ) -> tuple[list[_Post], list[RunnerSettings]]:
+        """Open all runners; return those that may be used, and those whose cluster is away for now.
+
+        Raises:
+            PodlaneError: some settings are wrong, or a manager would begin with no runner at all.
+        """
+        posts: list[_Post] = []
+        late: list[RunnerSettings] = []
+        for runner in settings.runners:
+            own = AsyncExitStack()
+            try:
+                posts.append(await self._post(own, settings, runner))
+            except TemporaryError as error:
+                await own.aclose()
+                is_last = len(late) + 1 == len(settings.runners)
+                if is_last and not self._has_begun:
+                    raise
+                _log_late(runner, error)
+                late.append(runner)
+            else:
+                stack.push_async_exit(own)
+        return posts, late
+
+    async def _work_later(
+        self, settings: GlobalSettings, runner: RunnerSettings, shift: _Shift
+    ) -> None:
+        """Open a runner as soon as its cluster is back, and let it work for the rest of the shift."""
+        while not shift.retire.is_set():
+            with anyio.move_on_after(LATE_SECONDS):
+                await shift.retire.wait()
+                return
+            async with AsyncExitStack() as stack:
+                try:
+                    post = await self._post(stack, settings, runner)
+                except PodlaneError as error:
+                    _log_late(runner, error)
+                    continue
+                log.event(_logger, logging.INFO, "runner_begins_late", runner_name=runner.name)
+                post.resize(others=len(settings.runners) - 1)
+                async with anyio.create_task_group() as jobs, anyio.create_task_group() as poller:
+                    poller.start_soon(post.poller(jobs).run)
+                    await shift.retire.wait()
+                    poller.cancel_scope.cancel()
+                return
 
     async def _post(
         self, stack: AsyncExitStack, settings: GlobalSettings, runner: RunnerSettings
@@ -210,6 +262,14 @@ class _Post:
             self._stats.job_ended(status.id, outcome, anyio.current_time())
             lease.release()
             poller.job_ended()
+
+
+def _log_late(runner: RunnerSettings, error: PodlaneError) -> None:
+    """Say why a runner takes no jobs for now."""
+    log.event(
+        _logger, logging.ERROR, "runner_cannot_begin", runner_name=runner.name, error=error.message,
+        hint=error.hint or "", again_in_seconds=LATE_SECONDS,
+    )  # fmt: skip
 
 
 def _log_images(job: Job) -> None:

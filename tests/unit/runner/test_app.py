@@ -20,6 +20,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from podlane.executors.base import Emit, ExecutionPlan, StageScript
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
+from podlane.kit.errors import TemporaryError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
@@ -336,3 +337,55 @@ async def test_payload_and_plan_are_dropped_before_the_script_runs() -> None:
     await scene.run(drain_after=1)
     assert queue.of(10).states == ["running", "success"]
     assert left == []
+
+
+class Away(Scene):
+    """The cluster of ``runner 0`` does not answer before a moment."""
+
+    until = 100.0
+
+    @asynccontextmanager
+    async def open_executor(
+        self, runner: RunnerSettings, manager: Manager
+    ) -> AsyncIterator[ScriptedExecutor]:
+        if runner.name == "runner 0" and anyio.current_time() < self.until:
+            raise TemporaryError("the cluster does not answer")
+        yield self.executor
+
+
+async def test_a_runner_whose_cluster_is_away_begins_when_it_is_back() -> None:
+    first, second = FakeQueue(a_job(id=1)), FakeQueue(a_job(id=2))
+    scene = Away(first, second, concurrent=2)
+    await scene.run(drain_after=50)
+    assert (len(first.jobs), len(second.jobs)) == (1, 0)
+    scene = Away(first, second, concurrent=2)
+    began = anyio.current_time()
+    scene.until = began + 100
+    await scene.run(drain_after=200)
+    assert not first.jobs
+    assert first.of(1).states == ["running", "success"]
+    assert first.asked[0][0] - began == pytest.approx(120, abs=1)
+
+
+async def test_a_manager_with_no_cluster_at_all_does_not_begin() -> None:
+    scene = Away(FakeQueue())
+    with pytest.raises(TemporaryError, match="does not answer"):
+        await scene._manage()
+
+
+async def test_new_settings_are_used_although_the_cluster_is_away_just_then() -> None:
+    scene = Away(FakeQueue(a_job(id=1), a_job(id=2)), act=Busy(5), concurrent=1)
+    scene.until = 0.0
+    told = False
+
+    async def changed() -> GlobalSettings:
+        nonlocal told
+        if told:
+            await anyio.sleep_forever()
+        await anyio.sleep(2)
+        told, scene.until = True, anyio.current_time() + 40
+        return replace(scene.settings, concurrent=3)
+
+    scene.changed = changed
+    await scene.run(drain_after=150)
+    assert scene.executor.left == 2
