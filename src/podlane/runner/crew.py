@@ -124,7 +124,7 @@ class Crew:
                     jobs.start_soon(self._work_later, settings, runner, shift)
                 async with anyio.create_task_group() as pollers:
                     for post in posts:
-                        pollers.start_soon(post.poller(jobs).run)
+                        pollers.start_soon(post.poll, jobs)
                     await shift.retire.wait()
                     pollers.cancel_scope.cancel()
                 shift.quiet.set()
@@ -171,7 +171,7 @@ class Crew:
                 log.event(_logger, logging.INFO, "runner_begins_late", runner_name=runner.name)
                 post.resize(others=len(settings.runners) - 1)
                 async with anyio.create_task_group() as jobs, anyio.create_task_group() as poller:
-                    poller.start_soon(post.poller(jobs).run)
+                    poller.start_soon(post.poll, jobs)
                     await shift.retire.wait()
                     poller.cancel_scope.cancel()
                 return
@@ -195,9 +195,15 @@ class Crew:
         identity = f"{runner.url} {runner.id or runner.token}"
         slots = self._runner_slots.setdefault(identity, RunnerSlots(self._slots, runner.limit))
         feed_failures, who = parts.stats.feed_failures, (short_token(runner.token), runner.name)
+
+        def resting() -> None:
+            feed_failures[who] += 1
+            seconds = runner.unhealthy_interval_seconds
+            log.event(_logger, logging.ERROR, "runner_unhealthy", rests_for_seconds=seconds)
+
         pace = Pace(
             runner, check_interval_seconds=settings.check_interval_seconds, random=place.random,
-            resting=lambda: feed_failures.update([who]),
+            resting=resting,
         )  # fmt: skip
         return _Post(place, api, slots, pace, parts.stats)
 
@@ -226,8 +232,8 @@ class _Post:
             used_limit=lambda: self._pace.requests, queuing_durations=runner.queuing_durations,
         )  # fmt: skip
 
-    def poller(self, jobs: anyio.abc.TaskGroup) -> Poller:
-        """Return the poller that starts this runner's jobs in the group ``jobs``."""
+    async def poll(self, jobs: anyio.abc.TaskGroup) -> None:
+        """Poll for ever, and start this runner's jobs in the group ``jobs``."""
 
         def start(job: Job, lease: Lease) -> None:
             jobs.start_soon(self._run, job, lease, poller)
@@ -238,7 +244,8 @@ class _Post:
             parallel=max(self._place.runner.request_concurrency, 1),
             held_back=lambda: held.update([shown]),
         )  # fmt: skip
-        return poller
+        with log.fields(runner=shown, runner_name=self._place.runner.name):
+            await poller.run()
 
     async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
         runner, outcome = self._place.runner, None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import io
+import json
+import logging
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +23,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from podlane.executors.base import Emit, ExecutionPlan, StageScript
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
+from podlane.kit import log
 from podlane.kit.errors import TemporaryError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
@@ -33,6 +37,16 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    root = logging.getLogger("podlane")
+    before, level, propagate = list(root.handlers), root.level, root.propagate
+    yield
+    root.handlers[:] = before
+    root.propagate = propagate
+    root.setLevel(level)
 
 
 class FakeQueue:
@@ -389,3 +403,19 @@ async def test_new_settings_are_used_although_the_cluster_is_away_just_then() ->
     scene.changed = changed
     await scene.run(drain_after=150)
     assert scene.executor.left == 2
+
+
+async def test_the_log_says_which_runner_is_refused_and_how_long_it_rests() -> None:
+    refused = FakeQueue()
+    refused.jobs = deque([Forbidden(message="no")])
+    sink = io.StringIO()
+    log.configure(log_format="json", sink=sink)
+    scene = Scene(
+        FakeQueue(), refused,
+        runner={"unhealthy_requests_limit": 1, "unhealthy_interval_seconds": 60.0},
+    )  # fmt: skip
+    await scene.run(drain_after=5)
+    said = [json.loads(line) for line in sink.getvalue().splitlines()]
+    unhealthy = [line for line in said if line["msg"] in {"runner_refused", "runner_unhealthy"}]
+    assert [line["runner_name"] for line in unhealthy] == ["runner 1", "runner 1"]
+    assert unhealthy[1]["rests_for_seconds"] == 60.0
