@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from podlane.coordinator.events import JobStateChanged, PipelineFinished, TraceAppended
+from podlane.coordinator.events import CoordinatorEvent, JobStateChanged, PipelineFinished
 from podlane.gitlab.answers import JobOffered
 from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Job
@@ -72,7 +72,7 @@ async def step(bench: Bench, chance: random.Random, pipeline_id: int, held: list
 @pytest.mark.parametrize("seed", range(12))
 async def test_every_pipeline_ends_lawfully(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    story: list[JobStateChanged | TraceAppended | PipelineFinished] = []
+    story: list[CoordinatorEvent] = []
     settings = {"offer_seconds": 0.2, "lost_after_seconds": 0.2, "look_around_seconds": 0.02}
     async with running_bench(tmp_path, **settings) as bench:
         pipeline_id = await bench.start(random_pipeline(chance))

@@ -1,7 +1,8 @@
 """The view of a running pipeline: each job's trace with its name before it, and a status region.
 
 On a terminal the region shows the jobs below the scrolling traces. Elsewhere (a file, a pipe, CI)
-there is no region; changes of state are lines like any other.
+there is no region; changes of state are lines like any other. A job of a child pipeline stands below
+the bridge that started it, whose name comes first: ``frontend > lint``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from podlane.kit.units import human_seconds
 from podlane.model.states import FINISHED, JobState
 
 MAX_ROWS = 10
+MAX_NAME = 32
+_BELOW = " > "
 NEWLINE = "\n"
 _TRAILING = re.compile(r" +\n")
 LOOKS: dict[JobState, tuple[str, tuple[Style, ...]]] = {
@@ -49,6 +52,17 @@ class _Job:
     ended: float | None = None
 
 
+def full_name(path: Sequence[str], name: str) -> str:
+    """Return how people know a job: behind the names of the bridges that lead to its pipeline."""
+    return _BELOW.join((*path, name))
+
+
+def _short(name: str) -> str:
+    if len(name) <= MAX_NAME:
+        return name
+    return f"…{name[1 - MAX_NAME :]}" if _BELOW in name else name[:MAX_NAME]
+
+
 class LiveView:
     """Shows a pipeline while it runs. ``clock`` gives seconds; only differences are used."""
 
@@ -61,20 +75,37 @@ class LiveView:
         """Take the jobs as (name, stage) in their order."""
         self._stream = stream
         self._clock = clock
-        self._jobs = {
-            name: _Job(
-                name=name,
-                stage=stage,
-                look=_PREFIXES[index % len(_PREFIXES)],
-                lines=TraceLines(color=stream.color),
-            )
-            for index, (name, stage) in enumerate(jobs)
-        }
-        self._width = min(max((len(name) for name, _ in jobs), default=0), 32)
+        self._jobs: dict[str, _Job] = {}
+        self._width = 0
         self._region: list[str] = []
         self._frozen = False
         self._log_rest = ""
         self._painting = threading.Lock()
+        self.add(jobs)
+
+    def add(self, jobs: Sequence[tuple[str, str]], below: str | None = None) -> None:
+        """Take further jobs, which a bridge has started: they stand below it."""
+        new = {
+            name: _Job(
+                name=name,
+                stage=stage,
+                look=_PREFIXES[index % len(_PREFIXES)],
+                lines=TraceLines(color=self._stream.color),
+            )
+            for index, (name, stage) in enumerate(jobs, start=len(self._jobs))
+        }
+        before = dict[str, _Job]()
+        while self._jobs and below not in before:
+            name = next(iter(self._jobs))
+            before[name] = self._jobs.pop(name)
+        self._jobs = {**before, **new, **self._jobs}
+        longest = max((len(_short(name)) for name in self._jobs), default=0)
+        self._width = max(self._width, longest)
+
+    def ended(self, bridge: str, status: str) -> None:
+        """Note how the pipeline that a bridge has started came to rest."""
+        if not self._stream.terminal:
+            self._show([self._prefixed(self._jobs[bridge], f"[child pipeline: {status}]")])
 
     def trace(self, name: str, data: bytes) -> None:
         """Show what a job printed."""
@@ -153,12 +184,12 @@ class LiveView:
         if job.started is not None:
             end = job.ended if job.ended is not None else self._clock()
             spent = human_seconds(end - job.started)
-        text = f"{job.name[:32]:<{self._width}}  {job.stage[:24]}  {job.state}  {spent}".rstrip()
+        text = f"{_short(job.name):<{self._width}}  {job.stage[:24]}  {job.state}  {spent}".rstrip()
         return self._stream.style(f"{sign} {text}"[: columns - 1], *looks)
 
     def _prefixed(self, job: _Job, text: str) -> str:
         """Return one or more lines, each behind the job's name."""
-        name = self._stream.style(f"{job.name[:32]:<{self._width}} |", job.look)
+        name = self._stream.style(f"{_short(job.name):<{self._width}} |", job.look)
         lines = f"{name} {text.replace(NEWLINE, NEWLINE + name + ' ')}".rstrip(" ")
         return _TRAILING.sub("\n", lines) if " \n" in lines else lines
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from podlane.kit.errors import UsageError
-from podlane.model.pipeline import Pipeline, PipelineJob
+from podlane.model.pipeline import Pipeline, PipelineJob, among
 
 
 def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
@@ -39,38 +39,23 @@ def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
         if name in jobs and name not in wanted:
             wanted.add(name)
             open_names += _needed(pipeline, jobs[name])
-    kept = tuple(_within(job, wanted) for job in pipeline.jobs if job.name in wanted)
-    stages = {job.stage for job in kept}
+    kept = among(pipeline, wanted)
+    stages = {job.stage for job in kept.jobs}
     return msgspec.structs.replace(
-        pipeline, jobs=kept, stages=tuple(stage for stage in pipeline.stages if stage in stages)
+        kept, stages=tuple(stage for stage in pipeline.stages if stage in stages)
     )
-
-
-def without_bridges(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline without the jobs that start other pipelines; nothing waits for them."""
-    wanted = {job.name for job in pipeline.jobs if not job.bridge}
-    if len(wanted) == len(pipeline.jobs):
-        return pipeline
-    kept = tuple(_within(job, wanted) for job in pipeline.jobs if job.name in wanted)
-    return msgspec.structs.replace(pipeline, jobs=kept)
 
 
 def _needed(pipeline: Pipeline, job: PipelineJob) -> list[str]:
     needs = [need.job for need in job.needs or ()]
+    if job.trigger is not None:
+        needs += job.trigger.artifact_jobs
     if job.dependencies is not None:
         return [*needs, *job.dependencies]
     if job.needs is not None:
         return needs
     earlier = pipeline.stages[: pipeline.stages.index(job.stage)]
     return [other.name for other in pipeline.jobs if other.stage in earlier and other.artifacts]
-
-
-def _within(job: PipelineJob, wanted: set[str]) -> PipelineJob:
-    if job.needs is None:
-        return job
-    return msgspec.structs.replace(
-        job, needs=tuple(need for need in job.needs if need.job in wanted)
-    )
 
 
 def _hint(name: str, jobs: dict[str, PipelineJob]) -> str:

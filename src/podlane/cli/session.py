@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.abc
 
-from podlane.cli.live import LiveView
+from podlane.cli.live import LiveView, full_name
 from podlane.coordinator.events import (
+    ChildPipelineCreated,
+    ChildPipelineFinished,
     Coordinator,
     JobResult,
     JobStateChanged,
@@ -116,15 +118,22 @@ async def _drive(
     pipeline_id = await coordinator.create_pipeline(submission)
     interrupts.pipeline_id = pipeline_id
     finished: PipelineFinished | None = None
+    names = _Names({pipeline_id: ()})
     async with anyio.create_task_group() as helpers:
         helpers.start_soon(_cancel_when_asked, coordinator, pipeline_id, interrupts)
         helpers.start_soon(_tick, view)
         async for event in coordinator.events(pipeline_id):
             match event:
                 case JobStateChanged():
-                    view.state(event.name, event.state)
+                    view.state(names.of(event.pipeline_id, event.name), event.state)
                 case TraceAppended():
-                    view.trace(event.name, event.data)
+                    view.trace(names.of(event.pipeline_id, event.name), event.data)
+                case ChildPipelineCreated():
+                    bridge = names.begin(event)
+                    jobs = [(names.of(event.pipeline_id, j.name), j.stage) for j in event.jobs]
+                    view.add(jobs, below=bridge)
+                case ChildPipelineFinished():
+                    view.ended(names.bridge(event.pipeline_id), event.status)
                 case PipelineFinished():
                     finished = event
                     break
@@ -137,6 +146,24 @@ async def _drive(
         jobs=await coordinator.job_results(pipeline_id, trace_bytes=interrupts.trace_bytes),
         interrupted=interrupts.asked.is_set(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """How people know jobs: by the bridges that lead to each pipeline."""
+
+    paths: dict[int, tuple[str, ...]]
+
+    def begin(self, child: ChildPipelineCreated) -> str:
+        """Note a child pipeline; return its bridge's name."""
+        self.paths[child.pipeline_id] = (*self.paths[child.parent_id], child.bridge)
+        return self.bridge(child.pipeline_id)
+
+    def bridge(self, pipeline_id: int) -> str:
+        return full_name(self.paths[pipeline_id][:-1], self.paths[pipeline_id][-1])
+
+    def of(self, pipeline_id: int, name: str) -> str:
+        return full_name(self.paths[pipeline_id], name)
 
 
 async def _cancel_when_asked(

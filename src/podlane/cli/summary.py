@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from podlane.cli.live import full_name
 from podlane.cli.output import Stream, Style, table
 from podlane.cli.tracelines import MAX_LINE_CHARACTERS, TraceLines
 from podlane.coordinator.events import JobResult
-from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.kit.units import human_seconds
 
 LAST_LINES = 10
+_BAD = frozenset({"failed", "canceled"})
 _LOOKS = {
     "success": (Style.GREEN,),
     "failed": (Style.RED, Style.BOLD),
@@ -22,21 +24,37 @@ def document(status: str, duration_seconds: float, jobs: Sequence[JobResult]) ->
     """Return the document of ``podlane run --format json``."""
     return {
         "pipeline": {"status": status, "duration_seconds": round(duration_seconds, 3)},
-        "jobs": [
-            {
-                "name": job.name,
-                "stage": job.stage,
-                "status": job.status,
-                "failure_reason": job.failure_reason,
-                "exit_code": job.exit_code,
-                "duration_seconds": round(job.duration_seconds, 3),
-                "image": job.image,
-                "trace": job.trace,
-                **({} if job.coverage is None else {"coverage": job.coverage}),
-            }
-            for job in jobs
-        ],
+        "jobs": _jobs(jobs, ()),
     }
+
+
+def _jobs(jobs: Sequence[JobResult], path: tuple[str, ...]) -> list[Json]:
+    """Return the jobs of one pipeline; a bridge has its child in it."""
+    return [_job(job, jobs) for job in jobs if job.path == path]
+
+
+def _job(job: JobResult, jobs: Sequence[JobResult]) -> JsonObject:
+    found: JsonObject = {
+        "name": job.name,
+        "stage": job.stage,
+        "status": job.status,
+        "failure_reason": job.failure_reason,
+        "exit_code": job.exit_code,
+        "duration_seconds": round(job.duration_seconds, 3),
+        "image": job.image,
+        "trace": job.trace,
+    }
+    if job.coverage is not None:
+        found["coverage"] = job.coverage
+    if job.child is not None:
+        found["child"] = {
+            "pipeline": {
+                "status": job.child.status,
+                "duration_seconds": round(job.child.duration_seconds, 3),
+            },
+            "jobs": _jobs(jobs, (*job.path, job.name)),
+        }
+    return found
 
 
 def lines(
@@ -46,11 +64,11 @@ def lines(
     failures = [line for job in jobs if job.status == "failed" for line in _failure(stream, job)]
     rows = [
         (
-            job.name,
+            full_name(job.path, job.name),
             job.stage,
             f"{job.status} (allowed)" if _forgiven(job) else job.status,
             human_seconds(job.duration_seconds) if job.duration_seconds else "",
-            job.image,
+            job.image if job.child is None else f"child pipeline: {job.child.status}",
         )
         for job in jobs
     ]
@@ -67,8 +85,23 @@ def lines(
             for line, job in zip(body, jobs, strict=True)
         ),
         "",
+        *_remarks(status, jobs),
         stream.style(verdict, *_LOOKS.get(status, ()), Style.BOLD),
     ]
+
+
+def _remarks(status: str, jobs: Sequence[JobResult]) -> list[str]:
+    """Return what the verdict alone does not tell: whom it waits for, and whose failure it ignores."""
+    found = [
+        f"the child pipeline of {full_name(job.path, job.name)} ended {job.child.status}, which "
+        "counts for its trigger job only with `strategy: depend` or `mirror`"
+        for job in jobs
+        if job.child is not None and not job.child.counts and job.child.status in _BAD
+    ]
+    waiting = [full_name(j.path, j.name) for j in jobs if j.status == "manual" and j.child is None]
+    if status == "manual" and waiting:
+        found.append(f"it waits for a person to start: {', '.join(waiting)}")
+    return found
 
 
 def _covered(
@@ -87,10 +120,14 @@ def _forgiven(job: JobResult) -> bool:
 
 
 def _failure(stream: Stream, job: JobResult) -> list[str]:
+    name = full_name(job.path, job.name)
+    allowed = ", allowed to fail" if job.allow_failure else ""
+    if job.child is not None and job.failure_reason is None:
+        head = f"trigger job {name} failed{allowed}: its child pipeline ended {job.child.status}"
+        return ["", stream.style(head, Style.RED, Style.BOLD)]
     reason = job.failure_reason or "unknown_failure"
     code = "" if job.exit_code is None else f", exit code {job.exit_code}"
-    allowed = ", allowed to fail" if job.allow_failure else ""
-    head = f"job {job.name} failed: {reason}{code}{allowed}; its last lines:"
+    head = f"job {name} failed: {reason}{code}{allowed}; its last lines:"
     reader = TraceLines(color=stream.color)
     tail = job.trace[-MAX_LINE_CHARACTERS * LAST_LINES :].encode()
     texts = "\n".join([*reader.feed(tail), *reader.finish()])

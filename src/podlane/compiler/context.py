@@ -22,7 +22,8 @@ class RemoteFile:
     """A file that is not in the project: what ``include`` asks a fetcher for.
 
     ``kind`` is ``remote`` (``location`` a URL), ``project`` (``location`` the project's path, with
-    ``file`` and ``ref``), ``template`` (``location`` its name) or ``component`` (its whole address).
+    ``file`` and ``ref``), ``template`` (``location`` its name) or ``component`` (its whole address); for
+    a child pipeline also ``artifact`` (``location`` a path in the archive of the parent's job ``file``).
     """
 
     kind: str

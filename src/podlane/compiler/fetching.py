@@ -12,6 +12,7 @@ from podlane.compiler.context import Context, Fetcher, FetchError, RemoteFile
 from podlane.compiler.findings import Findings
 from podlane.compiler.source import Map, Mark
 
+PARENT_PIPELINE = "parent_pipeline"
 _YAML_NAME = re.compile(r".+\.(yml|yaml)\Z", re.IGNORECASE)
 URL = re.compile(r"\Ahttps?://[^\s/]+(/\S*)?\Z", re.IGNORECASE)
 _COMPONENT = re.compile(r"\A([^/]+)/(.+)/([^/@]+)@(.+)\Z")
@@ -41,7 +42,7 @@ class WantedFile:
     @property
     def shown(self) -> str:
         """How messages name it."""
-        return self.file or self.location
+        return self.location if self.kind == "artifact" else self.file or self.location
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ class FileFinder:
             return FetchedFile(content, wanted.location, origin, {})
         if wanted.kind == "component":
             return self._fetch_component(wanted)
+        if wanted.kind == "artifact":
+            asked = RemoteFile(kind="artifact", location=wanted.location, file=wanted.file)
+            made = self.fetcher.read_remote(asked)
+            return FetchedFile(made, f"{wanted.location} of {wanted.file}", Origin(), {})
         if wanted.kind == "local":
             if not origin.project:
                 self.findings.error(
@@ -164,13 +169,18 @@ class FileFinder:
         )
 
 
-def location_problem(wanted: WantedFile) -> str | None:
-    """Return what is wrong with where a file should be, in GitLab's words."""
+def location_problem(wanted: WantedFile, source: str) -> str | None:
+    """Return what is wrong with where a file should be, in GitLab's words.
+
+    ``source`` is what starts the pipeline.
+    """
     shown = wanted.shown
     if wanted.kind == "component":
         return None
-    if wanted.kind == "artifact":
-        return f"Included file `{shown}` can only be used in trigger:include of a child pipeline"
+    if wanted.kind == "artifact" and source != PARENT_PIPELINE:
+        return "Including configs from artifacts is only allowed when triggering child pipelines"
+    if wanted.kind == "artifact" and not wanted.file:
+        return "Job must be provided when including configs from artifacts"
     if wanted.kind == "remote" and not URL.match(wanted.location):
         return f"Remote file `{shown}` does not have a valid address!"
     if wanted.kind == "template" and not shown.endswith(".gitlab-ci.yml"):

@@ -196,6 +196,10 @@ class Includer:
                 )
                 for file in values.strings(entry.get("file"))
             ]
+        if kind == "artifact":
+            job, seen = entry.get("job"), self._seen(origin)
+            maker = expand(job, seen) if isinstance(job, str) else ""
+            return [WantedFile(kind, expand(location, seen), entry, at, file=maker)]
         if kind == "local":
             return self._locate_local(location, entry, at, origin)
         return [WantedFile(kind, expand(location, self._seen(origin)), entry, at)]
@@ -227,15 +231,15 @@ class Includer:
                 _cycle_hint(chain, wanted.shown),
             )  # fmt: skip
             return None
-        problem = location_problem(wanted)
+        problem = location_problem(wanted, self.context.source)
         if problem:
             self.findings.error("include", problem, wanted.mark)
             return None
         fetched = self.finder.fetch(wanted, origin)
         if fetched is not None and not fetched.content.strip():
-            text = "Local file `{}` is empty!" if wanted.kind == "local" else (
-                "Included file `{}` is empty or does not exist!"
-            )  # fmt: skip
+            text = {"local": "Local file `{}` is empty!", "artifact": "File `{}` is empty!"}.get(
+                wanted.kind, "Included file `{}` is empty or does not exist!"
+            )
             self.findings.error("include", text.format(wanted.shown), wanted.mark)
             return None
         return fetched

@@ -15,8 +15,11 @@ from podlane.compiler.keywords import (
     control,
     environment,
     image,
+    needs,
     script,
     secrets,
+    tokens,
+    trigger,
     values,
 )
 from podlane.compiler.keywords.job import is_bridge
@@ -35,10 +38,14 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
     expanded = decision.values.expanded()
     retry = job.get("retry")
     group = job.get("resource_group")
+    id_tokens = tokens.lower_id_tokens(job.get("id_tokens"))
     coverage, confirmation = job.get("coverage"), job.get("manual_confirmation")
     return PipelineJob(
         name=decision.job.name,
         bridge=is_bridge(job),
+        trigger=trigger.lower_trigger(
+            job.get("trigger"), decision.variables, job.value_at("trigger")
+        ),
         group=decision.job.group,
         node_index=decision.job.index,
         node_total=decision.job.total,
@@ -47,7 +54,8 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         before_script=script.commands(job.get("before_script")),
         after_script=script.commands(job.get("after_script")),
         hooks=_hooks(job.get("hooks")),
-        secrets=secrets.lower_secrets(job.get("secrets"), expanded),
+        id_tokens=id_tokens,
+        secrets=secrets.lower_secrets(job.get("secrets"), expanded, tuple(id_tokens)),
         image=image.lower_image(job.get("image")),
         services=image.lower_services(job.get("services")),
         variables=_layered(decision.variables, decision.project_variables),
@@ -56,6 +64,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         manual_confirmation=confirmation if isinstance(confirmation, str) else "",
         allow_failure=decision.allow_failure,
         needs=_present_needs(decision.needs, present),
+        pipeline_needs=needs.lower_pipeline_needs(job.get("needs")),
         dependencies=_present(decision.job.dependencies, present),
         artifacts=_artifacts(decision.job.group, job, expanded),
         cache=cache_keys.lower(job.get("cache")),

@@ -9,7 +9,7 @@ from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place, text
 from podlane.kit.diagnostics import Severity
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.model.job import Cache, Variable
-from podlane.model.pipeline import AllowFailure, Pipeline, PipelineJob
+from podlane.model.pipeline import AllowFailure, Need, Pipeline, PipelineJob
 
 # Keywords whose compiled value stands in the document instead of what was written.
 _COMPILED = frozenset(
@@ -86,10 +86,7 @@ def _job(job: PipelineJob, decision: Decision) -> JsonObject:
         "variables": _variables(decision.variables),
         "needs": None
         if decision.needs is None
-        else [
-            {"job": need.job, "artifacts": need.artifacts, "optional": need.optional}
-            for need in decision.needs
-        ],
+        else [*_needs(decision.needs), *_pipeline_needs(job)],
         "dependencies": None if job.dependencies is None else list(job.dependencies),
         "rules_outcome": None if decision.match is None else outcome(decision.match),
         "when": str(job.when),
@@ -132,6 +129,24 @@ def _job(job: PipelineJob, decision: Decision) -> JsonObject:
         if name not in _COMPILED and value is not None:
             found[name] = plain(value)
     return found
+
+
+def _needs(needs: tuple[Need, ...]) -> list[Json]:
+    return [
+        {"job": need.job, "artifacts": need.artifacts, "optional": need.optional} for need in needs
+    ]
+
+
+def _pipeline_needs(job: PipelineJob) -> list[Json]:
+    return [
+        {
+            "pipeline": need.pipeline,
+            "job": need.job,
+            "artifacts": need.artifacts,
+            "optional": need.optional,
+        }
+        for need in job.pipeline_needs
+    ]
 
 
 def outcome(match: Match) -> JsonObject:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podlane.compiler.findings import Findings
-from podlane.compiler.keywords import table
+from podlane.compiler.keywords import secrets, table
 from podlane.compiler.matrix import ConfiguredJob
-from podlane.compiler.source import place
+from podlane.compiler.source import Map, place
 from podlane.kit.diagnostics import Diagnostic
 
 
@@ -26,7 +26,7 @@ def run_refusals(
     for job in jobs:
         if job.group in found:
             continue
-        found[job.group] = noted.get(job.group, [])
+        found[job.group] = [*noted.get(job.group, []), *_logins(job, findings)]
         for key, value in job.written.items():
             if value is None or value is False or not isinstance(key, str) or key not in reasons:
                 continue
@@ -39,3 +39,19 @@ def run_refusals(
                 )
             )
     return {name: tuple(refusals) for name, refusals in found.items() if refusals}
+
+
+def _logins(job: ConfiguredJob, findings: Findings) -> list[Diagnostic]:
+    written = job.written.get("secrets")
+    return [
+        Diagnostic(
+            code="unsupported",
+            message=f"`jobs:{job.group}:secrets:{name}` cannot be read: no token is named to log in "
+            "with, and the job has no id_tokens",
+            place=place(
+                written.value_at(name) if isinstance(written, Map) else None, findings.file
+            ),
+            hint="add id_tokens to the job, or `token: $NAME` to the secret and give the variable NAME",
+        )
+        for name in secrets.without_login(job.written)
+    ]

@@ -15,7 +15,14 @@ from podlane.coordinator import answers
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.handover import ARCHIVE
-from podlane.coordinator.live import BUSY, DOTENV, LiveJob, LivePipeline, read_dotenv
+from podlane.coordinator.live import (
+    BUSY,
+    DOTENV,
+    LiveJob,
+    LivePipeline,
+    family_rests,
+    read_dotenv,
+)
 from podlane.coordinator.rows import ArtifactRow
 from podlane.coordinator.store import Store
 from podlane.coordinator.tokens import TokenMaker
@@ -140,7 +147,7 @@ class ArtifactsApi:
             return answers.forbidden("the job token is not valid")
         live, job = found
         # A finished job's token opens its artifacts for as long as later jobs may need them.
-        if job.state not in BUSY and live.finished:
+        if job.state not in BUSY and family_rests(live):
             return answers.forbidden("the pipeline has finished")
         row = job.artifacts.get(request.query.get("artifact_type") or ARCHIVE)
         if row is None:

@@ -8,7 +8,7 @@ import anyio
 from aiohttp import web
 
 from podlane.coordinator import answers
-from podlane.coordinator.engine import Engine
+from podlane.coordinator.dispatch import Dispatcher
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.rows import RunnerRow
 from podlane.coordinator.runners import Runners
@@ -37,9 +37,10 @@ class RunnersApi:
     """Handlers; one instance per coordinator. ``stopping`` releases all who wait."""
 
     def __init__(
-        self, engine: Engine, runners: Runners, stopping: Notice, settings: PollSettings
+        self, dispatcher: Dispatcher, runners: Runners, stopping: Notice, settings: PollSettings
     ) -> None:
-        self._engine = engine
+        self._dispatcher = dispatcher
+        self._engine = dispatcher.engine
         self._runners = runners
         self._stopping = stopping
         self._settings = settings
@@ -149,7 +150,7 @@ class RunnersApi:
         if runner is None:
             return answers.forbidden()
         seen = self._engine.queued.count
-        job = self._engine.take(runner, body.info)
+        job = await self._dispatcher.take(runner, body.info)
         if job is None and body.last_update == str(seen) and not self._stopping.count:
             with anyio.move_on_after(self._settings.hold_seconds):
                 job = await self._wait_for_job(request, runner, body.info, seen)
@@ -169,7 +170,7 @@ class RunnersApi:
             current = self._runners.with_id(str(runner.id))  # it may have been paused meanwhile
             if current is None:
                 return None
-            job = self._engine.take(current, info)
+            job = await self._dispatcher.take(current, info)
             if job is not None:
                 return job
         return None

@@ -23,18 +23,23 @@ from podlane.coordinator import control, queue, tokens
 from podlane.coordinator.api_artifacts import ArtifactLimits, ArtifactsApi
 from podlane.coordinator.api_cache import CacheApi
 from podlane.coordinator.api_jobs import MAX_PATCH_BYTES, JobsApi
+from podlane.coordinator.api_oidc import OidcApi
 from podlane.coordinator.api_runners import PollSettings, RunnersApi
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.caches import Caches
 from podlane.coordinator.control import ControlApi
+from podlane.coordinator.dispatch import Dispatcher
+from podlane.coordinator.downstream import Downstream
 from podlane.coordinator.engine import Engine, EngineSettings
 from podlane.coordinator.events import CoordinatorEvent, JobResult
 from podlane.coordinator.git_http import GitHttp
+from podlane.coordinator.lookout import Lookout, Patience
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.retention import Retention
 from podlane.coordinator.runners import Runners
 from podlane.coordinator.service import Service
+from podlane.coordinator.signing import Signer
 from podlane.coordinator.store import Store
 from podlane.coordinator.submission import Submission
 from podlane.coordinator.tokens import TokenMaker
@@ -143,16 +148,18 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         listener = stack.enter_context(_listen(settings.listen))
         url = (settings.external_url or _url_of(listener)).rstrip("/")
         engine = Engine(
-            store=store, blobs=blobs, tokens=TokenMaker(secrets.key), clock=SystemClock(),
+            store=store, clock=SystemClock(),
             settings=EngineSettings(
-                server_url=url, offer_seconds=settings.offer_seconds,
-                lost_after_seconds=settings.lost_after_seconds,
                 protected_refs=settings.protected_refs,
                 ci_separated_caches=settings.ci_separated_caches,
                 jobs_cache_index=settings.jobs_cache_index,
             ),
         )  # fmt: skip
-        await engine.recover(abandon=settings.abandon_unfinished)
+        patience = Patience(
+            offer_seconds=settings.offer_seconds, lost_after_seconds=settings.lost_after_seconds
+        )
+        lookout = Lookout(engine, blobs, SystemClock(), patience)
+        await lookout.recover(store, abandon=settings.abandon_unfinished)
         repositories = Repositories(settings.data_dir / "repositories")
         used = {p.row.snapshot.repository for p in engine.pipelines.values() if not p.completed}
         await anyio.to_thread.run_sync(repositories.remove_all_but, used)
@@ -160,7 +167,8 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         stopping = Notice()
         parts = _Parts(
             settings=settings, secrets=secrets, store=store, blobs=blobs, engine=engine,
-            repositories=repositories, service=service, stopping=stopping,
+            repositories=repositories, service=service, stopping=stopping, url=url,
+            lookout=lookout,
         )  # fmt: skip
         await stack.enter_async_context(_serving(listener, parts))
         stack.enter_context(_plain_errors())
@@ -171,6 +179,11 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
             clock=SystemClock(), keep_pipelines=settings.keep_pipelines,
         )  # fmt: skip
         background.start_soon(_keep_house, parts, retention)
+        downstream = Downstream(
+            engine=engine, blobs=blobs, repositories=repositories, clock=SystemClock(),
+            tokens=TokenMaker(secrets.key), server_url=url,
+        )  # fmt: skip
+        background.start_soon(downstream.run)
         log.event(_logger, logging.INFO, "coordinator_started", url=url)
         yield RunningCoordinator(
             service, url=url, runner_token=secrets.runner_token, admin_token=secrets.admin_token
@@ -209,6 +222,8 @@ class _Parts:
     repositories: Repositories
     service: Service
     stopping: Notice
+    lookout: Lookout
+    url: str
 
 
 def _routes(parts: _Parts) -> list[web.RouteDef]:
@@ -223,8 +238,14 @@ def _routes(parts: _Parts) -> list[web.RouteDef]:
         personal_token=parts.secrets.admin_token,
     )  # fmt: skip
     interval = settings.trace_update_interval_seconds
+    signer = Signer(settings.data_dir)
+    dispatcher = Dispatcher(
+        engine=engine, blobs=parts.blobs, tokens=maker, signer=signer, clock=SystemClock(),
+        server_url=parts.url,
+    )  # fmt: skip
     return [
-        *RunnersApi(engine, runners, parts.stopping, poll).routes(),
+        *RunnersApi(dispatcher, runners, parts.stopping, poll).routes(),
+        *OidcApi(signer, server_url=parts.url).routes(),
         *JobsApi(engine, parts.blobs, maker, trace_interval_seconds=interval).routes(),
         *ArtifactsApi(
             engine=engine, store=parts.store, blobs=parts.blobs, tokens=maker,
@@ -278,7 +299,7 @@ async def _keep_house(parts: _Parts, retention: Retention) -> None:
     """Look for lost runners; now and then remove what is old and tidy the database."""
     for count in itertools.count():
         try:
-            await parts.engine.look_around()
+            await parts.lookout.look_around()
             if count % _TIDY_EVERY == 0:
                 await retention.tidy()
                 await anyio.to_thread.run_sync(parts.store.checkpoint)

@@ -6,49 +6,32 @@ state do not wait in between, so that no two requests can disagree about a job.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
-import anyio
-import anyio.to_thread
 from msgspec import structs
 
-from podlane.coordinator import delays, handover, lifecycle, queue
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, read_dotenv, waiting_jobs
+from podlane.coordinator import bridges, lifecycle
+from podlane.coordinator.live import LiveJob, LivePipeline
 from podlane.coordinator.notice import Notice
-from podlane.coordinator.rows import JobRow, PipelineRow, RunnerRow
+from podlane.coordinator.rows import JobRow, PipelineRow
 from podlane.coordinator.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
-from podlane.coordinator.tokens import TokenMaker
-from podlane.gitlab.info import RunnerInfo
-from podlane.kit import log
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError
-from podlane.model import sections
 from podlane.model.failures import FailureReason
-from podlane.model.job import Job
 from podlane.model.pipeline import When
 from podlane.model.states import FINISHED, IllegalTransitionError, JobEvent, JobState
-
-_logger = logging.getLogger(__name__)
-_LOADED_PIPELINES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Limits, in seconds: how long an offer stands, and how long a runner may be silent.
+    """Settings of all projects, most under GitLab's names.
 
     ``protected_refs``: protected branches beside the default one, with ``*`` for anything.
     ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
     """
 
-    server_url: str
-    offer_seconds: float = 60.0
-    lost_after_seconds: float = 300.0
     protected_refs: tuple[str, ...] = ()
     ci_separated_caches: bool = True
     jobs_cache_index: int | None = None
@@ -65,59 +48,24 @@ class EngineSettings:
 class Engine:
     """All pipelines of one coordinator."""
 
-    def __init__(
-        self, *, store: Store, blobs: Blobs, tokens: TokenMaker, settings: EngineSettings,
-        clock: Clock,
-    ) -> None:  # fmt: skip
+    def __init__(self, *, store: Store, settings: EngineSettings, clock: Clock) -> None:
         self.queued = Notice()
+        self.bridges_waiting = Notice()
         self.pipelines: dict[int, LivePipeline] = {}
-        self._jobs: dict[int, tuple[LivePipeline, LiveJob]] = {}
+        self.jobs: dict[int, tuple[LivePipeline, LiveJob]] = {}
         self._store = store
-        self._blobs = blobs
-        self._tokens = tokens
         self._settings = settings
         self._clock = clock
 
     # --- pipelines ------------------------------------------------------------------------------
 
-    async def recover(self, *, abandon: bool) -> None:
-        """Take up what an earlier process left: runners may come back to their jobs.
-
-        ``abandon``: nobody will come back; end all unfinished pipelines now.
-        """
-        for row in self._store.pipelines(limit=_LOADED_PIPELINES):
-            live = LivePipeline(row)
-            self.pipelines[row.id] = live
-            specs = {job.name: job for job in live.pipeline.jobs}
-            for job_row in self._store.jobs(row.id):
-                measure = partial(self._blobs.measure_trace, finished=job_row.state in FINISHED)
-                trace = await anyio.to_thread.run_sync(measure, job_row.id)
-                # What the runner could do is not stored; assume the usual.
-                job = LiveJob(
-                    row=job_row, spec=specs[job_row.name], trace=trace,
-                    last_contact=anyio.current_time(), graceful=True, can_resend=True,
-                )  # fmt: skip
-                job.artifacts = {a.type: a for a in self._store.artifacts([job_row.id])}
-                job.dotenv = await anyio.to_thread.run_sync(read_dotenv, self._blobs, job)
-                live.add(job)
-                self._jobs[job_row.id] = live, job
-        for live in list(self.pipelines.values()):
-            if live.finished:
-                continue
-            delays.restore(live)
-            if abandon:
-                await self._abandon(live)
-            self._advance(live)
-
-    async def _abandon(self, live: LivePipeline) -> None:
-        for job in list(live.current.values()):
-            if job.state in BUSY:
-                await self._lose(live, job, "the coordinator was stopped while the job ran")
-            elif job.state not in FINISHED:
-                self._apply(live, job, JobEvent.CANCEL)
-
-    def create(self, submission: Submission, snapshot: Snapshot, pipeline_id: int) -> None:
+    def create(
+        self, submission: Submission, snapshot: Snapshot, pipeline_id: int,
+        started_by: tuple[LivePipeline, LiveJob] | None = None,
+    ) -> None:  # fmt: skip
         """Add a pipeline and queue what can start. ``pipeline_id`` is from ``reserve_id``.
+
+        ``started_by`` is the bridge that starts it, which follows it from now on.
 
         Raises:
             UsageError: the pipeline has no job.
@@ -127,14 +75,20 @@ class Engine:
             raise UsageError("the pipeline has no jobs to run", hint="check the jobs' rules")
         now = self._clock.now()
         snapshot = self._settings.applied(snapshot, submission)
-        live = LivePipeline(
-            PipelineRow(id=pipeline_id, submission=submission, snapshot=snapshot, created_at=now)
-        )
+        parent, bridge = started_by or (None, None)
+        row = PipelineRow(
+            id=pipeline_id, submission=submission, snapshot=snapshot, created_at=now,
+            bridge_id=None if bridge is None else bridge.row.id,
+        )  # fmt: skip
+        live = LivePipeline(row, parent)
         for spec in submission.pipeline.jobs:
             self._add_attempt(live, spec.name, attempt=1)
         self._store.save(live.row, *(job.row for job in live.attempts))
         self.pipelines[pipeline_id] = live
-        self._advance(live)
+        if parent is not None and bridge is not None:
+            parent.children[bridge.row.id] = live
+            parent.changed.notify()
+        self.advance(live)
 
     def reserve_id(self) -> int:
         """Return the id of the next pipeline."""
@@ -148,71 +102,81 @@ class Engine:
         )  # fmt: skip
         job = LiveJob(row=row, spec=spec)
         live.add(job)
-        self._jobs[row.id] = live, job
+        self.jobs[row.id] = live, job
         return job
 
     def forget(self, live: LivePipeline) -> None:
         """Drop a finished pipeline from memory."""
         del self.pipelines[live.row.id]
         for job in live.attempts:
-            del self._jobs[job.row.id]
+            del self.jobs[job.row.id]
 
-    def _advance(self, live: LivePipeline) -> None:
+    def advance(self, live: LivePipeline) -> None:
         """Start, hold or skip whatever the jobs' states now decide; notice the end."""
         while events := lifecycle.next_events(live.pipeline, live.standings()):
             for name, event in events:
-                self._apply(live, live.current[name], event)
+                self.apply(live, live.current[name], event)
         status = lifecycle.pipeline_status(live.pipeline, live.standings())
-        if status in lifecycle.RESTING and not live.finished:
+        comes_to_rest = status in lifecycle.RESTING and not live.finished
+        if comes_to_rest:
             live.finish(status, self._clock.now())
             self._store.save(live.row)
+        self._follow(live, changed=comes_to_rest)
 
-    def _apply(self, live: LivePipeline, job: LiveJob, event: JobEvent) -> None:
+    def _follow(self, child: LivePipeline, *, changed: bool) -> None:
+        """Let the bridge that started a pipeline take its state over, as far as it is told to."""
+        bridge, parent = child.bridge(), child.parent
+        if bridge is None or parent is None or bridge.spec.trigger is None:
+            return
+        event = bridges.inherited(bridge.spec.trigger.strategy, child.row.status, bridge.state)
+        if event is not None:
+            self.apply(parent, bridge, event)
+            self._release(bridge)
+            self.follow_up(parent, bridge, None)
+        if event is not None or changed:
+            self.advance(parent)
+
+    def apply(self, live: LivePipeline, job: LiveJob, event: JobEvent) -> None:
+        """Note what happened to a job, and wake whom it concerns.
+
+        Raises:
+            IllegalTransitionError: the job's state does not allow it.
+        """
         now = self._clock.now()
         live.move(job, event, now)
         if job.state in FINISHED:
             job.row = replace(job.row, finished_at=now)
+        elif event is JobEvent.RUN:
+            job.row = replace(job.row, started_at=now)
+        elif event is JobEvent.RESUME:
+            job.row = replace(job.row, finished_at=None)
         self._store.save(job.row)
         if job.state is JobState.MANUAL:
             job.held_since = now
         if job.state is JobState.PENDING:
+            (self.bridges_waiting if job.spec.bridge else self.queued).notify()
+
+    def _release(self, job: LiveJob) -> None:
+        """Wake those who may have waited for the job's resource."""
+        if job.spec.resource_group:
             self.queued.notify()
+            self.bridges_waiting.notify()
 
     # --- jobs and runners -----------------------------------------------------------------------
 
     def find(self, job_id: int) -> tuple[LivePipeline, LiveJob] | None:
         """Return a job with its pipeline."""
-        return self._jobs.get(job_id)
+        return self.jobs.get(job_id)
 
     def busy_jobs(self) -> Iterator[tuple[LivePipeline, LiveJob]]:
         """Return the jobs that are with runners."""
-        return (entry for entry in self._jobs.values() if entry[1].state in BUSY)
-
-    def take(self, runner: RunnerRow, info: RunnerInfo) -> Job | None:
-        """Hand out the next job that fits the runner, if there is one."""
-        offerer = queue.Offerer(
-            tags=frozenset(runner.tags), run_untagged=runner.run_untagged,
-            protected_only=runner.protected_only, paused=runner.paused,
-        )  # fmt: skip
-        chosen = queue.pick(waiting_jobs(self.pipelines.values()), offerer)
-        if chosen is None:
-            return None
-        live, job = self._jobs[chosen.job_id]
-        job.graceful = info.features.get("cancel_gracefully", False)
-        job.can_resend = info.features.get("trace_reset", False)
-        job.last_contact = anyio.current_time()
-        job.row = replace(job.row, runner_id=runner.id, started_at=self._clock.now())
-        self._apply(live, job, JobEvent.OFFER)
-        return handover.job_for_runner(
-            live, job, runner,
-            server_url=self._settings.server_url, tokens=self._tokens, now=self._clock.now(),
-        )  # fmt: skip
+        return (entry for entry in self.jobs.values() if entry[1].with_runner)
 
     def acknowledge(self, live: LivePipeline, job: LiveJob) -> None:
         """Note the first ``PUT state=running``: the second phase of the hand-over."""
         if job.state is JobState.OFFERED:
             job.row = replace(job.row, started_at=self._clock.now())
-            self._apply(live, job, JobEvent.ACKNOWLEDGE)
+            self.apply(live, job, JobEvent.ACKNOWLEDGE)
 
     def finish(
         self, live: LivePipeline, job: LiveJob, *, reason: FailureReason | None, exit_code: int
@@ -224,14 +188,13 @@ class Engine:
             failure_reason=None if reason is None else reason.value,
             exit_code=exit_code if reason is None or exit_code else None,
         )
-        self._apply(live, job, JobEvent.SUCCEED if reason is None else JobEvent.FAIL)
-        if job.spec.resource_group:
-            self.queued.notify()  # somebody may have waited for the resource
+        self.apply(live, job, JobEvent.SUCCEED if reason is None else JobEvent.FAIL)
+        self._release(job)
         if not cancelled:
-            self._follow_up(live, job, reason)
-        self._advance(live)
+            self.follow_up(live, job, reason)
+        self.advance(live)
 
-    def _follow_up(self, live: LivePipeline, job: LiveJob, reason: FailureReason | None) -> None:
+    def follow_up(self, live: LivePipeline, job: LiveJob, reason: FailureReason | None) -> None:
         """After a failure: try again, or cancel the rest, if the file says so."""
         if lifecycle.is_retried(
             job.spec, attempt=job.row.attempt, reason=reason, exit_code=job.row.exit_code
@@ -239,21 +202,28 @@ class Engine:
             job.row = replace(job.row, retried=True)
             again = self._add_attempt(live, job.row.name, attempt=job.row.attempt + 1)
             self._store.save(job.row, again.row)
-            self._apply(live, again, JobEvent.ENQUEUE)
+            self.apply(live, again, JobEvent.ENQUEUE)
         elif lifecycle.cancels_the_rest(live.pipeline, job.spec, job.standing):
             self.cancel(live)
 
     def cancel(self, live: LivePipeline, *, force: bool = False, only: str | None = None) -> None:
-        """Cancel a pipeline's jobs, or one of them; ``force`` does not wait for running ones."""
+        """Cancel a pipeline's jobs, or one of them; ``force`` does not wait for running ones.
+
+        With all its jobs go the children that its bridges have started.
+        """
         for name, job in list(live.current.items()):
             if job.state in FINISHED or (only is not None and name != only):
                 continue
-            graceful = job.graceful and not force
+            graceful = job.graceful and not force and not job.spec.bridge
             try:
-                self._apply(live, job, JobEvent.CANCEL_GRACEFULLY if graceful else JobEvent.CANCEL)
+                self.apply(live, job, JobEvent.CANCEL_GRACEFULLY if graceful else JobEvent.CANCEL)
             except IllegalTransitionError:
                 continue  # it is being cancelled already
-        self._advance(live)
+            self._release(job)
+        if only is None:
+            for child in list(live.children.values()):
+                self.cancel(child, force=force)
+        self.advance(live)
 
     def play(self, live: LivePipeline, name: str) -> None:
         """Start a job that waits for a person.
@@ -264,50 +234,26 @@ class Engine:
         job = live.current.get(name)
         if job is None or job.state is not JobState.MANUAL:
             raise UsageError(f"job {name!r} of pipeline {live.row.id} does not wait to be started")
+        if (child := live.children.get(job.row.id)) is not None:
+            raise UsageError(
+                f"job {name!r} of pipeline {live.row.id} mirrors pipeline {child.row.id}",
+                hint=f"start the jobs that wait in pipeline {child.row.id}",
+            )
         live.reopen()
         self._store.save(live.row)
-        self._apply(live, job, JobEvent.ENQUEUE)
-        self._advance(live)
+        self.apply(live, job, JobEvent.ENQUEUE)
+        self._resume_above(live)
+        self.advance(live)
 
-    # --- time -----------------------------------------------------------------------------------
-
-    async def look_around(self) -> None:
-        """Withdraw offers that nobody acknowledged; fail jobs whose runner has fallen silent."""
-        now, stamp = anyio.current_time(), self._clock.now()
-        for live, job in list(self._jobs.values()):
-            silent = now - job.last_contact
-            if job.state is JobState.OFFERED and silent > self._settings.offer_seconds:
-                log.event(_logger, logging.WARNING, "offer_withdrawn", job=job.row.id)
-                job.row = replace(job.row, started_at=None, runner_id=None)
-                self._apply(live, job, JobEvent.WITHDRAW)
-            elif job.state in BUSY and silent > self._settings.lost_after_seconds:
-                log.event(_logger, logging.WARNING, "runner_lost", job=job.row.id)
-                await self._lose(live, job, f"its runner has been silent for {int(silent)} s")
-                if job.state is JobState.FAILED:
-                    self._follow_up(live, job, FailureReason.RUNNER_SYSTEM_FAILURE)
-                self._advance(live)
-            elif job.is_overdue(stamp):
-                log.event(_logger, logging.WARNING, "job_overdue", job=job.row.id)
-                reason = FailureReason.JOB_EXECUTION_TIMEOUT
-                self.finish(live, job, reason=reason, exit_code=0)
-            elif job.is_due(stamp):
-                stale = delays.is_stale(job, stamp)
-                self._apply(live, job, JobEvent.ENQUEUE)
-                if stale:
-                    reason = FailureReason.STALE_SCHEDULE
-                    self.finish(live, job, reason=reason, exit_code=0)
-        for live in self.pipelines.values():
-            if not live.finished:
-                self._advance(live)  # usually nothing; it heals what a full disk interrupted
-
-    async def _lose(self, live: LivePipeline, job: LiveJob, why: str) -> None:
-        line = sections.error(f"Job failed (system failure): {why}").encode()
-        async with job.writing:
-            if job.state not in BUSY:
-                return
-            start = job.trace.size
-            with suppress(OSError):  # on a full disk the job is lost without an explanation
-                await anyio.to_thread.run_sync(self._blobs.append_trace, job.row.id, start, line)
-                job.trace.append(line)
-            job.row = replace(job.row, failure_reason=FailureReason.RUNNER_SYSTEM_FAILURE.value)
-            self._apply(live, job, JobEvent.LOSE)
+    def _resume_above(self, child: LivePipeline) -> None:
+        """Let the bridges that follow a pipeline go on with it."""
+        bridge, parent = child.bridge(), child.parent
+        if bridge is None or parent is None or bridge.spec.trigger is None:
+            return
+        event = bridges.resumed(bridge.spec.trigger.strategy, bridge.state)
+        if event is not None:
+            self.apply(parent, bridge, event)
+        if bridge.state is JobState.RUNNING and parent.finished:
+            parent.reopen()
+            self._store.save(parent.row)
+            self._resume_above(parent)

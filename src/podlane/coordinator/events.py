@@ -27,24 +27,70 @@ class JobStateChanged(msgspec.Struct, frozen=True, kw_only=True, tag="job_state_
 class TraceAppended(msgspec.Struct, frozen=True, kw_only=True, tag="trace_appended"):
     """New bytes of a job's trace, in order and complete."""
 
+    pipeline_id: int
     job_id: int
     name: str
     data: bytes
 
 
-class PipelineFinished(msgspec.Struct, frozen=True, kw_only=True, tag="pipeline_finished"):
-    """The last event. ``status``: success, failed, canceled, skipped, or manual (it waits for you)."""
+class PipelineJobName(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of a pipeline that begins."""
+
+    name: str
+    stage: str
+
+
+class ChildPipelineCreated(msgspec.Struct, frozen=True, kw_only=True, tag="child_pipeline_created"):
+    """A bridge has started a pipeline. ``parent_id``: the bridge's own; ``bridge``: its name."""
+
+    pipeline_id: int
+    parent_id: int
+    bridge: str
+    jobs: list[PipelineJobName]
+
+
+class ChildPipelineFinished(
+    msgspec.Struct, frozen=True, kw_only=True, tag="child_pipeline_finished"
+):
+    """A child pipeline rests. ``status`` as in :class:`PipelineFinished`."""
 
     pipeline_id: int
     status: str
     duration_seconds: float
 
 
-CoordinatorEvent: TypeAlias = JobStateChanged | TraceAppended | PipelineFinished
+class PipelineFinished(msgspec.Struct, frozen=True, kw_only=True, tag="pipeline_finished"):
+    """The last event, when its children rest too.
+
+    ``status``: success, failed, canceled, skipped, or manual (it waits for you).
+    """
+
+    pipeline_id: int
+    status: str
+    duration_seconds: float
+
+
+FamilyEvent: TypeAlias = JobStateChanged | ChildPipelineCreated | ChildPipelineFinished
+CoordinatorEvent: TypeAlias = FamilyEvent | TraceAppended | PipelineFinished
+
+
+class ChildResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How the child of a bridge ended. ``status``: running, or as in :class:`PipelineFinished`.
+
+    ``counts``: the bridge takes its result over (``trigger:strategy``).
+    """
+
+    pipeline_id: int
+    status: str
+    duration_seconds: float
+    counts: bool
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended, for people and for ``--format json``. ``id``: that of its last attempt."""
+    """How a job ended, for people and for ``--format json``. ``id``: that of its last attempt.
+
+    ``path``: the bridges that lead to its pipeline, outermost first. A ``bridge`` may have a ``child``.
+    """
 
     name: str
     stage: str
@@ -57,6 +103,9 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None = None
     allow_failure: bool = False
     id: int = 0
+    path: tuple[str, ...] = ()
+    bridge: bool = False
+    child: ChildResult | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):

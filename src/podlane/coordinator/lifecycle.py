@@ -18,10 +18,14 @@ from podlane.model.states import JobEvent, JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStanding:
-    """Where one job stands; ``exit_code`` decides whether its failure is allowed."""
+    """Where one job stands; ``exit_code`` decides whether its failure is allowed.
+
+    ``blocked``: a running bridge whose child rests until a person starts a job of it.
+    """
 
     state: JobState
     exit_code: int | None = None
+    blocked: bool = False
 
 
 class Composite(StrEnum):
@@ -142,6 +146,8 @@ def composite(jobs: Sequence[tuple[PipelineJob, JobStanding]], *, dag: bool) -> 
 
 
 def _word(job: PipelineJob, standing: JobStanding) -> str:
+    if standing.blocked:
+        return "manual"
     state = JobState.PENDING if standing.state is JobState.OFFERED else standing.state
     if state is JobState.FAILED and job.allow_failure.allows(standing.exit_code):
         return _WARNING

@@ -1,8 +1,11 @@
-"""Pipelines and jobs in memory: the rows of the database plus what only this process knows."""
+"""Pipelines and jobs in memory: the rows of the database plus what only this process knows.
+
+A pipeline that a bridge started is its ``child``; all that come from one pipeline are its family.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -11,13 +14,11 @@ import anyio.to_thread
 from podlane.coordinator import dotenv, payload
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
-    CoordinatorEvent,
-    JobResult,
+    ChildPipelineCreated,
+    ChildPipelineFinished,
+    FamilyEvent,
     JobStateChanged,
-    JobSummary,
-    PipelineFinished,
-    PipelineSummary,
-    TraceAppended,
+    PipelineJobName,
 )
 from podlane.coordinator.lifecycle import COMPLETED, Composite, JobStanding
 from podlane.coordinator.notice import Notice
@@ -63,6 +64,11 @@ class LiveJob:
         """Where the job stands, for decisions."""
         return JobStanding(state=self.row.state, exit_code=self.row.exit_code)
 
+    @property
+    def with_runner(self) -> bool:
+        """Whether a runner has the job. None ever has a bridge."""
+        return self.state in BUSY and not self.spec.bridge
+
     def duration_seconds(self, now: float) -> float:
         """How long it has been running, or ran."""
         if self.row.started_at is None:
@@ -77,7 +83,7 @@ class LiveJob:
 
     def is_overdue(self, now: float) -> bool:
         """Whether a runner lets the job run long past its timeout, or never ends its cancelling."""
-        if self.state not in BUSY or self.row.started_at is None:
+        if not self.with_runner or self.row.started_at is None:
             return False
         return now > self.row.started_at + payload.timeout_seconds(self.spec) + _OVERDUE_SECONDS
 
@@ -91,12 +97,17 @@ class LiveJob:
 class LivePipeline:
     """A pipeline with its jobs, and the record of what happened to it."""
 
-    def __init__(self, row: PipelineRow) -> None:
+    def __init__(self, row: PipelineRow, parent: LivePipeline | None = None) -> None:
         self.row = row
+        self.parent = parent
+        self.children: dict[int, LivePipeline] = {}  # by the id of the bridge
         self.attempts: list[LiveJob] = []
         self.current: dict[str, LiveJob] = {}
-        self.changed = Notice()
-        self._history: list[JobStateChanged] = []
+        # One for the whole family: who watches a pipeline watches what it starts, in order.
+        self.history: list[FamilyEvent] = [] if parent is None else parent.history
+        self.changed: Notice = Notice() if parent is None else parent.changed
+        if parent is not None:
+            self.history.append(self._beginning(parent))
 
     @property
     def pipeline(self) -> Pipeline:
@@ -113,19 +124,51 @@ class LivePipeline:
         """Whether nothing can happen any more, not even by a person."""
         return self.row.status in COMPLETED
 
+    @property
+    def root(self) -> LivePipeline:
+        """The pipeline at the top of the family."""
+        return self if self.parent is None else self.parent.root
+
+    def family(self) -> Iterator[LivePipeline]:
+        """Yield this pipeline and all that come from it, parents first."""
+        yield self
+        for child in list(self.children.values()):
+            yield from child.family()
+
+    def bridge(self) -> LiveJob | None:
+        """Return the job of the parent that started it."""
+        if self.parent is None:
+            return None
+        return next(job for job in self.parent.attempts if job.row.id == self.row.bridge_id)
+
     def add(self, job: LiveJob) -> None:
         """Add a job, or a further attempt that takes the place of the one before."""
         self.attempts.append(job)
         self.current[job.row.name] = job
         self._record(job, job.row.created_at)
 
+    def _beginning(self, parent: LivePipeline) -> ChildPipelineCreated:
+        bridge = self.bridge()
+        return ChildPipelineCreated(
+            pipeline_id=self.row.id,
+            parent_id=parent.row.id,
+            bridge="" if bridge is None else bridge.row.name,
+            jobs=[PipelineJobName(name=job.name, stage=job.stage) for job in self.pipeline.jobs],
+        )
+
     def standings(self) -> dict[str, JobStanding]:
         """Return where the current attempts stand."""
-        return {name: job.standing for name, job in self.current.items()}
+        return {name: self._standing(job) for name, job in self.current.items()}
+
+    def _standing(self, job: LiveJob) -> JobStanding:
+        child = self.children.get(job.row.id)
+        if job.state is JobState.RUNNING and child is not None:
+            return replace(job.standing, blocked=child.row.status == Composite.MANUAL)
+        return job.standing
 
     def busy(self) -> int:
         """How many of its jobs are with runners."""
-        return sum(job.state in BUSY for job in self.current.values())
+        return sum(job.with_runner for job in self.current.values())
 
     def move(self, job: LiveJob, event: JobEvent, at: float) -> None:
         """Apply an event to a job and tell those who watch.
@@ -138,7 +181,7 @@ class LivePipeline:
 
     def _record(self, job: LiveJob, at: float) -> None:
         row = job.row
-        self._history.append(
+        self.history.append(
             JobStateChanged(
                 pipeline_id=row.pipeline_id, job_id=row.id, name=row.name, stage=job.spec.stage,
                 state=row.state, at=at, failure_reason=row.failure_reason, exit_code=row.exit_code,
@@ -149,90 +192,33 @@ class LivePipeline:
     def finish(self, status: Composite, at: float) -> None:
         """Note that the pipeline rests."""
         self.row = replace(self.row, status=status.value, finished_at=at)
+        if self.parent is not None:
+            self.history.append(
+                ChildPipelineFinished(
+                    pipeline_id=self.row.id, status=status.value,
+                    duration_seconds=at - self.row.created_at,
+                )
+            )  # fmt: skip
         self.changed.notify()
 
     def reopen(self) -> None:
         """Note that it goes on."""
         self.row = replace(self.row, status="", finished_at=None)
 
-    async def watch(self, blobs: Blobs) -> AsyncIterator[CoordinatorEvent]:
-        """Yield all that happened and happens, until the pipeline rests.
 
-        A slow reader costs no memory: traces are read from disk as far as the reader has come.
-        """
-        seen, offsets = 0, dict[int, int]()
-        while True:
-            count = self.changed.count
-            finished = self.row if self.finished else None
-            for event in self._history[seen:]:
-                seen += 1
-                if event.state not in {JobState.CREATED, JobState.PENDING}:
-                    async for piece in self._new_trace(blobs, offsets, event.job_id):
-                        yield piece
-                yield event
-            for job in self.attempts:
-                async for piece in self._new_trace(blobs, offsets, job.row.id):
-                    yield piece
-            if finished is not None and seen == len(self._history):
-                yield PipelineFinished(
-                    pipeline_id=finished.id,
-                    status=finished.status,
-                    duration_seconds=(finished.finished_at or 0.0) - finished.created_at,
-                )
-                return
-            await self.changed.wait_beyond(count)
+def depth(live: LivePipeline) -> int:
+    """Return how many pipelines are above one, with itself."""
+    return 1 if live.parent is None else 1 + depth(live.parent)
 
-    async def _new_trace(
-        self, blobs: Blobs, offsets: dict[int, int], job_id: int
-    ) -> AsyncIterator[TraceAppended]:
-        job = next(job for job in self.attempts if job.row.id == job_id)
-        while job.trace.size > (offset := offsets.get(job_id, 0)):
-            limit = min(job.trace.size - offset, _READ_BYTES)
-            data = await anyio.to_thread.run_sync(blobs.read_trace, job_id, offset, limit)
-            if not data:
-                return
-            offsets[job_id] = offset + len(data)
-            yield TraceAppended(job_id=job_id, name=job.row.name, data=data)
 
-    def summary(self) -> PipelineSummary:
-        """Return where the pipeline and its jobs stand, in the order of the file."""
-        jobs = [
-            JobSummary(id=job.row.id, name=job.row.name, stage=job.spec.stage, status=job.state)
-            for job in (self.current[spec.name] for spec in self.pipeline.jobs)
-        ]
-        return PipelineSummary(
-            id=self.row.id, status=self.row.status or "running", created_at=self.row.created_at,
-            source=self.row.submission.source, ref=self.row.snapshot.ref, jobs=jobs,
-        )  # fmt: skip
+def family_rests(live: LivePipeline) -> bool:
+    """Whether nothing more happens by itself, in any pipeline of the family."""
+    return all(one.finished for one in live.root.family())
 
-    async def results(
-        self, blobs: Blobs, now: float, trace_bytes: int | None = None
-    ) -> list[JobResult]:
-        """Return how the current attempts stand or ended, with the ends of their traces."""
-        found = []
-        for spec in self.pipeline.jobs:
-            job = self.current[spec.name]
-            size = job.trace.size
-            start = 0 if trace_bytes is None else max(size - trace_bytes, 0)
-            trace = await anyio.to_thread.run_sync(
-                blobs.read_trace, job.row.id, start, size - start
-            )
-            found.append(
-                JobResult(
-                    name=spec.name,
-                    stage=spec.stage,
-                    status=job.state.value,
-                    failure_reason=job.row.failure_reason,
-                    exit_code=job.row.exit_code,
-                    duration_seconds=round(job.duration_seconds(now), 3),
-                    image=spec.image.name if spec.image else "",
-                    trace=trace.decode("utf-8", "replace"),
-                    allow_failure=spec.allow_failure.allows(job.row.exit_code),
-                    coverage=await job.coverage(blobs),
-                    id=job.row.id,
-                )
-            )
-        return found
+
+def family_completed(live: LivePipeline) -> bool:
+    """Whether nothing can happen any more, in any pipeline of the family."""
+    return all(one.completed for one in live.root.family())
 
 
 def read_dotenv(blobs: Blobs, job: LiveJob) -> tuple[Variable, ...]:
@@ -249,10 +235,26 @@ def read_dotenv(blobs: Blobs, job: LiveJob) -> tuple[Variable, ...]:
 
 
 def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
-    """Return the jobs that a runner may take now.
+    """Return the jobs that a runner may take now."""
+    busy: dict[int, int] = {}
+    for live, job in _startable(pipelines):
+        if job.spec.bridge:
+            continue
+        if live.row.id not in busy:
+            busy[live.row.id] = live.busy()
+        yield Waiting(
+            job_id=job.row.id, pipeline_id=live.row.id, tags=frozenset(job.spec.tags),
+            busy=busy[live.row.id], protected=live.row.snapshot.protected,
+        )  # fmt: skip
 
-    Of the jobs of one ``resource_group`` of a project only one is with a runner at a time.
-    """
+
+def waiting_bridges(pipelines: Iterable[LivePipeline]) -> Iterator[tuple[LivePipeline, LiveJob]]:
+    """Return the bridges that may start their child now."""
+    return ((live, job) for live, job in _startable(pipelines) if job.spec.bridge)
+
+
+def _startable(pipelines: Iterable[LivePipeline]) -> Iterator[tuple[LivePipeline, LiveJob]]:
+    """Return the pending jobs; of the jobs of one ``resource_group`` of a project only one is busy."""
     active = [live for live in pipelines if not live.finished]
     taken = {
         (live.row.snapshot.repository, job.spec.resource_group)
@@ -261,11 +263,7 @@ def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:
         if job.state in BUSY
     }
     for live in active:
-        busy = live.busy()
         for job in live.current.values():
             group = live.row.snapshot.repository, job.spec.resource_group
             if job.state is JobState.PENDING and not (group[1] and group in taken):
-                yield Waiting(
-                    job_id=job.row.id, pipeline_id=live.row.id,
-                    tags=frozenset(job.spec.tags), busy=busy, protected=live.row.snapshot.protected,
-                )  # fmt: skip
+                yield live, job

@@ -17,6 +17,7 @@ from podlane.gitlab.info import COMPATIBLE_VERSION
 from podlane.model.job import Variable
 from podlane.model.pipeline import PipelineJob, When
 
+USER_LOGIN = "local"
 _SLUG_LENGTH = 63
 
 
@@ -40,6 +41,7 @@ class JobFacts:
     runner_tags: tuple[str, ...] = ()
     source_kind: str = "push"
     pipeline_name: str = ""
+    is_child: bool = False
 
 
 def slug(raw: str) -> str:
@@ -195,7 +197,7 @@ def _pipeline(facts: JobFacts) -> Iterator[tuple[str, str]]:
         "CI_PIPELINE_CREATED_AT": _stamp(facts.pipeline_created_at),
         "CI_PIPELINE_NAME": facts.pipeline_name,
         "GITLAB_USER_ID": "1",
-        "GITLAB_USER_LOGIN": "local",
+        "GITLAB_USER_LOGIN": USER_LOGIN,
         "GITLAB_USER_NAME": "Local User",
         "GITLAB_USER_EMAIL": "",
     }.items()

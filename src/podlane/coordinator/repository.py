@@ -171,6 +171,11 @@ class Repositories:
             return ()
         return (f":(exclude,top,literal){data_dir.relative_to(top)}",)
 
+    def refer(self, snapshot: Snapshot, pipeline_id: int) -> None:
+        """Give a further pipeline of the same snapshot its ref."""
+        bare = self.path(snapshot.repository)
+        _write_refs(bare, snapshot.sha, (f"refs/pipelines/{pipeline_id}",))
+
     def remove_all_but(self, used: set[str]) -> None:
         """Remove repositories that no pipeline uses, and with them the objects of old snapshots."""
         if not self._directory.exists():

@@ -8,7 +8,7 @@ import anyio.to_thread
 from podlane.compiler import durations
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob
+from podlane.coordinator.live import LiveJob, LivePipeline, family_completed
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.rows import ArtifactRow
 from podlane.coordinator.store import Store
@@ -22,7 +22,7 @@ def is_expired(row: ArtifactRow, now: float) -> bool:
 
 
 class Retention:
-    """Removes what is not kept. ``keep_pipelines`` counts finished ones."""
+    """Removes what is not kept. ``keep_pipelines`` counts finished ones; children go with theirs."""
 
     def __init__(
         self, *, engine: Engine, store: Store, blobs: Blobs, repositories: Repositories,
@@ -37,19 +37,27 @@ class Retention:
 
     async def tidy(self) -> None:
         """Remove old pipelines with all that belongs to them, and expired artifacts."""
-        finished = [live for live in self._engine.pipelines.values() if live.completed]
-        for live in finished[: max(len(finished) - self._keep, 0)]:
-            self._engine.forget(live)
-            self._store.delete_pipeline(live.row.id)
-            snapshot, forget = live.row.snapshot, self._repositories.forget
-            await anyio.to_thread.run_sync(forget, snapshot, live.row.id)
-            for job in live.attempts:
-                await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
+        finished = [
+            live
+            for live in self._engine.pipelines.values()
+            if live.parent is None and family_completed(live)
+        ]
+        for root in finished[: max(len(finished) - self._keep, 0)]:
+            for live in list(root.family()):
+                await self._remove(live)
         now = self._clock.now()
         for live in self._engine.pipelines.values():
-            # Until a pipeline has finished its jobs may still need each other's artifacts.
-            for job in live.attempts if live.completed else ():
+            # Until a pipeline and its children have finished, jobs may need each other's artifacts.
+            for job in live.attempts if family_completed(live) else ():
                 await self._expire(job, now)
+
+    async def _remove(self, live: LivePipeline) -> None:
+        self._engine.forget(live)
+        self._store.delete_pipeline(live.row.id)
+        snapshot, forget = live.row.snapshot, self._repositories.forget
+        await anyio.to_thread.run_sync(forget, snapshot, live.row.id)
+        for job in live.attempts:
+            await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
 
     async def _expire(self, job: LiveJob, now: float) -> None:
         for kind, row in list(job.artifacts.items()):

@@ -10,7 +10,10 @@ from podlane.model.states import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineRow:
-    """A pipeline. Times in seconds since the epoch; ``status`` empty while it is not finished."""
+    """A pipeline. Times in seconds since the epoch; ``status`` empty while it is not finished.
+
+    ``bridge_id``: the job of the parent that started it.
+    """
 
     id: int
     submission: Submission
@@ -18,6 +21,7 @@ class PipelineRow:
     created_at: float
     finished_at: float | None = None
     status: str = ""
+    bridge_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

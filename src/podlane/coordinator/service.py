@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from podlane.coordinator import watching
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
@@ -95,9 +96,8 @@ class Service:
 
     def summaries(self) -> list[PipelineSummary]:
         """Return where the pipelines stand, newest first."""
-        return [self.engine.pipelines[each].summary() for each in sorted(self.engine.pipelines)][
-            ::-1
-        ]
+        newest_first = sorted(self.engine.pipelines, reverse=True)
+        return [watching.summary(self.engine.pipelines[each]) for each in newest_first]
 
     def cancel_job(self, job_id: int, *, force: bool) -> None:
         """Cancel one job; ``force`` does not wait for its ``after_script``.
@@ -117,9 +117,9 @@ class Service:
         self.engine.cancel(live, force=force, only=job.row.name)
 
     def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
-        """Yield all events from the pipeline's beginning until it rests."""
-        return live.watch(self._blobs)
+        """Yield all events, its children's too, from the pipeline's beginning until all rest."""
+        return watching.watch(live, self._blobs)
 
     async def results(self, live: LivePipeline, trace_bytes: int | None = None) -> list[JobResult]:
-        """Return how the pipeline's jobs stand or ended."""
-        return await live.results(self._blobs, self._clock.now(), trace_bytes)
+        """Return how the pipeline's jobs, and those of its children, stand or ended."""
+        return await watching.results(live, self._blobs, self._clock.now(), trace_bytes)

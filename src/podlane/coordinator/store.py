@@ -22,11 +22,11 @@ from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.states import JobState
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE pipelines (
   id INTEGER PRIMARY KEY, submission BLOB NOT NULL, snapshot BLOB NOT NULL,
-  created_at REAL NOT NULL, finished_at REAL, status TEXT NOT NULL);
+  created_at REAL NOT NULL, finished_at REAL, status TEXT NOT NULL, bridge_id INTEGER);
 CREATE TABLE jobs (
   id INTEGER PRIMARY KEY, pipeline_id INTEGER NOT NULL, name TEXT NOT NULL,
   attempt INTEGER NOT NULL, retried INTEGER NOT NULL, state TEXT NOT NULL, runner_id INTEGER,
@@ -44,12 +44,15 @@ CREATE TABLE artifacts (
   PRIMARY KEY (job_id, type));
 CREATE TABLE sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_FROM_VERSION_1 = """
+_STEPS = {  # from each older version to the next
+    1: """
 ALTER TABLE runners ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runners ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runners ADD COLUMN protected_only INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runners ADD COLUMN maximum_timeout INTEGER NOT NULL DEFAULT 0;
-"""
+""",
+    2: "ALTER TABLE pipelines ADD COLUMN bridge_id INTEGER;",
+}
 
 
 class Store:
@@ -79,7 +82,8 @@ class Store:
                 hint="use that version, or another data directory",
             )
         if version < SCHEMA_VERSION:
-            steps = _FROM_VERSION_1 if version else _SCHEMA
+            older = range(version, SCHEMA_VERSION)
+            steps = "".join(_STEPS[each] for each in older) if version else _SCHEMA
             self._db.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
     def close(self) -> None:
@@ -128,9 +132,9 @@ class Store:
             case PipelineRow():
                 values: tuple[object, ...] = (
                     row.id, msgspec.json.encode(row.submission), msgspec.json.encode(row.snapshot),
-                    row.created_at, row.finished_at, row.status,
+                    row.created_at, row.finished_at, row.status, row.bridge_id,
                 )  # fmt: skip
-                self._db.execute("INSERT OR REPLACE INTO pipelines VALUES (?,?,?,?,?,?)", values)
+                self._db.execute("INSERT OR REPLACE INTO pipelines VALUES (?,?,?,?,?,?,?)", values)
             case JobRow():
                 marks = ",".join("?" * 12)
                 self._db.execute(f"INSERT OR REPLACE INTO jobs VALUES ({marks})", astuple(row))  # noqa: S608 - only marks
@@ -178,6 +182,7 @@ class Store:
                 created_at=row[3],
                 finished_at=row[4],
                 status=row[5],
+                bridge_id=row[6],
             )
             for row in rows
         ]

@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from podlane.compiler.context import ScopedVariable
+from podlane.compiler.facts import GitFacts, MergeRequest
 from podlane.model.frozen import Frozen
 from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline
+
+
+class IncludedFile(Frozen, frozen=True, kw_only=True):
+    """A file from elsewhere, as ``compiler.context.RemoteFile`` names it, with its content."""
+
+    kind: str
+    location: str
+    content: bytes
+    file: str = ""
+    ref: str = ""
+
+
+class ChildFacts(Frozen, frozen=True, kw_only=True):
+    """What child pipelines are compiled with, beside the snapshot: what the parent's compilation knew.
+
+    ``scoped`` are the project's variables. ``git`` None: as the snapshot says. ``changes`` are what
+    ``rules:changes`` goes by; None: not known. ``included`` are files from elsewhere that may be
+    included. ``allow_unsupported``: run a child although a run cannot honour all of it.
+    """
+
+    scoped: tuple[ScopedVariable, ...] = ()
+    git: GitFacts | None = None
+    merge_request: MergeRequest | None = None
+    changes: tuple[str, ...] | None = None
+    included: tuple[IncludedFile, ...] = ()
+    allow_unsupported: bool = False
 
 
 class Submission(Frozen, frozen=True, kw_only=True):
@@ -15,7 +43,7 @@ class Submission(Frozen, frozen=True, kw_only=True):
     ``source`` is an absolute path on the coordinator's machine. ``ref`` None: the branch that is
     checked out there; with ``is_tag`` it is a tag's name. ``predefined`` adds GitLab's own variables
     that only the starter knows (``CI_PIPELINE_SOURCE``, ``CI_MERGE_REQUEST_*``); the coordinator's
-    own values stay.
+    own values stay. ``for_children`` matters where a bridge starts a child pipeline.
     """
 
     pipeline: Pipeline
@@ -25,6 +53,7 @@ class Submission(Frozen, frozen=True, kw_only=True):
     ref: str | None = None
     is_tag: bool = False
     config_file: str = ".gitlab-ci.yml"
+    for_children: ChildFacts = ChildFacts()
 
     @property
     def default_branch(self) -> str:

@@ -22,6 +22,11 @@ class FailureReason(StrEnum):
     RUNNER_EXTERNAL_DEPENDENCY_FAILURE = "runner_external_dependency_failure"
     RUNNER_INTERRUPTED = "runner_interrupted"
     JOB_CANCELED = "job_canceled"
+    # The server's own, which no runner reports.
+    MISSING_DEPENDENCY_FAILURE = "missing_dependency_failure"
+    DOWNSTREAM_PIPELINE_CREATION_FAILED = "downstream_pipeline_creation_failed"
+    REACHED_MAX_DESCENDANT_PIPELINES_DEPTH = "reached_max_descendant_pipelines_depth"
+    REACHED_MAX_PIPELINE_HIERARCHY_SIZE = "reached_max_pipeline_hierarchy_size"
 
 
 ALWAYS_KNOWN = frozenset(

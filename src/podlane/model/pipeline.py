@@ -6,8 +6,10 @@ merged; variables are not expanded yet (the runner expands them, as GitLab's doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
+
+import msgspec
 
 from podlane.model.frozen import Frozen
 from podlane.model.job import Artifact, Cache, Hook, Image, Variable
@@ -44,6 +46,43 @@ class Need(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     optional: bool = False
 
 
+class PipelineNeed(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry of ``needs`` on a job of another pipeline of the family: its artifacts are taken.
+
+    Nothing waits for that job. ``pipeline`` (an id) and ``job`` may hold variables. ``optional``
+    forgives that there is no such job.
+    """
+
+    pipeline: str
+    job: str
+    artifacts: bool = True
+    optional: bool = False
+
+
+class IdToken(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """One of ``id_tokens``: its audience, a text or several, with variables not expanded yet."""
+
+    aud: str | tuple[str, ...]
+
+
+class Trigger(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """``trigger:include``: the child pipeline that a bridge starts.
+
+    ``content`` is the child's main file, an ``include`` as JSON. ``strategy`` is ``depend``, ``mirror``
+    or empty. ``variables`` are the bridge's own of the YAML, which it hands on where
+    ``forward_yaml_variables`` says so. ``artifact_jobs`` make the files that it includes. ``place`` is
+    where it is written, as ``file:line:column``.
+    """
+
+    content: str
+    strategy: str = ""
+    forward_yaml_variables: bool = True
+    forward_pipeline_variables: bool = False
+    variables: tuple[Variable, ...] = ()
+    artifact_jobs: tuple[str, ...] = ()
+    place: str = ""
+
+
 class DeploymentEnvironment(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``environment``, with the variables in it expanded; ``slug`` is ``CI_ENVIRONMENT_SLUG``."""
 
@@ -62,7 +101,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     ``variables`` are the YAML's, global ones included, and the project's over them; ``group`` is the
     name without the suffix of ``parallel``, ``node_index`` (from 1) and ``node_total`` its place in it;
     ``coverage`` is the regular expression with its slashes; a ``bridge`` starts another pipeline and
-    has no script.
+    has no script: a child by its ``trigger``, that of another project without one.
     ``needs`` None: wait for all earlier stages. ``dependencies`` None: artifacts of all earlier
     stages (or of ``needs``). ``timeout_seconds`` None: the project's default of one hour.
     """
@@ -78,6 +117,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     when: When = When.ON_SUCCESS
     allow_failure: AllowFailure = AllowFailure()
     needs: tuple[Need, ...] | None = None
+    pipeline_needs: tuple[PipelineNeed, ...] = ()
     dependencies: tuple[str, ...] | None = None
     artifacts: tuple[Artifact, ...] = ()
     cache: tuple[Cache, ...] = ()
@@ -97,6 +137,8 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     coverage: str = ""
     hooks: tuple[Hook, ...] = ()
     bridge: bool = False
+    trigger: Trigger | None = None
+    id_tokens: Mapping[str, IdToken] = {}
     secrets: Mapping[str, Secret] = {}
 
 
@@ -114,3 +156,23 @@ class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     predefined: tuple[Variable, ...] = ()
     on_new_commit: str = "conservative"
     on_job_failure: str = "none"
+
+
+def among(pipeline: Pipeline, wanted: Container[str]) -> Pipeline:
+    """Return the pipeline with the jobs that are ``wanted``; nothing waits for the others."""
+    kept = tuple(_within(job, wanted) for job in pipeline.jobs if job.name in wanted)
+    return msgspec.structs.replace(pipeline, jobs=kept)
+
+
+def _within(job: PipelineJob, wanted: Container[str]) -> PipelineJob:
+    if job.needs is None:
+        return job
+    return msgspec.structs.replace(
+        job, needs=tuple(need for need in job.needs if need.job in wanted)
+    )
+
+
+def without_foreign_bridges(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline without the jobs that start pipelines of other projects."""
+    wanted = {job.name for job in pipeline.jobs if not job.bridge or job.trigger is not None}
+    return pipeline if len(wanted) == len(pipeline.jobs) else among(pipeline, wanted)

@@ -2,7 +2,8 @@
 
 The table is the coordinator's (GitLab's) view; source: GitLab's ``Ci::HasStatus`` and
 runner-protocol Appendix C. ``offered`` is ours: handed out, not yet acknowledged by the runner's
-first PUT (two-phase commit); GitLab keeps it inside ``pending``.
+first PUT (two-phase commit); GitLab keeps it inside ``pending``. ``run`` and ``resume`` happen to
+bridges alone, which no runner takes: they start a child pipeline, and follow it where they are told to.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class JobEvent(StrEnum):
     CANCEL_GRACEFULLY = "cancel_gracefully"
     CANCEL = "cancel"
     LOSE = "lose"
+    RUN = "run"
+    RESUME = "resume"
 
 
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
@@ -51,7 +54,9 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.MANUAL, JobEvent.SKIP): JobState.SKIPPED,
     (JobState.MANUAL, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.MANUAL, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELED,
+    (JobState.MANUAL, JobEvent.RESUME): JobState.RUNNING,
     (JobState.PENDING, JobEvent.OFFER): JobState.OFFERED,
+    (JobState.PENDING, JobEvent.RUN): JobState.RUNNING,
     (JobState.PENDING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.PENDING, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELED,
     (JobState.PENDING, JobEvent.FAIL): JobState.FAILED,
@@ -67,10 +72,16 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.RUNNING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.RUNNING, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELING,
     (JobState.RUNNING, JobEvent.LOSE): JobState.FAILED,
+    (JobState.RUNNING, JobEvent.HOLD): JobState.MANUAL,
+    (JobState.RUNNING, JobEvent.SKIP): JobState.SKIPPED,
     (JobState.CANCELING, JobEvent.SUCCEED): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.FAIL): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.LOSE): JobState.CANCELED,
+    (JobState.SUCCESS, JobEvent.RESUME): JobState.RUNNING,
+    (JobState.FAILED, JobEvent.RESUME): JobState.RUNNING,
+    (JobState.CANCELED, JobEvent.RESUME): JobState.RUNNING,
+    (JobState.SKIPPED, JobEvent.RESUME): JobState.RUNNING,
 }
 
 FINISHED = frozenset({JobState.SUCCESS, JobState.FAILED, JobState.CANCELED, JobState.SKIPPED})

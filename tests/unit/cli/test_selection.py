@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.cli.selection import select, without_bridges
+from podlane.cli.selection import select
 from podlane.kit.errors import UsageError
 from podlane.model.job import Artifact
-from podlane.model.pipeline import Need, Pipeline, PipelineJob
+from podlane.model.pipeline import Need, Pipeline, PipelineJob, Trigger
 
 
 def _job(
@@ -89,8 +89,9 @@ def test_the_name_of_a_parallel_job_means_all_of_its_jobs() -> None:
     assert [job.name for job in select(pipeline, ["x"]).jobs] == ["x 1/2", "x 2/2"]
 
 
-def test_nothing_waits_for_a_job_that_starts_another_pipeline() -> None:
-    bridge = PipelineJob(name="child", stage="test", script=(), bridge=True)
-    job = PipelineJob(name="y", stage="test", script=("a",), needs=(Need(job="child"),))
-    pipeline = without_bridges(Pipeline(stages=("test",), jobs=(bridge, job)))
-    assert [(one.name, one.needs) for one in pipeline.jobs] == [("y", ())]
+def test_a_bridge_brings_along_the_jobs_that_make_its_configuration() -> None:
+    made = Trigger(content="{}", artifact_jobs=("make",))
+    bridge = PipelineJob(name="child", stage="test", script=(), bridge=True, needs=(), trigger=made)
+    jobs = (_job("make", "build"), _job("other", "build"), bridge)
+    kept = select(Pipeline(stages=("build", "test"), jobs=jobs), ["child"])
+    assert [job.name for job in kept.jobs] == ["make", "child"]

@@ -60,14 +60,14 @@ class FakeCoordinator:
 
     async def events(self, pipeline_id: int) -> AsyncIterator[CoordinatorEvent]:
         yield self._state(JobState.RUNNING)
-        yield TraceAppended(job_id=1, name="a", data=b"hello\n")
+        yield TraceAppended(pipeline_id=7, job_id=1, name="a", data=b"hello\n")
         status = "success"
         if self._waits:
             self.running.set()
             await self.canceled.wait()
             if self._stubborn:
                 await anyio.sleep_forever()
-            yield TraceAppended(job_id=1, name="a", data=b"cleaned up\n")
+            yield TraceAppended(pipeline_id=7, job_id=1, name="a", data=b"cleaned up\n")
             status = "canceled"
         yield self._state(JobState(status))
         yield PipelineFinished(pipeline_id=pipeline_id, status=status, duration_seconds=1.5)

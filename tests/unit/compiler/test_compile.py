@@ -143,8 +143,8 @@ def test_documents_are_json() -> None:
 def test_only_the_jobs_of_a_run_can_make_it_refused() -> None:
     result = compile_text(
         "unit: {script: a}\n"
-        "both:\n  parallel: 2\n  script: a\n  id_tokens: {T: {aud: a}}\n"
-        "out: {script: a, rules: [{if: $NOPE}], id_tokens: {T: {aud: a}}}\n"
+        "both:\n  parallel: 2\n  script: a\n  identity: google_cloud\n"
+        "out: {script: a, rules: [{if: $NOPE}], identity: google_cloud}\n"
     )
     assert list(result.refusals) == ["both"]
     jobs = {job.name: job for job in result.pipeline.jobs}

@@ -53,7 +53,7 @@ SAMPLES = {
     "environment": "environment: a\n  script: echo",
     "coverage": "coverage: '/a b/'\n  script: echo",
     "release": "release: {tag_name: a, description: b}\n  script: echo",
-    "trigger": "trigger: g/p",
+    "trigger": "trigger: {include: child.yml}",
     "tags": "tags: [a]\n  script: echo",
     "inherit": "inherit: {default: false}\n  script: echo",
     "hooks": "hooks: {pre_get_sources_script: [a]}\n  script: echo",

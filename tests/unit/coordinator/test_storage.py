@@ -59,6 +59,7 @@ def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "db")
     for column in ("locked", "paused", "protected_only", "maximum_timeout"):
         db.execute(f"ALTER TABLE runners DROP COLUMN {column}")
+    db.execute("ALTER TABLE pipelines DROP COLUMN bridge_id")
     db.execute("INSERT INTO runners VALUES (1, 'h', '', '[]', 1)")
     db.execute("PRAGMA user_version=1")
     db.commit()

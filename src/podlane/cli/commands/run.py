@@ -98,7 +98,8 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     Ctrl-C once cancels the jobs and cleans up; twice stops at once and cleans up.
     """
-    from podlane.cli import configfile, project, selection
+    from podlane.cli import childfacts, configfile, project, selection
+    from podlane.model.pipeline import without_foreign_bridges
 
     out = output.standard()
     found = project.here(file)
@@ -107,7 +108,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     usable = project.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
     if chosen is None or not usable:
         return 2
-    pipeline = selection.without_bridges(chosen)
+    pipeline = without_foreign_bridges(chosen)
     runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
     from podlane.cli import local, pipelinerun
     from podlane.cli.clusters import Place
@@ -130,6 +131,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         is_tag=found.is_tag(),
         predefined=pipeline.predefined,
         config_file=str(found.file),
+        for_children=childfacts.gather(found, pipeline, allow_unsupported=allow_unsupported),
     )
     options = pipelinerun.Options(
         as_json=output_format == "json",

@@ -8,7 +8,7 @@ from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
 from podlane.compiler.keywords.parallel import check_parallel
 from podlane.compiler.source import Map, Node, Seq, flatten
-from podlane.model.pipeline import Need
+from podlane.model.pipeline import Need, PipelineNeed
 
 _JOB_KEYS = ("job", "artifacts", "optional", "parallel")
 _PIPELINE_KEYS = ("pipeline", "job", "artifacts")
@@ -75,10 +75,10 @@ def _check_need(entry: Entry) -> str:
 
 
 def _refuse(entry: Entry, item: Map, kind: str) -> None:
-    if item and kind != "job":
-        entry.refuse(
-            "jobs of other pipelines and projects cannot be reached without a GitLab server"
-        )
+    if kind == "cross_dependency" and "project" in item:
+        entry.refuse("jobs of other projects cannot be reached without a GitLab server")
+    elif kind == "bridge":
+        entry.refuse("pipelines of other projects cannot be followed without a GitLab server")
 
 
 def _shape(item: Map) -> tuple[str, Sequence[str], Sequence[str]]:
@@ -124,6 +124,24 @@ def lower_needs(value: Node) -> tuple[Need, ...] | None:
                 )
             )
     return tuple(found)
+
+
+def lower_pipeline_needs(value: Node) -> tuple[PipelineNeed, ...]:
+    """Return the entries of a checked ``needs`` that are jobs of other pipelines."""
+    if value is None:
+        return ()
+    return tuple(
+        PipelineNeed(
+            pipeline=str(item["pipeline"]),
+            job=str(item["job"]),
+            artifacts=item.get("artifacts") is not False,
+            optional=item.get("optional") is True,
+        )
+        for item in flattened(value)
+        if isinstance(item, Map)
+        and item.get("pipeline") is not None
+        and item.get("job") is not None
+    )
 
 
 def check_dependencies(entry: Entry, key: str) -> None:

@@ -1,12 +1,12 @@
 """``secrets``: which secrets managers a job asks. Where they are and who logs in, variables say.
 
 The variables are those of GitLab's documentation (``VAULT_SERVER_URL``, ``AWS_REGION``, …). The token
-to log in with is the variable that ``token`` names.
+to log in with is the variable that ``token`` names, else the first of the job's ``id_tokens``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
@@ -79,20 +79,33 @@ def _check_secret(entry: Entry, secret: Map) -> None:
                 child.error("can't be blank", attribute=values.attribute(key))
     if named[0] == _GITLAB:
         child.refuse("only a GitLab server can do it")
-    elif secret.get("token") is None:
-        entry.refuse(
-            "no token is named to log in with, and no one signs one without a GitLab server",
-            "add `token: $NAME`, and give the variable NAME",
-        )
 
 
-def lower_secrets(value: Node, variables: Mapping[str, str]) -> dict[str, Secret]:
-    """Return checked ``secrets`` as the model's; servers come from variables."""
+def without_login(job: Map) -> list[str]:
+    """Return the secrets of a checked job for which there is no token to log in with."""
+    found = job.get("secrets")
+    if not isinstance(found, Map) or job.get("id_tokens"):
+        return []
+    return [
+        text_of(key)
+        for key, secret in found.items()
+        if isinstance(secret, Map) and secret.get("token") is None and _GITLAB not in secret
+    ]
+
+
+def lower_secrets(
+    value: Node, variables: Mapping[str, str], id_tokens: Sequence[str] = ()
+) -> dict[str, Secret]:
+    """Return checked ``secrets`` as the model's; servers come from variables.
+
+    ``id_tokens`` are the names of the job's own tokens; without ``token`` the first one is used.
+    """
+    usual = f"${id_tokens[0]}" if id_tokens else ""
     found: dict[str, Secret] = {}
     for key, item in value.items() if isinstance(value, Map) else ():
         if isinstance(item, Map):
             token = item.get("token")
-            secret = _secret(item, token if isinstance(token, str) else "", variables)
+            secret = _secret(item, token if isinstance(token, str) else usual, variables)
             if secret is not None:
                 found[text_of(key)] = secret
     return found

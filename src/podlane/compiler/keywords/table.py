@@ -24,8 +24,7 @@ class Keyword:
     note: str = ""
 
 
-_GITLAB = "only a GitLab server can do it"
-_NO_STEPS = "the step runner is not part of Podlane"
+_NO_STEPS = "the step runner is not part of Podlane; write the steps as a script"
 
 _S, _P, _R = Status.SUPPORTED, Status.PARTIAL, Status.REFUSED
 
@@ -62,7 +61,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "start_in", _S),
     Keyword("job", "manual_confirmation", _P, "checked, and shown by compile; a run never asks"),
     Keyword("job", "allow_failure", _S),
-    Keyword("job", "needs", _P, "jobs of other pipelines and projects need a GitLab server"),
+    Keyword("job", "needs", _P, "jobs of other projects need a GitLab server"),
     Keyword("job", "dependencies", _S),
     Keyword(
         "job", "artifacts", _P, "reports are uploaded and kept; access and expose_as are GitLab's"
@@ -75,18 +74,26 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "resource_group", _S, "in GitLab's default process mode, unordered"),
     Keyword("job", "environment", _P, "the job gets its variables; no deployment is recorded"),
     Keyword("job", "coverage", _S),
-    Keyword("job", "release", _R, _GITLAB),
-    Keyword("job", "trigger", _R, "child and other projects' pipelines are not started yet"),
+    Keyword(
+        "job", "release", _R, "GitLab makes it a call of its own API; no server here keeps releases"
+    ),
+    Keyword(
+        "job", "trigger", _P, "child pipelines run; those of other projects need a GitLab server"
+    ),
     Keyword("job", "tags", _P, "checked and shown; a local run has one runner that takes all jobs"),
     Keyword("job", "inherit", _S),
     Keyword("job", "hooks", _S),
-    Keyword("job", "id_tokens", _R, "no one signs tokens without a GitLab server"),
-    Keyword("job", "identity", _R, _GITLAB),
-    Keyword("job", "secrets", _P, "needs a `token` that you give as a variable; GitLab signs none"),
-    Keyword("job", "dast_configuration", _R, _GITLAB),
+    Keyword("job", "id_tokens", _S, "signed by the coordinator, which publishes its key"),
+    Keyword(
+        "job", "identity", _R, "only gitlab.com has that identity; id_tokens log in to Google Cloud"
+    ),
+    Keyword("job", "secrets", _P, "all but gitlab_secrets_manager, which is part of GitLab"),
+    Keyword("job", "dast_configuration", _R, "the profiles it names are kept by a GitLab server"),
     Keyword("job", "pages", _P, "the directory becomes an artifact; nothing is published"),
     Keyword("job", "publish", _P, "the directory becomes an artifact; nothing is published"),
-    Keyword("job", "inputs", _R, "job inputs are evaluated by GitLab when a person starts the job"),
+    Keyword(
+        "job", "inputs", _R, "their values are asked for when a person starts the job in GitLab"
+    ),
     Keyword("header", "spec:inputs:type", _S),
     Keyword("header", "spec:inputs:default", _S),
     Keyword("header", "spec:inputs:options", _S),
@@ -150,7 +157,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "needs:optional", _S),
     Keyword("job", "needs:parallel:matrix", _S),
     Keyword("job", "needs:project", _R, "jobs of other projects need a GitLab server"),
-    Keyword("job", "needs:pipeline", _R, "jobs of other pipelines need a GitLab server"),
+    Keyword("job", "needs:pipeline", _P, "jobs of the parent and of its children"),
     Keyword("job", "artifacts:paths", _S),
     Keyword("job", "artifacts:exclude", _S),
     Keyword("job", "artifacts:name", _S),
@@ -190,6 +197,12 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "inherit:default", _S),
     Keyword("job", "inherit:variables", _S),
     Keyword("job", "hooks:pre_get_sources_script", _S),
+    Keyword("job", "trigger:include", _S),
+    Keyword("job", "trigger:include:artifact", _S),
+    Keyword("job", "trigger:project", _R, "pipelines of other projects need a GitLab server"),
+    Keyword("job", "trigger:strategy", _S),
+    Keyword("job", "trigger:forward", _S),
+    Keyword("job", "trigger:inputs", _R, "they go to a pipeline of another project"),
 )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, text_of
+from podlane.compiler.source import Map, Node, text_of
+from podlane.model.pipeline import IdToken
 
 
 def check_id_tokens(entry: Entry) -> None:
@@ -23,6 +24,18 @@ def check_id_tokens(entry: Entry) -> None:
             token.error(
                 "should be an array of strings or a string", attribute="aud", mark=audience.mark
             )
+
+
+def lower_id_tokens(value: Node) -> dict[str, IdToken]:
+    """Return checked ``id_tokens`` as the model's."""
+    found: dict[str, IdToken] = {}
+    for key, item in value.items() if isinstance(value, Map) else ():
+        audience = item.get("aud") if isinstance(item, Map) else None
+        if isinstance(audience, str):
+            found[text_of(key)] = IdToken(aud=audience)
+        elif audience is not None:
+            found[text_of(key)] = IdToken(aud=tuple(values.strings(audience)))
+    return found
 
 
 def check_identity(entry: Entry) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from podlane.compiler.findings import Entry
+from podlane.compiler.inputs import json_of
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Seq
+from podlane.compiler.source import Map, Mark, Node, Seq, place
+from podlane.model.job import Variable
+from podlane.model.pipeline import Trigger
 
 STRATEGIES = ("depend", "mirror")
 MAX_INCLUDES = 3
@@ -15,6 +21,8 @@ _INCLUDE_KEYS = (
     "local", "file", "remote", "template", "artifact", "job", "project", "ref", "component", "inputs",
     "rules", "integrity", "cache",
 )  # fmt: skip
+_HINT = "allow it with --allow-unsupported, or name the jobs to run"
+_OTHER_PROJECT = "a pipeline of another project cannot be started without a GitLab server"
 
 
 def check_trigger(entry: Entry) -> None:
@@ -26,6 +34,8 @@ def check_trigger(entry: Entry) -> None:
         entry.error("has to be either a string or a hash", attribute="")
     elif values.is_blank(value):
         entry.error("can't be blank")
+    else:
+        entry.refuse(_OTHER_PROJECT, _HINT)
 
 
 def _check_map(entry: Entry, value: Map) -> None:
@@ -37,6 +47,7 @@ def _check_map(entry: Entry, value: Map) -> None:
         values.hash_value(entry, "inputs")
         values.required_string(entry, "project")
         values.string(entry, "branch")
+        entry.refuse(_OTHER_PROJECT, _HINT)
     elif not entry.absent("include"):
         _check_include(entry.child("include"))
     if not entry.absent("forward"):
@@ -64,3 +75,30 @@ def _check_include(entry: Entry) -> None:
             one.error("must specify the file where to fetch the config from")
         if not values.is_blank(item.get("artifact")) and values.is_blank(item.get("job")):
             one.error("must specify the job where to fetch the artifact from")
+
+
+def lower_trigger(value: Node, variables: tuple[Variable, ...], at: Mark | None) -> Trigger | None:
+    """Return a checked ``trigger`` as the model's; None where it is no child pipeline's."""
+    if not isinstance(value, Map) or value.get("include") is None:
+        return None
+    written = value["include"]
+    entries = list(written) if isinstance(written, Seq) else [written]
+    forward = value.get("forward")
+    forwarded = forward if isinstance(forward, Map) else Map()
+    strategy = value.get("strategy")
+    return Trigger(
+        content=json.dumps({"include": json_of(written)}, default=str),
+        strategy=strategy if isinstance(strategy, str) else "",
+        forward_yaml_variables=forwarded.get("yaml_variables") is not False,
+        forward_pipeline_variables=forwarded.get("pipeline_variables") is True,
+        variables=variables,
+        artifact_jobs=tuple(_makers(entries)),
+        place=str(place(value.value_at("include") or at)),
+    )
+
+
+def _makers(entries: Iterable[Node]) -> Iterable[str]:
+    for item in entries:
+        maker = item.get("job") if isinstance(item, Map) else None
+        if isinstance(maker, str):
+            yield maker
