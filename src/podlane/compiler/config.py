@@ -9,6 +9,7 @@ from podlane.compiler.keywords import (
     cache,
     image,
     inherit,
+    rules,
     script,
     stages,
     values,
@@ -22,6 +23,10 @@ RESERVED = (
     "image", "services", "stages", "before_script", "after_script", "variables", "cache", "include",
 )  # fmt: skip
 _GLOBAL_DEFAULTS = ("image", "services", "before_script", "after_script", "cache")
+_TWICE_PAGE = (
+    "https://docs.gitlab.com/ee/ci/jobs/job_troubleshooting.html"
+    "#job-may-allow-multiple-pipelines-to-run-for-a-single-action-warning"
+)
 _UNLIKELY_JOBS = (*RESERVED, "default", "workflow", "stages", "variables", "include")
 
 
@@ -98,18 +103,18 @@ def _hint_at_keyword(findings: Findings, key: str) -> None:
 
 def _warn(entry: Entry, *, has_workflow_rules: bool) -> None:
     job = entry.value
-    rules = job.get("rules") if isinstance(job, Map) else None
-    if has_workflow_rules or not isinstance(rules, list) or not rules:
+    listed = rules.listed_rules(job.get("rules")) if isinstance(job, Map) else []
+    if has_workflow_rules or not listed:
         return
-    last = rules[-1]
-    if isinstance(last, Map) and list(last) == ["when"] and last["when"] != "never":
-        name = entry.path[-1]
+    last = listed[-1]
+    written = [key for key, value in last.items() if value is not None]
+    if written == ["when"] and last["when"] != "never" and last["when"] in rules.JOB.when:
         entry.findings.warning(
             "rules",
-            f"jobs:{name} may allow multiple pipelines to run for a single action due to "
-            "`rules:when` clause with no `workflow:rules`",
+            f"jobs:{entry.path[-1]} may allow multiple pipelines to run for a single action due to "
+            f"`rules:when` clause with no `workflow:rules` - read more: {_TWICE_PAGE}",
             last.at,
-            "read more: https://docs.gitlab.com/ci/jobs/job_rules/#avoid-duplicate-pipelines",
+            "add workflow:rules, or an if to the rule",
         )
 
 
