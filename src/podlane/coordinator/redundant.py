@@ -1,16 +1,16 @@
-"""Which jobs a pipeline for a new commit makes redundant (GitLab's CancelRedundantPipelinesService). Pure.
+"""Which jobs a pipeline for a new commit makes redundant. Pure.
 
-Older pipelines of the same ref and another commit are canceled as their ``auto_cancel:on_new_commit``
-says: ``conservative`` only while no job has started that is not interruptible, ``interruptible`` job by
-job, ``none`` not at all. GitLab leaves alone what is older than a week.
+Older pipelines of the same ref and another commit are canceled as their
+``workflow:auto_cancel:on_new_commit`` says: ``conservative`` only while no job has started that is not
+interruptible, ``interruptible`` job by job, ``none`` not at all. What is older than a week stays alone.
+Source: GitLab's ``Ci::PipelineCreation::CancelRedundantPipelinesService``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from podlane.coordinator.live import LiveJob
-from podlane.coordinator.rows import PipelineRow
+from podlane.coordinator.live import LiveJob, LivePipeline
 from podlane.model.pipeline import When
 from podlane.model.states import FINISHED, JobState
 
@@ -18,35 +18,33 @@ MAX_AGE_SECONDS = 7 * 24 * 3600
 _STARTED = frozenset({JobState.RUNNING, JobState.SUCCESS, JobState.FAILED})
 
 
-def redundant_jobs(
-    newer: PipelineRow, older: PipelineRow, attempts: Sequence[LiveJob], now: float
-) -> list[str]:
+def redundant_jobs(newer: LivePipeline, older: LivePipeline, now: float) -> list[str]:
     """Return the names of the older pipeline's jobs to cancel, last stages first.
 
-    In this order none is skipped because of another that was canceled. ``attempts`` are all of the
-    older pipeline's, retried ones included.
+    In this order none is skipped because of another that was canceled. A child pipeline is as old as
+    the one at the top of its family, and asked for itself.
     """
-    pipeline = older.submission.pipeline
+    pipeline = older.pipeline
     how = pipeline.on_new_commit
-    if not _is_older(newer, older, now) or how == "none":
+    if older.finished or how == "none" or not _is_older(newer, older, now):
         return []
-    current = [job for job in attempts if not job.row.retried and _can_be_canceled(job)]
+    current = [job for job in older.current.values() if _can_be_canceled(job)]
     if how == "interruptible":
         current = [job for job in current if job.spec.interruptible]
-    elif any(_holds_on(attempts)):
+    elif any(_holds_on(older.attempts)):
         return []
     order = {stage: index for index, stage in enumerate(pipeline.stages)}
     current.sort(key=lambda job: order.get(job.spec.stage, 0), reverse=True)
     return [job.row.name for job in current]
 
 
-def _is_older(newer: PipelineRow, older: PipelineRow, now: float) -> bool:
-    new, old = newer.snapshot, older.snapshot
+def _is_older(newer: LivePipeline, older: LivePipeline, now: float) -> bool:
+    new, old = newer.row.snapshot, older.row.snapshot
     return (
-        older.id < newer.id
+        older.root.row.id < newer.row.id
         and (old.repository, old.ref) == (new.repository, new.ref)
         and old.sha != new.sha
-        and older.created_at >= now - MAX_AGE_SECONDS
+        and older.row.created_at >= now - MAX_AGE_SECONDS
     )
 
 

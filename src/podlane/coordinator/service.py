@@ -56,11 +56,11 @@ class Service:
     async def _cancel_redundant(self, newer: LivePipeline) -> None:
         """Cancel what the newer pipeline makes redundant; jobs that no runner has say why."""
         now = self._clock.now()
-        for older in [live for live in self.engine.pipelines.values() if not live.finished]:
-            for name in redundant_jobs(newer.row, older.row, older.attempts, now):
+        for older in list(self.engine.pipelines.values()):
+            for name in redundant_jobs(newer, older, now):
                 await self._explain(older.current[name], newer)
             # In the meantime a runner may have started what must not be interrupted.
-            names = redundant_jobs(newer.row, older.row, older.attempts, now)
+            names = redundant_jobs(newer, older, now)
             for name in names:
                 self.engine.cancel(older, only=name)
             if names:

@@ -1,11 +1,13 @@
-"""What a newer pipeline cancels. Source: GitLab's CancelRedundantPipelinesService (18.11) and its spec."""
+"""What a newer pipeline cancels, as GitLab's CancelRedundantPipelinesService (18.11) has it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from podlane.coordinator.live import LiveJob
+from podlane.coordinator.live import LiveJob, LivePipeline
 from podlane.coordinator.redundant import MAX_AGE_SECONDS, redundant_jobs
 from podlane.coordinator.rows import JobRow, PipelineRow
 from podlane.coordinator.submission import Snapshot, Submission
@@ -47,8 +49,12 @@ NEWER = pipeline_row(2, age=0, sha="b" * 40)
 PENDING = [attempt("a", "pending"), attempt("b", "created", stage="test")]
 
 
-def canceled(older: PipelineRow, *jobs: LiveJob, newer: PipelineRow = NEWER) -> list[str]:
-    return redundant_jobs(newer, older, jobs or PENDING, NOW)
+def canceled(row: PipelineRow, *jobs: LiveJob, parent: LivePipeline | None = None) -> list[str]:
+    older = LivePipeline(row, parent)
+    for job in jobs or PENDING:
+        older.attempts.append(job)
+        older.current[job.row.name] = job
+    return redundant_jobs(LivePipeline(NEWER), older, NOW)
 
 
 def test_an_older_pipeline_of_the_ref_is_canceled_from_its_end() -> None:
@@ -110,3 +116,15 @@ def test_what_waits_for_a_person_goes_on_waiting() -> None:
         attempt("ending", "canceling"),
     )
     assert canceled(pipeline_row(1), *jobs) == ["in an hour"]
+
+
+@pytest.mark.parametrize(("top", "expected"), [(1, ["b", "a"]), (3, [])])
+def test_a_child_is_as_old_as_the_top_of_its_family(top: int, expected: list[str]) -> None:
+    parent = LivePipeline(pipeline_row(top))
+    parent.attempts.append(attempt("bridge", "running", bridge=True))
+    child = replace(pipeline_row(5), bridge_id=parent.attempts[0].row.id)
+    assert canceled(child, parent=parent) == expected
+
+
+def test_what_is_over_stays_as_it_is() -> None:
+    assert canceled(replace(pipeline_row(1), status="success")) == []
