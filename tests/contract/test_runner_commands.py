@@ -329,6 +329,13 @@ async def test_config_check_names_line_and_suggestion(cli: Cli) -> None:
         assert (said.code, "can be used: 0 runners" in said.err) == (0, True)
 
 
+@pytest.mark.parametrize("command", ["install", "start", "stop", "status", "wrapper"])
+async def test_commands_without_a_counterpart_say_what_to_do(cli: Cli, command: str) -> None:
+    said = await cli(command, "--user", "gitlab-runner")
+    assert (said.code, f"`gitlab-runner {command}` has no counterpart" in said.err) == (2, True)
+    assert "hint: " in said.err
+
+
 async def test_health_check_needs_a_manager_that_takes_jobs(cli: Cli) -> None:
     cli.file.parent.mkdir()
     cli.file.write_text("concurrent = 2\n")

@@ -11,6 +11,7 @@ from podlane.cli.commands import (
     runner_register,
     runner_roster,
     runner_run,
+    runner_service,
     runner_single,
 )
 from podlane.cli.runnerflags import log_options
@@ -44,5 +45,6 @@ for _command in (
     runner_health.health_check,
     runner_config.config,
     runner_config.lint,
+    *runner_service.commands(),
 ):
     command.add_command(_command)
