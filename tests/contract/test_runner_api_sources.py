@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.contract.runner_api import (
     git,
     job,
     pipeline,
+    raw_session,
     running_bench,
     working_tree,
 )
@@ -294,6 +296,40 @@ async def test_a_manual_job_finds_its_sources_after_everybody_has_gone(tmp_path:
         await bench.coordinator.play(pipeline_id, "later")
         await fetch(await bench.next_job(), tmp_path / "clone")
     assert (tmp_path / "clone" / "committed.txt").exists()
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
+async def test_lfs_objects_of_the_working_tree_reach_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_LFS_SKIP_SMUDGE", "1")
+    tree = working_tree(tmp_path / "project")
+    git(tree, "lfs", "install", "--local", "--skip-smudge")
+    (tree / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    (tree / "committed.bin").write_text("committed\n" * 1000)
+    git(tree, "add", "--all")
+    git(tree, "commit", "--quiet", "-m", "LFS")
+    (tree / "changed.bin").write_text("not committed\n" * 1000)
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        taken = await bench.next_job()
+        clone = tmp_path / "clone"
+        await fetch(taken, clone)
+        assert (clone / "committed.bin").read_text().startswith("version https://git-lfs")
+        await anyio.to_thread.run_sync(git, clone, "lfs", "pull")
+        assert (clone / "committed.bin").read_text() == "committed\n" * 1000
+        assert (clone / "changed.bin").read_text() == "not committed\n" * 1000
+        batch = f"{taken.git_info.repo_url}/info/lfs/objects/batch"
+        async with raw_session() as session:
+            missing = {"operation": "download", "objects": [{"oid": "0" * 64, "size": 1}]}
+            async with session.post(batch, json=missing) as answer:
+                (told,) = (await answer.json(content_type=None))["objects"]
+            assert told["error"]["code"] == 404
+            assert "git lfs fetch" in told["error"]["message"]
+            async with session.post(batch, json={"operation": "upload"}) as answer:
+                assert answer.status == 403
+            async with session.post(batch.replace(taken.token, "x"), json=missing) as answer:
+                assert answer.status == 401
 
 
 async def test_nobody_pushes(tmp_path: Path) -> None:

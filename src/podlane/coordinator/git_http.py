@@ -17,6 +17,7 @@ from aiohttp import web
 from anyio.abc import Process
 
 from podlane.coordinator.engine import Engine
+from podlane.coordinator.git_lfs import GitLfs
 from podlane.coordinator.live import BUSY, LivePipeline
 from podlane.coordinator.repository import Repositories, git_environment
 from podlane.coordinator.tokens import TokenMaker
@@ -48,6 +49,7 @@ class GitHttp:
         return [
             web.get(f"{base}/info/refs", self.info_refs),
             web.post(f"{base}/git-upload-pack", self.upload_pack),
+            *GitLfs(self._authorized).routes(),
         ]
 
     async def info_refs(self, request: web.Request) -> web.StreamResponse:
