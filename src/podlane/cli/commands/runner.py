@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import click
 
-from podlane.cli import output
+from podlane.cli import output, runnerservice
 from podlane.cli.commands import (
     runner_config,
     runner_health,
     runner_register,
     runner_roster,
     runner_run,
-    runner_service,
     runner_single,
 )
 from podlane.cli.runnerflags import log_options
 
 
-@click.group(name="runner")
+class _Commands(click.Group):
+    """The commands, and GitLab Runner's others, which say that they are not there."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        return super().get_command(ctx, cmd_name) or runnerservice.refusing(cmd_name)
+
+
+@click.group(name="runner", cls=_Commands)
 @log_options
 @click.option("--cpuprofile", envvar="CPU_PROFILE", hidden=True, help="Has no effect.")
 @click.pass_context
@@ -45,6 +52,5 @@ for _command in (
     runner_health.health_check,
     runner_config.config,
     runner_config.lint,
-    *runner_service.commands(),
 ):
     command.add_command(_command)

@@ -16,12 +16,12 @@ _HINTS = {
 }
 
 
-def commands() -> list[click.Command]:
-    """Return commands that refuse, each with what to do instead."""
-    return [_refusing(name, hint) for name, hint in _HINTS.items()]
+def refusing(name: str) -> click.Command | None:
+    """Return a command that says what to do instead, None for what is none of these."""
+    hint = _HINTS.get(name)
+    if hint is None:
+        return None
 
-
-def _refusing(name: str, hint: str) -> click.Command:
     def refuse() -> NoReturn:
         raise UsageError(f"`gitlab-runner {name}` has no counterpart in Podlane", hint=hint)
 
