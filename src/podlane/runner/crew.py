@@ -140,18 +140,17 @@ class Crew:
         posts: list[_Post] = []
         late: list[RunnerSettings] = []
         for runner in settings.runners:
-            own = AsyncExitStack()
-            try:
-                posts.append(await self._post(own, settings, runner))
-            except TemporaryError as error:
-                await own.aclose()
-                is_last = len(late) + 1 == len(settings.runners)
-                if is_last and not self._has_begun:
-                    raise
-                _log_late(runner, error)
-                late.append(runner)
-            else:
-                stack.push_async_exit(own)
+            async with AsyncExitStack() as own:
+                try:
+                    posts.append(await self._post(own, settings, runner))
+                except TemporaryError as error:
+                    is_last = len(late) + 1 == len(settings.runners)
+                    if is_last and not self._has_begun:
+                        raise
+                    _log_late(runner, error)
+                    late.append(runner)
+                    continue
+                stack.push_async_exit(own.pop_all())
         return posts, late
 
     async def _work_later(

@@ -24,7 +24,7 @@ from podlane.executors.base import Emit, ExecutionPlan, StageScript
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
 from podlane.kit import log
-from podlane.kit.errors import TemporaryError
+from podlane.kit.errors import PermanentError, TemporaryError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
@@ -385,6 +385,35 @@ async def test_a_manager_with_no_cluster_at_all_does_not_begin() -> None:
     scene = Away(FakeQueue())
     with pytest.raises(TemporaryError, match="does not answer"):
         await scene._manage()
+
+
+class Refused(Scene):
+    """The cluster of the second runner is not one: settings that no waiting mends."""
+
+    opened = closed = 0
+
+    @asynccontextmanager
+    async def open_executor(
+        self, runner: RunnerSettings, manager: Manager
+    ) -> AsyncIterator[ScriptedExecutor]:
+        if runner.name == "runner 1":
+            raise PermanentError("the server's certificate is not trusted")
+        yield self.executor
+
+    @asynccontextmanager
+    async def open_api(self, runner: RunnerSettings, manager: Manager) -> AsyncIterator[FakeQueue]:
+        self.opened += 1
+        try:
+            yield FakeQueue()
+        finally:
+            self.closed += 1
+
+
+async def test_a_manager_that_cannot_begin_closes_what_it_has_opened() -> None:
+    scene = Refused(FakeQueue(), FakeQueue())
+    with pytest.raises(PermanentError, match="not trusted"):
+        await scene._manage()
+    assert (scene.opened, scene.closed) == (2, 2)
 
 
 async def test_new_settings_are_used_although_the_cluster_is_away_just_then() -> None:
