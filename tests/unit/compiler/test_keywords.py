@@ -14,6 +14,8 @@ from podlane.compiler.keywords import (
     environment,
     image,
     inherit,
+    policy,
+    rules,
     table,
     variables,
 )
@@ -106,6 +108,9 @@ def test_no_keyword_stands_twice_and_every_exception_has_a_reason() -> None:
         ("artifacts", artifacts.KEYS),
         ("cache", cache.KEYS),
         ("environment", environment.KEYS),
+        ("only", policy.KEYS),
+        ("except", policy.KEYS),
+        ("rules", rules.JOB.keys),
     ],
 )
 def test_every_subkey_is_in_the_table(keyword: str, keys: tuple[str, ...]) -> None:
