@@ -17,7 +17,7 @@ from podlane.node.images import elf, helper_files, packages
 from podlane.node.images.config import ImageConfig
 from podlane.node.images.tree import Tree
 
-VERSION = 2  # a new number builds everything anew
+VERSION = 3  # a new number builds everything anew
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UID = 1000
 _TIMEOUT_SECONDS = 60
@@ -37,6 +37,14 @@ _USELESS = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share
             "/usr/share/lintian", "/usr/share/bug", "/usr/share/bash-completion", "/etc/cron",
             "/etc/init.d", "/lib/systemd", "/usr/lib/systemd", "/usr/share/gitweb",
             "/usr/share/menu", "/lib/init", "/etc/systemd")  # fmt: skip
+# What git-lfs's package does when it is installed; without it, a pull leaves the pointers.
+_LFS_CONFIG = """\
+[filter "lfs"]
+\tclean = git-lfs clean -- %f
+\tsmudge = git-lfs smudge -- %f
+\tprocess = git-lfs filter-process
+\trequired = true
+"""
 _GIT_UNUSED = frozenset({
     "git-http-push", "scalar", "git-imap-send", "git-http-fetch", "git-daemon", "git-shell",
     "git-http-backend", "git-send-email", "git-instaweb",
@@ -148,6 +156,8 @@ def _helper_image(tree: Tree) -> None:
     for path in packages.files(tuple(packages.versions(("git", "git-lfs")))):
         if not path.startswith(_USELESS) and Path(path).name not in _GIT_UNUSED:
             tree.copy(path)
+    if tree.has("/usr/bin/git-lfs"):
+        tree.file("/etc/gitconfig", _LFS_CONFIG)
     _certificates(tree)
     helper_files.add_python(tree)
     helper_files.add_helper(tree)
