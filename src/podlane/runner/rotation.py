@@ -31,8 +31,16 @@ def due_at(runner: RunnerSettings) -> float | None:
 
     A token that expires and was obtained nobody knows when is due at once.
     """
+    return None if _is_left_alone(runner) else _moment(runner)
+
+
+def _is_left_alone(runner: RunnerSettings) -> bool:
+    return dict(runner.feature_flags).get(OFF, False)
+
+
+def _moment(runner: RunnerSettings) -> float | None:
     expires_at = runner.token_expires_at
-    if expires_at is None or not runner.token or dict(runner.feature_flags).get(OFF, False):
+    if expires_at is None or not runner.token:
         return None
     if runner.token_obtained_at is None:
         return 0.0
@@ -76,11 +84,13 @@ class Rotation:
         self._random = random
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._warned: set[str] = set()
 
     async def run(self) -> None:
         """Renew what is due, for ever."""
         while True:
             now = self._clock.now()
+            self._warn(now)
             moments = [self._moment(runner) for runner in self._settings.current.runners]
             for index, runner in enumerate(self._settings.current.runners):
                 moment = moments[index]
@@ -90,6 +100,18 @@ class Rotation:
             else:
                 waits = [moment - now for moment in moments if moment is not None]
                 await anyio.sleep(min([*waits, _LOOK_SECONDS]))
+
+    def _warn(self, now: float) -> None:
+        """Say once which tokens run out because they shall not be renewed."""
+        for runner in self._settings.current.runners:
+            moment = _moment(runner) if _is_left_alone(runner) else None
+            if moment is not None and moment <= now and runner.token not in self._warned:
+                self._warned.add(runner.token)
+                log.event(
+                    _logger, logging.WARNING, "token_expires",
+                    runner=short_token(runner.token), runner_name=runner.name,
+                    hint=f"{OFF} is on: `podlane runner reset-token` renews it",
+                )  # fmt: skip
 
     def _moment(self, runner: RunnerSettings) -> float | None:
         due = due_at(runner)

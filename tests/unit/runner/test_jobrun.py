@@ -525,6 +525,17 @@ async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_jobs_inputs_are_in_the_scripts_that_run() -> None:
+    scene = Scene()
+    value = JobInputValue(type="string", content="staging")
+    inputs = (JobInput(key="where", value=value),)
+    assert await scene.run("deploy ${{ job.inputs.where }}", inputs=inputs) == SUCCESS
+    scripts = {s.substage.name: s.script for s in scene.executor.plans[0].stages}
+    assert "deploy staging" in scripts["step_script"]
+    assert "job.inputs" not in scripts["step_script"]
+
+
+@pytest.mark.anyio
 async def test_a_job_with_an_expression_that_cannot_be_read_fails_and_says_where() -> None:
     scene = Scene()
     value = JobInputValue(type="string", content="v")

@@ -135,3 +135,18 @@ async def test_a_new_file_is_not_waited_for_in_a_busy_loop() -> None:
     world.look_now = lambda: None  # type: ignore[method-assign] # the file has not been read yet
     await world.run(59)
     assert len(world.renewed) == 1
+
+
+async def test_a_token_that_shall_not_be_renewed_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runner = a_runner(
+        token_obtained_at=0.0, token_expires_at=DAY,
+        feature_flags=(("FF_DISABLE_AUTOMATIC_TOKEN_ROTATION", True),),
+    )  # fmt: skip
+    world = World(runner)
+    await world.run(0.7 * DAY)
+    assert "token_expires" not in caplog.text
+    await world.run(DAY)
+    assert caplog.text.count("token_expires") == 1
+    assert world.renewed == []
