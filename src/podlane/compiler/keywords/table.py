@@ -182,12 +182,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "artifacts:untracked", _S),
     Keyword("job", "artifacts:when", _S),
     Keyword("job", "artifacts:reports", _P, "uploaded and kept; dotenv values reach later jobs"),
-    Keyword(
-        "job",
-        "artifacts:expire_in",
-        _P,
-        "handed over; a local run keeps artifacts until it is removed",
-    ),
+    Keyword("job", "artifacts:expire_in", _S),
     Keyword("job", "artifacts:expose_as", _P, "checked; shown by GitLab only"),
     Keyword("job", "artifacts:public", _P, "checked; a local run has one user"),
     Keyword("job", "artifacts:access", _P, "checked; a local run has one user"),
