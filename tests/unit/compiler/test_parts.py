@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from podlane.compiler import durations, globs
+from podlane.compiler import durations, globs, wildcards
 from podlane.compiler.cachekeys import CacheKeys
 from podlane.compiler.context import Context, MemoryFetcher
 from podlane.compiler.expansion import ExpandedVariables, circles, circles_message, expand
@@ -257,6 +257,37 @@ def test_an_environment_has_the_slug_that_gitlab_gives_it(name: str, expected: s
     import re
 
     assert re.match(expected, environment_slug(name)), environment_slug(name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [  # GitLab's search_files_by_wildcard_path (18.11) and its spec
+        ("*.yml", "a.yml", True),
+        ("*.yml", "d/a.yml", False),
+        ("d/*.yml", "d/.yml", True),
+        ("**.yml", "d/e/a.yml", True),
+        ("**/*.yml", "a.yml", True),
+        ("**/*.yml", "d/e/a.yml", True),
+        ("d/**/a.yml", "d/a.yml", True),
+        ("d/**/a.yml", "d/e/f/a.yml", True),
+        ("d/**/a.yml", "da.yml", False),
+        ("***/a.yml", "x/y/a.yml", True),
+        ("***/a.yml", "xa.yml", True),
+        ("a?.yml", "ab.yml", False),
+        ("[a].yml", "a.yml", False),
+        ("{a,b}.yml", "{a,b}.yml", True),
+        ("a.yml", "axyml", False),
+    ],
+)
+def test_only_stars_are_wildcards_of_includes_and_cache_keys(
+    pattern: str, path: str, expected: bool
+) -> None:
+    assert wildcards.matcher(pattern)(path) is expected
+
+
+@given(st.text(alphabet="a*/.[\\", max_size=30), st.text(alphabet="a/.", max_size=30))
+def test_no_wildcards_crash_or_hang(pattern: str, path: str) -> None:
+    assert wildcards.matcher(pattern)(path) in {True, False}
 
 
 def test_key_files_may_be_globs_and_each_blob_counts_once() -> None:
