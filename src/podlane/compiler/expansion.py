@@ -28,6 +28,12 @@ def expand(text: str, variables: Mapping[str, str], *, keep_undefined: bool = Fa
     return _REFERENCE.sub(replaced, text)
 
 
+def names_in(text: str) -> Iterator[str]:
+    """Yield the names that ``expand`` would replace."""
+    for match in _REFERENCE.finditer(text):
+        yield match[1] or match[2] or match[3]
+
+
 def circles_message(found: Iterable[Iterable[str]]) -> str:
     """Return GitLab's sentence about variables that refer to one another in circles."""
     shown = ", ".join("[" + ", ".join(f'"{name}"' for name in names) + "]" for names in found)

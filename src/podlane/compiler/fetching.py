@@ -177,6 +177,9 @@ def location_problem(wanted: WantedFile, source: str) -> str | None:
     shown = wanted.shown
     if wanted.kind == "component":
         return None
+    path = shown.partition("?")[0] if wanted.kind == "remote" else shown
+    if not _YAML_NAME.match(path.rpartition("/")[2]):
+        return f"Included file `{shown}` does not have YAML extension!"
     if wanted.kind == "artifact" and source != PARENT_PIPELINE:
         return "Including configs from artifacts is only allowed when triggering child pipelines"
     if wanted.kind == "artifact" and not wanted.file:
@@ -185,7 +188,4 @@ def location_problem(wanted: WantedFile, source: str) -> str | None:
         return f"Remote file `{shown}` does not have a valid address!"
     if wanted.kind == "template" and not shown.endswith(".gitlab-ci.yml"):
         return f"Template file `{shown}` is not a valid location!"
-    path = shown.partition("?")[0] if wanted.kind == "remote" else shown
-    if not _YAML_NAME.match(path.rpartition("/")[2]):
-        return f"Included file `{shown}` does not have YAML extension!"
     return None

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from podlane.compiler import inputs, reader
-from podlane.compiler.findings import Entry, Findings
+from podlane.compiler.findings import Findings
 from podlane.compiler.interpolation import MAX_ERRORS, Interpolator
 from podlane.compiler.source import Map, Mark, Node, Seq, text_of
+from podlane.kit.diagnostics import has_errors
 from podlane.kit.jsonvalue import Json
 
 
@@ -42,45 +43,45 @@ class FileLoader:
         documents = self._documents(content, name, given)
         if documents is None:
             return None
-        if not documents:
-            return Map(), True
-        if any(document.size > reader.MAX_BYTES for document in documents):
-            self.findings.error(
-                "yaml",
-                f"{given.prefix}The parsed YAML is too big",
-                given.mark,
-                "an anchor contains itself",
-            )
-            return None
+        roots: list[Map] = []
+        for document in documents:
+            root = document.root
+            if document.size > reader.MAX_BYTES:
+                self.findings.error(
+                    "yaml",
+                    f"{given.prefix}The parsed YAML is too big",
+                    given.mark,
+                    "an anchor contains itself",
+                )
+                return None
+            if not isinstance(root, Map):
+                self.findings.error(
+                    "yaml",
+                    f"{given.prefix}Invalid configuration format",
+                    root.at if isinstance(root, Seq) else given.mark,
+                    "the file must be a mapping",
+                )
+                return None
+            roots.append(root)
         self.has_references |= any(document.has_references for document in documents)
-        roots = [document.root for document in documents]
-        header = None
-        if len(roots) > 1 and isinstance(roots[0], Map) and "spec" in roots[0]:
-            header, roots = roots[0], roots[1:]
-        root = roots[0]
-        if not isinstance(root, Map):
-            at = root.at if isinstance(root, Seq) else given.mark
-            self.findings.error(
-                "yaml",
-                f"{given.prefix}Invalid configuration format",
-                at,
-                "the file must be a mapping",
-            )
-            return None
+        header = roots[0] if len(roots) > 1 and "spec" in roots[0] else None
+        # GitLab takes the last document after a header, and without one the first.
+        root = Map() if not roots else roots[0] if header is None else roots[-1]
         for document in documents:
             self._warn_duplicates(document)
         filled = self._interpolate(root, header, given)
         return None if filled is None else (filled, not root)
 
-    def load_inputs(self, content: bytes | str, name: str, mark: Mark | None) -> Map | None:
+    def load_inputs(self, content: bytes | str, name: str, given: Arguments) -> Map | None:
         """Return the inputs that a file of ``spec:include`` defines; None when it is broken."""
-        documents = self._documents(content, name, Arguments(mark=mark, prefix=f"`{name}`: "))
-        if documents is None:
+        loaded = self.load(content, name, given)
+        if loaded is None:
             return None
-        root = documents[0].root if documents else None
-        if not isinstance(root, Map):
+        root, is_empty = loaded
+        shown = given.prefix.removesuffix(": ")
+        if is_empty:
             self.findings.error(
-                "include", f"Included file `{name}` does not have valid YAML syntax!", mark
+                "include", f"Included file {shown} does not have valid YAML syntax!", given.mark
             )
             return None
         others = [text_of(key) for key in root if key != "inputs"]
@@ -88,13 +89,12 @@ class FileLoader:
         if others:
             self.findings.error(
                 "include",
-                f"Included file `{name}` contains unknown keys: {', '.join(others)}",
-                root.key_at(others[0]) or mark,
+                f"Header include file {shown} contains unknown keys: {_symbols(others)}",
+                root.key_at(others[0]) or given.mark,
                 "a file for spec:include holds `inputs` and nothing else",
             )
             return None
-        path = ("header", "spec", "inputs")
-        return inputs.check_inputs(Entry(self.findings, path, defined, root.value_at("inputs")))
+        return defined if isinstance(defined, Map) else Map(root.at)
 
     def _documents(
         self, content: bytes | str, name: str, given: Arguments
@@ -134,17 +134,24 @@ class FileLoader:
                     given.mark,
                     "add a header: `spec: {inputs: …}`, then a line with ---",
                 )
+                return root or None
             return root
+        checked = Findings(self.findings.file)
+        spec = inputs.check_header(header, checked)
+        self.findings.take(checked, given.prefix)
+        if checked.found:
+            return None
         before = len(self.findings.found)
-        spec = inputs.check_header(header, self.findings)
         if spec.include is not None:
             spec = replace(spec, inputs=self._with_shared(spec, given))
-        if len(self.findings.found) > before:
+            if given.shared is not None:
+                self.findings.prefix(before, given.prefix)
+        if has_errors(self.findings.found[before:]):
             return None
         found, problems = inputs.resolve_inputs(spec, given.inputs)
         for problem, where in problems:
             self.findings.error("inputs", given.prefix + problem, given.mark or where)
-        if len(self.findings.found) > before:
+        if problems:
             return None
         allowed = {key: value for key, value in given.component.items() if key in spec.component}
         interpolator = Interpolator(found, allowed, self.variables, self.masked)
@@ -156,12 +163,10 @@ class FileLoader:
     def _with_shared(self, spec: inputs.Header, given: Arguments) -> Map:
         """Return the inputs of ``spec:include`` and after them the header's own."""
         if given.shared is None:
-            kind = "components" if given.component else "included configuration files"
-            name = given.prefix.removesuffix(": ") or "the file"
             self.findings.error(
                 "include",
-                f"Included file {name} cannot use `spec:include`. "
-                f"This keyword is not supported in {kind}",
+                f"Component {given.prefix.removesuffix(': ')} cannot use `spec:include`. "
+                "This keyword is not supported in components",
                 spec.include_mark or given.mark,
                 "copy the inputs into the header",
             )
@@ -181,3 +186,9 @@ class FileLoader:
                 merged.key_at(twice[-1]),
             )
         return merged
+
+
+def _symbols(names: list[str]) -> str:
+    """Return names as Ruby shows a list of symbols."""
+    shown = (f":{name}" if name.isidentifier() else f':"{name}"' for name in names)
+    return f"[{', '.join(shown)}]"

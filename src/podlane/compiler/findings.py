@@ -59,6 +59,18 @@ class Findings:
             )
         )
 
+    def take(self, other: Findings, prefix: str = "") -> None:
+        """Add what another check found, with ``prefix`` before its messages."""
+        for finding in other.found:
+            self._add(replace(finding, message=prefix + finding.message) if prefix else finding)
+        self.unsupported += [one for one in other.unsupported if one not in self.unsupported]
+
+    def prefix(self, start: int, prefix: str) -> None:
+        """Put ``prefix`` before the messages of what was found since there were ``start`` findings."""
+        for index in range(start, len(self.found)):
+            finding = self.found[index]
+            self.found[index] = replace(finding, message=prefix + finding.message)
+
     def replace_last_hint(self, hint: str) -> None:
         """Give the newest finding a better hint."""
         self.found[-1] = replace(self.found[-1], hint=hint)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from dataclasses import dataclass, field
+from functools import partial
 
-from podlane.compiler import durations, inputs, wildcards
+from podlane.compiler import inputs, wildcards
 from podlane.compiler.context import Context, Fetcher, FetchError
 from podlane.compiler.expansion import expand
 from podlane.compiler.fetching import (
@@ -20,18 +19,32 @@ from podlane.compiler.fetching import (
 )
 from podlane.compiler.files import Arguments, FileLoader
 from podlane.compiler.findings import Entry, Findings
+from podlane.compiler.includechecks import (
+    HEADER_KINDS,
+    KINDS,
+    check_include_rules,
+    check_left,
+    check_remote,
+    warn_ignored,
+)
 from podlane.compiler.keywords import rules, values
 from podlane.compiler.layers import Values
+from podlane.compiler.reader import is_blank
 from podlane.compiler.rules import Evaluator
-from podlane.compiler.source import Map, Mark, Node, Seq, deep_merge, place
+from podlane.compiler.source import (
+    Map,
+    Mark,
+    Node,
+    Reference,
+    Seq,
+    deep_merge,
+    place,
+    text_of,
+)
+from podlane.kit.diagnostics import has_errors
 
 MAX_INCLUDES = 150
 MAX_TOTAL_BYTES = 314_572_800
-KINDS = ("local", "project", "remote", "template", "artifact", "component")
-HEADER_KINDS = ("local", "project", "remote")
-_KEYS = (*KINDS, "file", "ref", "job", "inputs", "rules", "integrity", "cache")
-_HEADER_KEYS = (*HEADER_KINDS, "file", "ref", "integrity")
-MIN_CACHE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +85,27 @@ class Includer:
                 f"there is no {path} in the project; name another with --file",
             )
             return None
-        given = Arguments(self.context.inputs, shared=self._shared_inputs)
+        if not content.strip():
+            self.findings.error("file", "Please provide content of .gitlab-ci.yml", None)
+            return None
+        given = Arguments(self.context.inputs, shared=partial(self._shared_inputs, Origin()))
         loaded = self.loader.load(content, path, given)
         if loaded is None:
             return None
-        tree, blank = loaded
-        if blank:
-            self.findings.error("file", "Please provide content of .gitlab-ci.yml", None)
-            return None
-        return self._expand(tree, Origin(), ())
+        return self._expand(loaded[0], Origin(), ())
 
     def _expand(self, tree: Map, origin: Origin, chain: tuple[str, ...]) -> Map:
         """Return a file's content over the files it includes."""
         if "include" not in tree:
             return tree
         merged = Map(tree.at)
-        for wanted in self._wanted(tree["include"], tree.value_at("include"), origin):
+        before = len(self.findings.found)
+        found = self._wanted(tree["include"], tree.value_at("include"), origin)
+        if not found and not chain and not has_errors(self.findings.found[before:]):
+            check_left(
+                Entry(self.findings, ("include",), tree["include"], tree.value_at("include"))
+            )
+        for wanted in self._announced(found, chain):
             if self._full:
                 break
             content = self._read(wanted, origin, chain)
@@ -95,14 +113,30 @@ class Includer:
                 merged = deep_merge(merged, content)
         return deep_merge(merged, tree.without("include"))
 
-    def _shared_inputs(self, value: Node, mark: Mark | None) -> list[Map]:
+    def _announced(self, found: list[WantedFile], chain: tuple[str, ...]) -> list[WantedFile]:
+        """Note the files of one ``include``, before any of them is read, as far as the limit goes."""
+        for index, wanted in enumerate(found):
+            self.included.append(Included(wanted.kind, wanted.shown, wanted.mark))
+            if len(self.included) > MAX_INCLUDES:
+                self._full = True
+                self.findings.error(
+                    "include", f"Maximum of {MAX_INCLUDES} nested includes are allowed!",
+                    wanted.mark, _cycle_hint(chain, wanted.shown),
+                )  # fmt: skip
+                return found[:index]
+        return found
+
+    def _shared_inputs(self, origin: Origin, value: Node, mark: Mark | None) -> list[Map]:
         """Return what the files of ``spec:include`` define, each a map of inputs."""
         found: list[Map] = []
-        for wanted in self._wanted(value, mark, Origin(), HEADER_KINDS):
-            fetched = self._fetch(wanted, Origin(), ())
+        for wanted in self._announced(self._wanted(value, mark, origin, HEADER_KINDS), ()):
+            fetched = self._fetch(wanted, origin)
             if fetched is None:
                 continue
-            defined = self.loader.load_inputs(fetched.content, fetched.name, wanted.mark)
+            prefix = f"`{wanted.shown}`: "
+            shared = partial(self._shared_inputs, origin)
+            given = Arguments(mark=wanted.mark, prefix=prefix, shared=shared)
+            defined = self.loader.load_inputs(fetched.content, fetched.name, given)
             if defined is not None:
                 found.append(defined)
         return found
@@ -124,8 +158,7 @@ class Includer:
             else:
                 self.findings.error("include", "Each include must be a hash or a string", at)
                 continue
-            path = ("include",) if kinds is KINDS else ("header", "spec", "include")
-            if self._admits(Entry(self.findings, path, entry, at), origin, kinds):
+            if self._admits(Entry(self.findings, ("include",), entry, at), origin, kinds):
                 found.extend(self._locate(entry, at, origin))
         return found
 
@@ -137,15 +170,15 @@ class Includer:
         """Check an entry; return whether its rules let the file in."""
         value = entry.value
         assert isinstance(value, Map)
-        before = len(self.findings.found)
-        if valid is HEADER_KINDS and not entry.known_keys(_HEADER_KEYS):
+        if not self._rules_hold(entry, self._seen(origin)):
             return False
-        kinds = [kind for kind in valid if value.get(kind) is not None]
+        kinds = [kind for kind in valid if not is_blank(value.get(kind))]
         if not kinds:
             shown = json.dumps(inputs.json_of(value), separators=(",", ":"), default=str)
+            what = "header include" if valid is HEADER_KINDS else "include"
             self.findings.error(
                 "include",
-                f"`{shown}` does not have a valid subkey for include. "
+                f"`{shown}` does not have a valid subkey for {what}. "
                 f"Valid subkeys are: `{'`, `'.join(valid)}`",
                 entry.mark,
             )
@@ -155,32 +188,27 @@ class Includer:
                 "include", f"Each include must use only one of: `{'`, `'.join(valid)}`", entry.mark
             )
             return False
-        entry.known_keys(_KEYS)
-        if value.get("project") is not None and not value.get("file"):
-            entry.error("must specify the file where to fetch the config from")
-        _check_integrity(entry, value)
-        _check_cache(entry, value)
-        if value.get("inputs") is not None and not isinstance(value["inputs"], Map):
-            self.findings.error("include", "Given inputs must be a hash", value.value_at("inputs"))
-        if value.get("rules") is not None:
-            rules.check_rules(entry.child("rules"), rules.INCLUDE)
-        if len(self.findings.found) > before:
-            return False
-        return self._rules_hold(value.get("rules"), self._seen(origin))
+        warn_ignored(entry)
+        return kinds[0] != "remote" or check_remote(entry)
 
-    def _rules_hold(self, value: Node, seen: Values) -> bool:
-        if value is None:
+    def _rules_hold(self, entry: Entry, seen: Values) -> bool:
+        listed = entry.child("rules")
+        if listed.value is None or listed.value is False:
             return True
-        match = self.evaluator.first_match(rules.listed_rules(value), seen, seen.expanded())
+        if not check_include_rules(listed):
+            return False
+        match = self.evaluator.first_match(rules.listed_rules(listed.value), seen, seen.expanded())
+        if match.problem:
+            self.findings.error("include", f"include:{match.problem}", listed.mark)
         return match.rule is not None and match.rule.get("when") != "never"
 
     def _locate(self, entry: Map, mark: Mark | None, origin: Origin) -> list[WantedFile]:
-        kind = next(kind for kind in KINDS if entry.get(kind) is not None)
+        kind = next(kind for kind in KINDS if not is_blank(entry.get(kind)))
         location = entry[kind]
         at = entry.value_at(kind) or mark
         if not isinstance(location, str):
             self.findings.error(
-                "include", f"Included file `{values.shown(location)}` needs to be a string", at
+                "include", f"Included file `{_shown(location)}` needs to be a string", at
             )
             return []
         if kind == "project":
@@ -212,51 +240,53 @@ class Includer:
             return [WantedFile("local", path, entry, mark)]
         test = wildcards.matcher(location.lstrip("/"))
         known = {one.name for one in self.included if one.kind == "local"}
-        names = [name for name in self.fetcher.list_files() if test(name) and name not in known]
+        names = [name for name in self.fetcher.list_files() if test(name)]
         if not names:
             self.findings.warning(
                 "include", f"`{location}` matches no file", mark, "GitLab includes nothing then"
             )
-        return [WantedFile("local", name, entry, mark) for name in names]
+        return [WantedFile("local", name, entry, mark) for name in names if name not in known]
 
-    def _fetch(
-        self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]
-    ) -> FetchedFile | None:
+    def _fetch(self, wanted: WantedFile, origin: Origin) -> FetchedFile | None:
         """Return the content of one included file; what is wrong is reported."""
-        self.included.append(Included(wanted.kind, wanted.shown, wanted.mark))
-        if len(self.included) > MAX_INCLUDES:
-            self._full = True
-            self.findings.error(
-                "include", f"Maximum of {MAX_INCLUDES} nested includes are allowed!", wanted.mark,
-                _cycle_hint(chain, wanted.shown),
-            )  # fmt: skip
-            return None
         problem = location_problem(wanted, self.context.source)
         if problem:
             self.findings.error("include", problem, wanted.mark)
             return None
         fetched = self.finder.fetch(wanted, origin)
         if fetched is not None and not fetched.content.strip():
-            text = {"local": "Local file `{}` is empty!", "artifact": "File `{}` is empty!"}.get(
-                wanted.kind, "Included file `{}` is empty or does not exist!"
-            )
-            self.findings.error("include", text.format(wanted.shown), wanted.mark)
+            self.findings.error("include", _empty_sentence(wanted), wanted.mark)
             return None
         return fetched
 
     def _read(self, wanted: WantedFile, origin: Origin, chain: tuple[str, ...]) -> Map | None:
         """Return one included file, with its own includes merged."""
-        fetched = self._fetch(wanted, origin, chain)
+        fetched = self._fetch(wanted, origin)
         if fetched is None:
             return None
         given = wanted.entry.get("inputs")
+        if given is not None and not isinstance(given, Map):
+            self.findings.error(
+                "include",
+                f"`{wanted.shown}`: Given inputs must be a hash",
+                wanted.entry.value_at("inputs"),
+            )
+            return None
         arguments = (
-            {str(k): inputs.json_of(v) for k, v in given.items()} if isinstance(given, Map) else {}
+            {str(k): inputs.given_json(v) for k, v in given.items()}
+            if isinstance(given, Map)
+            else {}
         )
         loaded = self.loader.load(
             fetched.content,
             fetched.name,
-            Arguments(arguments, fetched.component, wanted.mark, f"`{wanted.shown}`: "),
+            Arguments(
+                arguments,
+                fetched.component,
+                wanted.mark,
+                f"`{wanted.shown}`: ",
+                None if wanted.kind == "component" else partial(self._shared_inputs, origin),
+            ),
         )
         if loaded is None:
             return None
@@ -277,38 +307,19 @@ class Includer:
         return self._expand(tree, fetched.origin, (*chain, wanted.shown))
 
 
-def _check_integrity(entry: Entry, value: Map) -> None:
-    integrity = value.get("integrity")
-    if integrity is None:
-        return
-    mark = value.value_at("integrity")
-    if value.get("remote") is None:
-        entry.error("integrity can only be specified for remote includes", mark=mark)
-    if not isinstance(integrity, str) or not integrity.startswith("sha256-"):
-        entry.error("integrity hash must start with 'sha256-'", mark=mark)
-        return
-    try:
-        base64.b64decode(integrity.removeprefix("sha256-"), validate=True)
-    except binascii.Error:
-        entry.error("integrity hash must be base64 encoded", mark=mark)
+def _empty_sentence(wanted: WantedFile) -> str:
+    subject = {
+        "local": f"Local file `{wanted.shown}` is empty!",
+        "artifact": f"File `{wanted.shown}` is empty!",
+        "project": f"Project `{wanted.location}` file `{wanted.shown}` is empty!",
+    }
+    return subject.get(wanted.kind, f"Included file `{wanted.shown}` is empty or does not exist!")
 
 
-def _check_cache(entry: Entry, value: Map) -> None:
-    cache, mark = value.get("cache"), value.value_at("cache")
-    if not cache:
-        return
-    if value.get("remote") is None:
-        entry.error("cache can only be specified for remote includes", mark=mark)
-    if cache is True:
-        return
-    if not isinstance(cache, str):
-        entry.error("cache must be a boolean or a duration string", mark=mark)
-        return
-    length = durations.seconds(cache)
-    if length is None:
-        entry.error("cache contains an invalid duration", mark=mark)
-    elif length < MIN_CACHE_SECONDS:
-        entry.error("cache duration must be at least 1 minute", mark=mark)
+def _shown(location: Node) -> str:
+    if isinstance(location, (Map, Seq, Reference)):
+        return values.shown(location)
+    return text_of(location)
 
 
 def _cycle_hint(chain: tuple[str, ...], name: str) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from podlane.compiler.expr import regex
@@ -11,8 +12,10 @@ from podlane.compiler.expr.errors import ExpressionError
 from podlane.compiler.expr.evaluate import Environment, Value, present, value_of
 from podlane.compiler.expr.parser import parse
 from podlane.compiler.findings import Entry, Findings
+from podlane.compiler.includechecks import check_header_include
 from podlane.compiler.keywords import values
-from podlane.compiler.source import Map, Mark, Node, Reference, Seq, text_of
+from podlane.compiler.reader import is_blank
+from podlane.compiler.source import Map, Mark, Node, Reference, Seq, Symbol, text_of
 from podlane.kit.jsonvalue import Json
 
 TYPES = ("array", "boolean", "number", "string")
@@ -20,6 +23,11 @@ MAX_OPTIONS = 50
 MAX_DESCRIPTION = 256
 _INPUT_KEYS = ("default", "description", "options", "regex", "type", "rules")
 _RULE_KEYS = ("if", "options", "default")
+# What GitLab makes of the errors of rules.
+_RULE_ERROR = re.compile(
+    r"(?:header:spec:inputs:)?(\w+):rules:rule (?:base |config )?(.+)", re.ASCII
+)
+_SYMBOL = re.compile(r"[A-Za-z_]\w*[?!=]?\Z")
 COMPONENT_KEYS = ("name", "sha", "version", "reference")
 
 
@@ -43,12 +51,15 @@ def check_header(header: Map, findings: Findings) -> Header:
         spec.error("should be a hash")
     spec = Entry(findings, spec.path, found, spec.mark)
     spec.known_keys(("inputs", "include", "component", "description"))
-    values.string(spec, "description")
     description = found.get("description")
-    if isinstance(description, str) and len(description) > MAX_DESCRIPTION:
+    if description is not None and not isinstance(description, str):
+        spec.error("should be a string", attribute="config description")
+    elif isinstance(description, str) and len(description) > MAX_DESCRIPTION:
         spec.error(
-            f"is too long (maximum is {MAX_DESCRIPTION} characters)", attribute="description"
+            f"is too long (maximum is {MAX_DESCRIPTION} characters)",
+            attribute="config description",
         )
+    check_header_include(spec.child("include"))
     return Header(
         inputs=check_inputs(spec.child("inputs")) or Map(found.at),
         component=_component(spec),
@@ -73,6 +84,8 @@ def _component(spec: Entry) -> tuple[str, ...]:
     if child.value is None:
         return ()
     if not values.is_string_list(child.value):
+        if not isinstance(child.value, Seq):
+            child.error("should be an array")
         child.error("should be an array of strings")
         return ()
     names = values.strings(child.value)
@@ -89,8 +102,12 @@ def _check_input(entry: Entry) -> None:
     if not isinstance(value, Map):
         entry.error("should be a hash")
         return
-    if not entry.known_keys(_INPUT_KEYS):
-        return
+    entry.known_keys(_INPUT_KEYS)
+    description = value.get("description")
+    if description is not None and (
+        isinstance(description, bool) or not isinstance(description, (str, int))
+    ):
+        entry.error("must be an alphanumeric string", attribute="input description")
     kind = value.get("type")
     if kind is not None and kind not in TYPES:
         entry.error(
@@ -101,12 +118,12 @@ def _check_input(entry: Entry) -> None:
         )
     if value.get("regex") is not None and not isinstance(value["regex"], str):
         entry.error("should be a string", attribute="input regex", mark=value.value_at("regex"))
-    for key in ("options", "default"):
-        if "rules" in value and key in value:
-            entry.error(f"these keys cannot be used together: rules, {key}")
+    for pair in (("rules", "options"), ("rules", "default")):
+        both = [text_of(key) for key in value if key in pair]
+        if len(both) > 1:
+            entry.error(f"these keys cannot be used together: {', '.join(both)}")
     _check_options(entry, value)
-    rules = value.get("rules")
-    if rules is not None:
+    if value.get("rules") is not None:
         _check_rules(entry.child("rules"))
 
 
@@ -116,11 +133,12 @@ def _check_options(entry: Entry, value: Map) -> None:
         return
     if not isinstance(options, Seq):
         entry.error("should be an array", attribute="input options", mark=value.value_at("options"))
-    elif len(options) > MAX_OPTIONS:
+        return
+    if len(options) > MAX_OPTIONS:
         entry.error(
             f"cannot define more than {MAX_OPTIONS} options", mark=value.value_at("options")
         )
-    elif any(option is None for option in options):
+    if any(option is None for option in options):
         entry.error("options array cannot contain null values", mark=value.value_at("options"))
 
 
@@ -129,14 +147,44 @@ def _check_rules(entry: Entry) -> None:
         entry.error("should be an array")
         return
     for index, item in enumerate(entry.value):
-        rule = Entry(entry.findings, (*entry.path, "rule"), item, entry.value.item_at(index))
-        if not isinstance(item, Map):
-            rule.error("should be a hash")
-        elif rule.known_keys(_RULE_KEYS) and item.get("if") is not None:
-            try:
-                parse(str(item["if"]))
-            except ExpressionError as error:
-                rule.error("invalid expression syntax", attribute="if", hint=error.message)
+        for problem, hint in _rule_problems(item):
+            path = ":".join((*entry.path, "rule"))
+            message = _RULE_ERROR.sub(r"`\1` input: \2", f"{path} {problem}".lower())
+            entry.findings.error("config", message, entry.value.item_at(index), hint)
+
+
+def _rule_problems(item: Node) -> Iterator[tuple[str, str | None]]:
+    """Yield what is wrong with a rule of an input, and how to go on."""
+    if is_blank(item):
+        yield "config can't be blank", None
+    if not isinstance(item, Map):
+        yield "config should be a hash", None
+        return
+    unknown = [text_of(key) for key in item if key not in _RULE_KEYS]
+    if unknown:
+        yield f"config contains unknown keys: {', '.join(unknown)}", None
+    condition, options = item.get("if"), item.get("options")
+    broken = False
+    try:
+        if condition is not None:
+            parse(str(condition))
+    except ExpressionError as error:
+        yield "if invalid expression syntax", error.message
+        broken = True
+    if options is not None and not isinstance(options, Seq):
+        yield "options should be an array", None
+    elif not (unknown or broken or not item):
+        yield from _option_problems(item, options or Seq(None))
+
+
+def _option_problems(item: Map, options: Seq) -> Iterator[tuple[str, str | None]]:
+    if len(options) > MAX_OPTIONS:
+        yield f"config cannot define more than {MAX_OPTIONS} options", None
+    if "default" not in item:
+        yield "base rule must define 'options' with at least one value and a 'default'", None
+    elif options and item["default"] not in options:
+        shown = to_text(json_of(item["default"]))
+        yield f"base default '{shown}' must be one of the options", None
 
 
 def resolve_inputs(
@@ -144,17 +192,33 @@ def resolve_inputs(
 ) -> tuple[dict[str, Json], list[tuple[str, Mark | None]]]:
     """Return the value of every input, and what is wrong with them."""
     errors: list[tuple[str, Mark | None]] = []
-    unknown = [name for name in given if name not in header.inputs]
+    strange = [key for key, spec in header.inputs.items() if not _has_type(spec)]
+    unknown = [name for name in given if name not in header.inputs or name in strange]
     if unknown:
         errors.append((f"unknown input arguments: {', '.join(unknown)}", header.inputs.at))
+    errors += [
+        (
+            f"unknown input specification for `{text_of(key)}` (valid types: {', '.join(TYPES)})",
+            header.inputs.value_at(key),
+        )
+        for key in strange
+    ]
     found: dict[str, Json] = {}
     for key, spec in header.inputs.items():
+        if key in strange:
+            continue
         name = text_of(key)
         one = _Input(name, spec if isinstance(spec, Map) else Map())
         value, problems = one.resolve(given.get(name), {**given, **found})
         found[name] = value
         errors.extend((problem, header.inputs.value_at(key)) for problem in problems)
     return found, errors
+
+
+def _has_type(spec: Node) -> bool:
+    if not isinstance(spec, Map):
+        return spec is None
+    return "type" not in spec or spec["type"] in TYPES
 
 
 class _Input:
@@ -178,7 +242,9 @@ class _Input:
         if given is None and not has_default:
             self._error("required value has not been provided")
             return None, self._problems
-        options = (rule.get("options") if rule is not None else None) or self._spec.get("options")
+        options = rule.get("options") if rule is not None else None
+        if options is None or self._kind in ("array", "boolean"):
+            options = self._spec.get("options")
         if default is not None:
             self._validate(self._coerce(default), options, "default")
         if given is not None:
@@ -197,7 +263,7 @@ class _Input:
 
     def _rule(self, seen: Mapping[str, Json]) -> Map | None:
         names: dict[str, Value] = {
-            key: value if isinstance(value, bool) else None if value is None else str(value)
+            key: to_text(value) if isinstance(value, (dict, list)) else value
             for key, value in seen.items()
         }
         for rule in self._rules():
@@ -214,10 +280,10 @@ class _Input:
 
     def _coerce(self, value: Json) -> Json:
         if self._kind == "string":
-            return _text(value)
+            return to_text(value)
         if isinstance(value, str):
             try:
-                parsed: Json = json.loads(value)
+                parsed: Json = json.loads(value, parse_constant=_no_constant)
             except ValueError:
                 return value
             return parsed
@@ -240,14 +306,15 @@ class _Input:
 
     def _validate_options(self, value: Json, options: list[Json]) -> None:
         if self._kind == "string":
-            if value is not None and value not in [_text(option) for option in options]:
+            if value is not None and value not in [to_text(option) for option in options]:
                 self._error(
                     f"`{value}` cannot be used because it is not in the list of allowed options"
                 )
         elif self._kind == "number":
-            if value not in options:
+            if value is not None and value is not False and value not in options:
                 self._error(
-                    f"`{value}` cannot be used because it is not in the list of the allowed options"
+                    f"`{to_text(value)}` cannot be used because it is not in the list of the allowed "
+                    "options"
                 )
         else:
             self._error("Options can only be used with string and number inputs")
@@ -263,16 +330,52 @@ class _Input:
             self._error(f"{which} value does not match required RegEx pattern")
 
 
+def _no_constant(name: str) -> Json:
+    raise ValueError(name)
+
+
 def json_of(node: Node) -> Json:
     """Return a node as JSON."""
+    return _json(node, str)
+
+
+def given_json(node: Node) -> Json:
+    """Return what an include gives as JSON: the keys of maps are Ruby's symbols."""
+    return _json(node, Symbol)
+
+
+def _json(node: Node, key_type: Callable[[str], str]) -> Json:
     if isinstance(node, Map):
-        return {text_of(key): json_of(value) for key, value in node.items()}
+        return {key_type(text_of(key)): _json(value, key_type) for key, value in node.items()}
     if isinstance(node, Seq):
-        return [json_of(item) for item in node]
+        return [_json(item, key_type) for item in node]
     return repr(node) if isinstance(node, Reference) else node
 
 
-def _text(value: Json) -> str:
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, separators=(", ", ": "))
-    return text_of(value)
+def to_text(value: Json) -> str:
+    """Return a value as Ruby's ``to_s``."""
+    return inspected(value) if isinstance(value, (dict, list)) else text_of(value)
+
+
+def inspected(value: Json) -> str:
+    """Return a value as Ruby's ``inspect`` prints it."""
+    if isinstance(value, list):
+        return "[" + ", ".join(inspected(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{_key(key)}=>{inspected(item)}" for key, item in value.items()) + "}"
+        )
+    if isinstance(value, str):
+        return _quoted(value)
+    return "nil" if value is None else text_of(value)
+
+
+def _key(key: str) -> str:
+    if not isinstance(key, Symbol):
+        return _quoted(key)
+    return f":{key}" if _SYMBOL.match(key) else f":{_quoted(key)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("#{", "\\#{")
+    return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'

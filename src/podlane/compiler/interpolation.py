@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podlane.compiler.expansion import expand
+from podlane.compiler.expansion import expand, names_in
+from podlane.compiler.inputs import to_text
 from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq, text_of
 from podlane.kit.jsonvalue import Json
 
-_BLOCK = re.compile(r"\$\[\[\s*(\S.*?\S)\s*\]\]", re.DOTALL)
+_BLOCK = re.compile(r"\$\[\[\s*(\S.*?\S)\s*\]\]", re.ASCII)
 _INDEXED = re.compile(r"\A(\w*)((?:\[\d+\])+)\Z", re.ASCII)
 _INDEX = re.compile(r"\[(\d+)\]")
 _BRACKET = re.compile(r"\[([^\]]*)\]")
-_TRUNCATE = re.compile(r"\Atruncate\(\s*(\d+)\s*,\s*(\d+)\s*\)\Z")
+_TRUNCATE = re.compile(r"\Atruncate\(\s*(\d+)\s*,\s*(\d+)\s*\)?\Z", re.ASCII)  # as GitLab has it
 _UNSAFE = re.compile(r"[^A-Za-z0-9_\-.,:+/@\n]")
+_ESCAPE = re.compile(r"\\([0-9\\&`'])", re.ASCII)
 MAX_FUNCTIONS = 3
 MAX_SEGMENTS = 5
 MAX_INDEXES = 5
@@ -76,10 +78,12 @@ class Interpolator:
 
     def _text(self, text: str, mark: Mark | None) -> Node:
         try:
-            whole = _BLOCK.fullmatch(text)
-            if whole is not None and "$[[" not in whole[1]:
-                return _node(self._block(whole[0], whole[1]), mark)
-            result = _BLOCK.sub(lambda m: _shown(self._block(m[0], m[1])), text)
+            blocks = list(_BLOCK.finditer(text))
+            if len(blocks) == 1 and blocks[0][0] == text:
+                return _node(self._block(text, blocks[0][1]), mark)
+            result = text
+            for block in blocks:
+                result = _replaced(result, block[0], to_text(self._block(block[0], block[1])))
         except InterpolationError as error:
             self.errors.append((str(error), mark))
             return text
@@ -89,7 +93,7 @@ class Interpolator:
         return result
 
     def _block(self, block: str, content: str) -> Json:
-        access, *functions = [part.strip() for part in content.split("|")]
+        access, *functions = [part.strip() for part in content.rstrip("|").split("|")]
         if access.partition(".")[0] == "matrix":
             return block
         value = self._access(access)
@@ -124,6 +128,7 @@ class Interpolator:
             )
         if not isinstance(value, str):
             raise InterpolationError(
+                f"error in `{name}` function: "
                 f"invalid input type: {name} can only be used with string inputs"
             )
         if truncate is not None:
@@ -131,11 +136,34 @@ class Interpolator:
             return value[start : start + length]
         if function == "posix_escape":
             return _escaped(value)
-        if any(f"${name}" in value or f"${{{name}}}" in value for name in self.masked):
+        if not self.masked.isdisjoint(names_in(value)):
             raise InterpolationError(
+                "error in `expand_vars` function: "
                 "variable expansion error: masked variables cannot be expanded"
             )
         return expand(value, self.variables, keep_undefined=True)
+
+
+def _replaced(text: str, block: str, value: str) -> str:
+    r"""Return ``text`` with ``value`` for every ``block``, as Ruby's ``gsub`` does it.
+
+    Backslashes in the value have a meaning there: ``\\'`` is what follows the block.
+    """
+    if "\\" not in value:
+        return text.replace(block, value)
+    parts = text.split(block)
+    found = parts[0]
+    for index in range(1, len(parts)):
+        before, after = block.join(parts[:index]), block.join(parts[index:])
+        meanings = {"\\": "\\", "0": block, "&": block, "`": before, "'": after}
+        found += _ESCAPE.sub(
+            lambda match, meanings=meanings: meanings.get(  # type: ignore[misc]  # bound here
+                match[1], "" if match[1].isdigit() else match[0]
+            ),
+            value,
+        )
+        found += parts[index]
+    return found
 
 
 def _key(value: Json, segment: str, access: str) -> Json:
@@ -182,26 +210,6 @@ def _escaped(text: str) -> str:
     if not text:
         return "''"
     return _UNSAFE.sub(lambda match: "\\" + match[0], text).replace("\n", "'\n'")
-
-
-def _shown(value: Json) -> str:
-    if isinstance(value, (dict, list)):
-        return ruby_inspect(value)
-    return text_of(value)
-
-
-def ruby_inspect(value: Json) -> str:
-    """Return a value as Ruby's ``inspect`` prints it."""
-    if isinstance(value, list):
-        return "[" + ", ".join(ruby_inspect(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f'"{key}"=>{ruby_inspect(item)}' for key, item in value.items()) + "}"
-        )
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
-    return "nil" if value is None else text_of(value)
 
 
 def _node(value: Json, mark: Mark | None) -> Node:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import itertools
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from yaml import MarkedYAMLError, YAMLError
 from yaml._yaml import CParser
 from yaml.events import (
     AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentEndEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
@@ -36,6 +41,7 @@ from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq
 MAX_BYTES = 2_097_152
 MAX_DEPTH = 100
 MAX_DOCUMENTS = 2
+_DIVIDER = re.compile(r"^---\s+", re.MULTILINE | re.ASCII)
 _MARKS_COST = 2  # the characters around a value, at least
 
 
@@ -47,6 +53,10 @@ class YamlError(Exception):
         self.message = message
         self.mark = mark
         self.hint = hint
+
+
+class _TooBigError(YamlError):
+    """Nobody wants to read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,11 @@ class _Stream(io.StringIO):
 
 
 def read_documents(text: str, file: str) -> list[Document]:
-    """Return the first documents of ``text`` that are not empty (at most two, as GitLab).
+    """Return the documents of ``text`` that are not blank.
+
+    As GitLab does, the text is cut before it is read, at lines that begin with ``---`` and a space (two
+    at most), and of every piece the first document counts. Places are those in ``text``, but the
+    lines in messages count from the piece, as GitLab's.
 
     Raises:
         YamlError: a syntax error, an unknown alias, a class that is not allowed, too big, too deep.
@@ -81,17 +95,37 @@ def read_documents(text: str, file: str) -> list[Document]:
             "The provided YAML is too big",
             hint=f"a file may have {MAX_BYTES} bytes; split it and use include",
         )
-    parser = CParser(_Stream(text, file))
-    found: list[Document] = []
+    documents: list[Document | None] = []
+    start = 0
+    for divider in itertools.islice(_DIVIDER.finditer(text), MAX_DOCUMENTS):
+        documents.append(_read_piece(text, start, divider.start(), file))
+        start = divider.end()
+    documents.append(_read_piece(text, start, len(text), file))
+    return [one for one in documents if one is not None and not is_blank(one.root)]
+
+
+def is_blank(node: Node) -> bool:
+    """Ruby's ``blank?``."""
+    if isinstance(node, str):
+        return not node.strip()
+    return node is None or node is False or (isinstance(node, (Map, Seq)) and not node)
+
+
+def _read_piece(text: str, start: int, end: int, file: str) -> Document | None:
+    """Return the first document of a part of a text."""
+    lines = text.count("\n", 0, start)
+    piece = "\n" * lines + text[start:end]  # empty lines, so that marks count from the file's start
+    parser = CParser(_Stream(piece, file))
     try:
-        for _ in range(MAX_DOCUMENTS):
-            document = _next_document(parser)
-            if document is None:
-                break
-            if document.root is not None:
-                found.append(document)
+        try:
+            return _next_document(parser)
+        except _TooBigError:
+            raise
+        except YamlError:
+            _drain(parser)
+            raise
     except MarkedYAMLError as error:
-        raise _syntax_error(error) from None
+        raise _syntax_error(error, lines) from None
     except ReaderError as error:
         raise YamlError(
             f"(<unknown>): {error.reason} at position {error.position}", None,
@@ -99,14 +133,24 @@ def read_documents(text: str, file: str) -> list[Document]:
         ) from None  # fmt: skip
     except (YAMLError, UnicodeEncodeError) as error:
         raise YamlError(f"(<unknown>): {error}") from None
-    return found
 
 
-def _syntax_error(error: MarkedYAMLError) -> YamlError:
+def _drain(parser: CParser) -> None:
+    """Go on to the end of the document: a syntax error further on comes first."""
+    get: Callable[[], Event] = parser.get_event  # type: ignore[assignment]  # None only after the end
+    depth = 0
+    while depth <= MAX_DEPTH:
+        event = get()
+        if isinstance(event, (DocumentEndEvent, StreamEndEvent)):
+            break
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+
+
+def _syntax_error(error: MarkedYAMLError, lines: int) -> YamlError:
     # Psych prints problem, then context, and the place of the context when there is one.
     said = error.context_mark or error.problem_mark
     words = " ".join(word for word in (error.problem, error.context) if word)
-    where = f" at line {said.line + 1} column {said.column + 1}" if said else ""
+    where = f" at line {said.line + 1 - lines} column {said.column + 1}" if said else ""
     hint = None
     if error.problem and "found character that cannot start any token" in error.problem:
         hint = "indent with spaces, not tabs; quote values that start with @, ` or %"
@@ -142,6 +186,8 @@ class _Builder:
     def node(self, event: Event, depth: int) -> tuple[Node, float]:
         kind = type(event)
         if kind is ScalarEvent and isinstance(event, ScalarEvent):
+            if event.tag == "!reference":
+                return self._reference(event, event.value or None), len(event.value)
             return self._scalar(event)
         if depth >= MAX_DEPTH:
             raise _too_big(event, f"values may nest {MAX_DEPTH} levels deep")
@@ -188,11 +234,7 @@ class _Builder:
                 raise YamlError("(<unknown>): invalid base64 text", event.start_mark) from None
         if event.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             return scalars.resolve(text)
-        if event.tag == "!reference":
-            raise YamlError(
-                f'!reference "{text}" is not valid', event.start_mark,
-                hint="write !reference [job, keyword]",
-            )  # fmt: skip
+        _refuse_class(event.tag, event)
         return text
 
     def _alias(self, event: AliasEvent) -> tuple[Node, float]:
@@ -208,6 +250,7 @@ class _Builder:
         return self._anchors[name], self._grow(size, event)
 
     def _sequence(self, event: SequenceStartEvent, depth: int) -> tuple[Node, float]:
+        _refuse_class(event.tag, event)
         found = Seq(event.start_mark)
         marks = found.marks
         self._open(event, found)
@@ -221,20 +264,13 @@ class _Builder:
             found.append(value)
             marks.append(item.start_mark)
             size += cost
-        node: Node = found
         if event.tag == "!reference":
-            self.has_references = True
-            node = Reference(event.start_mark, found)
-        self._close(event, node, size)
-        return node, size
+            return self._reference(event, found), size
+        self._close(event, found, size)
+        return found, size
 
     def _mapping(self, event: MappingStartEvent, depth: int) -> tuple[Node, float]:
-        if event.tag == "tag:yaml.org,2002:set":
-            raise YamlError("Tried to load unspecified class: Set", event.start_mark)
-        if event.tag == "!reference":
-            raise YamlError(
-                "!reference is not valid", event.start_mark, hint="write !reference [job, keyword]"
-            )
+        _refuse_class(event.tag, event)
         found = Map(event.start_mark)
         self._open(event, found)
         get = self._get
@@ -256,6 +292,8 @@ class _Builder:
             found[key] = value
             found.marks[key] = (head.start_mark, tail.start_mark)
             size += cost + (len(key) if type(key) is str else 1) + _MARKS_COST
+        if event.tag == "!reference":
+            return self._reference(event, found), size
         self._close(event, found, size)
         return found, size
 
@@ -288,8 +326,13 @@ class _Builder:
                 merged.add(key)
         return size
 
+    def _reference(self, event: NodeEvent, data: Node) -> Reference:
+        self.has_references = True
+        return Reference(event.start_mark, data)
+
     def _open(self, event: NodeEvent, node: Node) -> None:
-        if event.anchor is not None:
+        # Psych knows no anchor of an object of a class of its own.
+        if event.anchor is not None and getattr(event, "tag", None) != "!reference":
             self._anchors[event.anchor] = node
             self._sizes.pop(event.anchor, None)
 
@@ -299,5 +342,13 @@ class _Builder:
             self._sizes[event.anchor] = size
 
 
+def _refuse_class(tag: str | None, event: Event) -> None:
+    if tag == "tag:yaml.org,2002:set":
+        raise YamlError("Tried to load unspecified class: Psych::Set", event.start_mark)
+    if tag is not None and tag.startswith("!ruby/") and ":" in tag:
+        name = tag.partition(":")[2]
+        raise YamlError(f"Tried to load unspecified class: {name}", event.start_mark)
+
+
 def _too_big(event: Event, hint: str) -> YamlError:
-    return YamlError("The parsed YAML is too big", event.start_mark, hint)
+    return _TooBigError("The parsed YAML is too big", event.start_mark, hint)

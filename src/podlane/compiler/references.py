@@ -63,7 +63,7 @@ class Resolver:
             return reference
         path = reference.path
         if path is None:
-            return self._report(reference, "is not valid")
+            return self._report(reference, "is not valid", "write !reference [job, keyword]")
         if any(earlier is reference for earlier in chain):
             return self._report(reference, "is part of a circular chain")
         if len(chain) >= MAX_CHAIN:
@@ -79,7 +79,7 @@ class Resolver:
             return self._report(reference, "could not be found")
         return found
 
-    def _report(self, reference: Reference, what: str) -> Reference:
+    def _report(self, reference: Reference, what: str, hint: str | None = None) -> Reference:
         self._broken.add(id(reference))
-        self._findings.error("reference", f"{reference!r} {what}", reference.at)
+        self._findings.error("reference", f"{reference!r} {what}", reference.at, hint)
         return reference

@@ -111,11 +111,12 @@ class Reference:
 def _inspected(node: Node) -> str:
     if isinstance(node, Seq):
         return "[" + ", ".join(_inspected(item) for item in node) + "]"
+    if isinstance(node, Map):
+        pairs = (f"{_inspected(key)}=>{_inspected(value)}" for key, value in node.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(node, str):
         return f'"{node}"'
-    if node is None:
-        return "nil"
-    return "{…}" if isinstance(node, Map) else str(node).lower()
+    return "nil" if node is None else str(node).lower()
 
 
 def place(mark: Mark | None, fallback: str = "") -> Place:

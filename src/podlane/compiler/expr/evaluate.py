@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from podlane.compiler.expr import nodes, regex
 
-Value: TypeAlias = "str | bool | regex.Regex | None"
+Value: TypeAlias = "str | bool | int | float | regex.Regex | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _matches(left: Value, right: Value) -> bool:
         if found is None:  # Ruby's String#scan: is the left side inside the right one?
             return text in right
         return found.search(text) is not None
-    if isinstance(right, bool):
+    if isinstance(right, (int, float)):
         return False
     return right.search(text) is not None
 
