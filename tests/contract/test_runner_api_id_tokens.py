@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import stat
 import subprocess
 import time
@@ -12,11 +13,19 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from podlane.compiler.compile import compile_pipeline
+from podlane.compiler.context import Context, MemoryFetcher
 from podlane.coordinator import signing
+from podlane.kit.clock import SystemClock
 from podlane.model.job import Job, Variable
 from podlane.model.pipeline import DeploymentEnvironment, IdToken
+from podlane.model.variables import Variables
+from podlane.runner.secrets.resolve import SecretParts, resolve
+from podlane.runner.secrets.wish import Wish
 from tests.contract.runner_api import Bench, job, pipeline, running_bench
+from tests.contract.test_secrets import keeper
 
 pytestmark = pytest.mark.anyio
 
@@ -184,3 +193,39 @@ async def test_without_openssl_the_job_fails_in_words(
         (result,) = await bench.coordinator.job_results(pipeline_id)
     assert result.failure_reason == "runner_system_failure"
     assert "there is no openssl command" in result.trace
+
+
+async def test_a_vault_that_verifies_the_token_gives_the_secret(tmp_path: Path) -> None:
+    configuration = (
+        "read:\n  variables: {VAULT_SERVER_URL: %s, VAULT_AUTH_ROLE: reader}\n"
+        "  id_tokens: {VAULT_TOKEN: {aud: $VAULT_SERVER_URL}}\n"
+        "  secrets: {PASSWORD: {vault: prod/db/password@kv, file: false}}\n  script: [echo]\n"
+    )
+    async with running_bench(tmp_path) as bench, keeper() as vault:
+        (jwk,) = (await fetched(f"{bench.coordinator.url}/oauth/discovery/keys"))["keys"]
+
+        def login(request: web.Request) -> web.Response:
+            body = json.loads(request._read_bytes or b"{}")
+            claims = json.loads(decoded(body["jwt"].split(".")[1]))
+            good = is_good(body["jwt"], jwk, tmp_path) and claims["aud"] == vault.url
+            if not good or body["role"] != "reader":
+                return web.json_response({"errors": ["permission denied"]}, status=400)
+            return web.json_response({"auth": {"client_token": "hvs.1"}})
+
+        secret = {"data": {"data": {"password": "s3cr3t"}, "metadata": {}}}
+        vault.answers[("PUT", "/v1/auth/jwt/login")] = login
+        vault.answers[("GET", "/v1/kv/data/prod/db")] = lambda _: web.json_response(secret)
+        files = {".gitlab-ci.yml": configuration % vault.url}
+        compilation = compile_pipeline(".gitlab-ci.yml", MemoryFetcher(files), Context())
+        assert compilation.pipeline is not None, compilation.diagnostics
+        assert compilation.run_refusals == ()
+        await bench.start(compilation.pipeline)
+        taken = await bench.next_job()
+
+        async def quiet(_: str) -> None:
+            pass
+
+        wish = Wish(secrets=taken.secrets or {}, variables=Variables(taken.variables))
+        parts = SecretParts(clock=SystemClock(), random=random.Random(1))
+        (found,) = await resolve(wish, parts, say=quiet, warn=quiet)
+    assert (found.key, found.value, found.masked) == ("PASSWORD", "s3cr3t", True)

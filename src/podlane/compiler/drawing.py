@@ -45,6 +45,8 @@ def _note(job: PipelineJob) -> str:
         notes.append("← " + (", ".join(need.job for need in job.needs) or "starts at once"))
     if job.when != "on_success":
         notes.append(f"[{job.when}]")
+    if job.trigger is not None:
+        notes.append(f"→ child pipeline of {', '.join(job.trigger.files)}")
     return "  " + " ".join(notes) if notes else ""
 
 
@@ -54,10 +56,16 @@ def as_mermaid(pipeline: Pipeline) -> list[str]:
     lines = ["flowchart LR"]
     for index, (stage, jobs) in enumerate(_stages(pipeline)):
         lines.append(f'  subgraph s{index}["{_quoted(stage)}"]')
-        lines += [f'    {ids[job.name]}["{_quoted(job.name)}"]' for job in jobs]
+        lines += [f"    {ids[job.name]}{_node(job)}" for job in jobs]
         lines.append("  end")
     lines += [f"  {ids[before]} --> {ids[after]}" for before, after in edges(pipeline)]
     return lines
+
+
+def _node(job: PipelineJob) -> str:
+    """Return a job's node; a bridge's has the frame that Mermaid gives to subroutines."""
+    name = f'"{_quoted(job.name)}"'
+    return f"[[{name}]]" if job.bridge else f"[{name}]"
 
 
 def _quoted(text: str) -> str:

@@ -69,9 +69,9 @@ class Trigger(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``trigger:include``: the child pipeline that a bridge starts.
 
     ``content`` is the child's main file, an ``include`` as JSON. ``strategy`` is ``depend``, ``mirror``
-    or empty. ``variables`` are the bridge's own of the YAML, which it hands on where
-    ``forward_yaml_variables`` says so. ``artifact_jobs`` make the files that it includes. ``place`` is
-    where it is written, as ``file:line:column``.
+    or empty. ``variables`` are the bridge's own of the YAML, handed on where
+    ``forward_yaml_variables`` says so. ``files`` names what is included, ``artifact_jobs`` the jobs that
+    make some of it. ``place`` is where the trigger is, as ``file:line:column``.
     """
 
     content: str
@@ -79,6 +79,7 @@ class Trigger(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     forward_yaml_variables: bool = True
     forward_pipeline_variables: bool = False
     variables: tuple[Variable, ...] = ()
+    files: tuple[str, ...] = ()
     artifact_jobs: tuple[str, ...] = ()
     place: str = ""
 

@@ -110,3 +110,29 @@ def test_every_line_of_a_chunk_has_the_name_of_its_job() -> None:
     view, recorder, _ = _view(terminal=False)
     view.trace("root", b"one  \n\ntwo\n\x1b[2Jthree\n")
     assert recorder.getvalue() == "root   | one\nroot   |\nroot   | two\nroot   | three\n"
+
+
+def test_the_jobs_of_a_child_stand_below_its_bridge() -> None:
+    view, recorder, _ = _view(terminal=True)
+    view.add([("root > lint", "check"), ("root > build", "make")], below="root")
+    view.add([("root > lint > deep", "test")], below="root > lint")
+    view.trace("root > lint", b"hello\n")
+    assert recorder.screen.shown() == [
+        "root > lint        | hello",
+        "· root                one  created",
+        "· root > lint         check  created",
+        "· root > lint > deep  test  created",
+        "· root > build        make  created",
+        "· alpine              two  created",
+    ]
+
+
+def test_a_long_name_of_a_childs_job_keeps_its_end() -> None:
+    view, recorder, _ = _view(terminal=False)
+    view.add([("root > a-name-of-more-than-thirty-characters", "check")], below="root")
+    view.trace("root > a-name-of-more-than-thirty-characters", b"x\n")
+    view.ended("root", "failed")
+    assert recorder.getvalue().splitlines() == [
+        "…-of-more-than-thirty-characters | x",
+        f"{'root':<32} | [child pipeline: failed]",
+    ]

@@ -124,3 +124,22 @@ def test_without_needs_a_job_waits_for_the_stage_before() -> None:
     pipeline = compile_pipeline("f", MemoryFetcher({"f": text}), Context()).pipeline
     assert pipeline is not None
     assert drawing.edges(pipeline) == [("a", "c"), ("b", "c")]
+
+
+def test_the_graph_and_the_list_of_needs_know_bridges() -> None:
+    text = (
+        "go:\n  trigger:\n    include:\n      - child.yml\n"
+        "      - {artifact: made.yml, job: make}\n      - {project: g/p, file: [a.yml, b.yml]}\n"
+        "make: {stage: build, script: echo}\n"
+    )
+    files = {".gitlab-ci.yml": text}
+    pipeline = compile_pipeline(".gitlab-ci.yml", MemoryFetcher(files), Context()).pipeline
+    assert pipeline is not None
+    bridge = pipeline.jobs[0].trigger
+    assert bridge is not None
+    assert bridge.files == ("child.yml", "made.yml", "g/p a.yml b.yml")
+    assert (bridge.artifact_jobs, bridge.place) == (("make",), ".gitlab-ci.yml:4:7")
+    assert drawing.as_text(pipeline)[-1] == (
+        "└─ go  → child pipeline of child.yml, made.yml, g/p a.yml b.yml"
+    )
+    assert '    j0[["go"]]' in drawing.as_mermaid(pipeline)

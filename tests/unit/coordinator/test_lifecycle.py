@@ -257,3 +257,16 @@ def test_every_pipeline_comes_to_rest(data: st.DataObject) -> None:
 def test_events_fit_the_table_of_states() -> None:
     for event in (JobEvent.ENQUEUE, JobEvent.HOLD, JobEvent.SKIP):
         advance(JobState.CREATED, event)
+
+
+def test_a_bridge_whose_child_waits_for_a_person_lets_its_pipeline_rest() -> None:
+    content = Pipeline(stages=STAGES, jobs=(job("go"), job("late", "test")))
+    states = {
+        "go": JobStanding(state=JobState.RUNNING, blocked=True),
+        "late": JobStanding(state=JobState.CREATED),
+    }
+    assert lifecycle.pipeline_status(content, states) is Composite.MANUAL
+    assert Composite.MANUAL in lifecycle.RESTING
+    assert lifecycle.next_events(content, states) == ()
+    states["go"] = JobStanding(state=JobState.RUNNING)
+    assert lifecycle.pipeline_status(content, states) is Composite.RUNNING

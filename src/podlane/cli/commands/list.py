@@ -48,7 +48,7 @@ def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: s
             job.stage,
             str(job.when),
             "" if job.needs is None else ", ".join(need.job for need in job.needs) or "nothing",
-            job.image.name if job.image else "",
+            _what(job),
         )
         for job in jobs
     ]
@@ -62,8 +62,15 @@ def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: s
     return 0
 
 
+def _what(job: PipelineJob) -> str:
+    """Return the image, or the files of the pipeline that a bridge starts."""
+    if job.trigger is not None:
+        return f"child pipeline: {', '.join(job.trigger.files)}"
+    return job.image.name if job.image else ""
+
+
 def _document(job: PipelineJob) -> JsonObject:
-    return {
+    found: JsonObject = {
         "name": job.name,
         "stage": job.stage,
         "when": str(job.when),
@@ -71,3 +78,6 @@ def _document(job: PipelineJob) -> JsonObject:
         "image": job.image.name if job.image else "",
         "included": True,
     }
+    if job.trigger is not None:
+        found["child"] = [*job.trigger.files]
+    return found

@@ -92,9 +92,19 @@ def lower_trigger(value: Node, variables: tuple[Variable, ...], at: Mark | None)
         forward_yaml_variables=forwarded.get("yaml_variables") is not False,
         forward_pipeline_variables=forwarded.get("pipeline_variables") is True,
         variables=variables,
+        files=tuple(_names(entries)),
         artifact_jobs=tuple(_makers(entries)),
         place=str(place(value.value_at("include") or at)),
     )
+
+
+def _names(entries: Iterable[Node]) -> Iterable[str]:
+    """Yield how people know the included files."""
+    for item in entries:
+        entry = item if isinstance(item, Map) else Map()
+        keys = ("artifact", "local", "remote", "template", "component", "project")
+        found = item if isinstance(item, str) else next((entry[k] for k in keys if k in entry), "")
+        yield " ".join([str(found), *values.strings(entry.get("file"))])
 
 
 def _makers(entries: Iterable[Node]) -> Iterable[str]:
