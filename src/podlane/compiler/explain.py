@@ -42,6 +42,9 @@ def explain_job(compilation: Compilation, name: str) -> JsonObject | None:
         for origin in origins(compilation, decision)
     ]
     found["origins"] = listed
+    keys = cache_keys(compilation, name)
+    if keys:
+        found["cache_keys"] = [list(one) for one in keys]
     return found
 
 
@@ -60,7 +63,18 @@ def explain_text(compilation: Compilation, name: str) -> list[str]:
     for origin in origin_list:
         via = f"  ({', '.join(origin.via)})" if origin.via else ""
         lines.append(f"  {origin.keyword:<{width}}  {origin.place}{via}")
+    keys = cache_keys(compilation, name)
+    if keys:
+        lines.append("its cache keys, before -protected or -non_protected is put behind them:")
+        lines += [f"  {', else '.join(one)}" for one in keys]
     return lines
+
+
+def cache_keys(compilation: Compilation, name: str) -> list[tuple[str, ...]]:
+    """Return the keys of each cache of a job that is in the pipeline, in the order they are tried."""
+    jobs = compilation.pipeline.jobs if compilation.pipeline is not None else ()
+    caches = next((job.cache for job in jobs if job.name == name), ())
+    return [(cache.key, *(cache.fallback_keys or ())) for cache in caches]
 
 
 def _rule_lines(decision: Decision) -> Iterator[str]:
