@@ -110,6 +110,20 @@ async def patient_client(url: str) -> AsyncIterator[RunnerApiClient]:
 
 
 @pytest.mark.parametrize(
+    ("header", "kept"),
+    [("01HX-a_b.c", "01HX-a_b.c"), ("a b", ""), ("x" * 200, ""), ("", "")],
+)
+async def test_the_id_of_the_request_goes_with_the_job_if_git_can_send_it(
+    header: str, kept: str
+) -> None:
+    raw = as_json(201, JOB, f"X-Request-Id: {header}")
+    async with scripted(raw) as server, patient_client(server.url) as client:
+        offered = await client.request_job()
+    assert isinstance(offered, JobOffered)
+    assert offered.job.correlation_id == kept
+
+
+@pytest.mark.parametrize(
     ("raw", "kind"),
     [
         (as_json(201, JOB), JobOffered),

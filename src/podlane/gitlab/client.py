@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random as random_module
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
+import msgspec
 
 from podlane.gitlab import answers, info, ranges, retry, wire
 from podlane.gitlab.answers import (
@@ -36,6 +38,7 @@ from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError
 
 _SERVER_ERROR = 500
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NO_ANSWER = -1
 
 
@@ -197,6 +200,7 @@ class RunnerApiClient:
                     return JobUnreadable(error=error, last_update=last_update)
                 except BadAnswerError as error:
                     return Unavailable(message=error.message)
+                job = msgspec.structs.replace(job, correlation_id=_correlation_id(reply))
                 return JobOffered(job=job, last_update=last_update, retried=reply.retries > 0)
             case 204:
                 return NoJob(last_update=last_update, retried=reply.retries > 0)
@@ -290,6 +294,12 @@ class RunnerApiClient:
         said = wire.error_text(reply.body)
         detail = f" ({said})" if said else ""
         return f"{self._settings.url} answered {reply.status}{detail} when asked to {what}"
+
+
+def _correlation_id(reply: Reply) -> str:
+    """Return the id by which GitLab knows a request, as far as it can go into a header."""
+    found = reply.headers.get("X-Request-Id", "")
+    return found if _CORRELATION_ID.fullmatch(found) else ""
 
 
 def endpoint_of(request: Request) -> str:

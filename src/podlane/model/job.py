@@ -197,7 +197,10 @@ class JobInput(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
-    """One unit of a pipeline, handed to a runner."""
+    """One unit of a pipeline, handed to a runner.
+
+    ``correlation_id`` is GitLab's of the request that brought the job, from the answer's head.
+    """
 
     id: int
     token: str
@@ -217,6 +220,7 @@ class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     hooks: tuple[Hook, ...] | None = None
     secrets: Mapping[str, Secret] | None = None
     inputs: tuple[JobInput, ...] | None = None
+    correlation_id: str = ""
 
     @property
     def timeout_seconds(self) -> int:

@@ -56,6 +56,7 @@ EFFECTIVE = frozenset(
         "FF_ENABLE_JOB_INPUTS_INTERPOLATION",
         "FF_LOG_IMAGES_CONFIGURED_FOR_JOB",
         "FF_USE_GIT_BUNDLE_URIS",
+        "FF_USE_GITALY_CORRELATION_ID",
     }
 )
 _NOT_YET = "Podlane does not support it yet: "
@@ -98,7 +99,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     + "what the helper writes, everybody may change",
     "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": _NOT_YET
     + "attempts of a stage follow each other at once",
-    "FF_USE_GITALY_CORRELATION_ID": _NOT_YET + "git sends no correlation id",
     "FF_USE_GIT_NATIVE_CLONE": _NOT_YET + "projects are cloned by init and fetch",
     "FF_USE_PARALLEL_ARTIFACT_TRANSFER": _NOT_YET + "artifacts come in one stream",
 }

@@ -50,3 +50,16 @@ def test_bundles_are_taken_unless_the_flag_says_no() -> None:
         plan = make_plan(a_job(more_variables=variables), a_runner(), MANAGER)
         scripts = {stage.substage.name: stage.script for stage in plan.execution.stages}
         assert ("transfer.bundleURI" in scripts["get_sources"]) is expected
+
+
+def test_git_tells_the_correlation_id_unless_the_flag_says_no() -> None:
+    off = Variable(key="FF_USE_GITALY_CORRELATION_ID", value="false")
+    for variables, id_, expected in (((), "01HX", 2), ((off,), "01HX", 0), ((), "", 0)):
+        job = a_job(more_variables=variables, correlation_id=id_)
+        plan = make_plan(job, a_runner(), MANAGER)
+        scripts = {stage.substage.name: stage.script for stage in plan.execution.stages}
+        said = scripts["get_sources"]
+        told = said.count("X-Gitaly-Correlation-ID: 01HX") + said.count(
+            "Gitaly correlation ID: 01HX"
+        )
+        assert told == expected

@@ -109,6 +109,9 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
         *common_settings(context, source.origin),
     ]
     settings += _headers(context, source)
+    if source.origin and (id_ := gitaly_id(context)):
+        header = f"X-Gitaly-Correlation-ID: {id_}"
+        settings.append((f"http.{source.origin}/.extraHeader", header))
     if context.flags["FF_USE_GIT_BUNDLE_URIS"]:
         settings.append(("transfer.bundleURI", "true"))
     if context.variables.flag("GIT_SUBMODULE_FORCE_HTTPS") and source.origin:
@@ -158,6 +161,11 @@ def lfs_credentials(source: Remote) -> list[str]:
     if not (source.username and source.origin):
         return []
     return [assign(_USER_VARIABLE, source.username), assign(_PASSWORD_VARIABLE, source.password)]
+
+
+def gitaly_id(context: ScriptContext) -> str:
+    """Return the id under which GitLab's log has what git asks for; empty where there is none."""
+    return context.job.correlation_id if context.flags["FF_USE_GITALY_CORRELATION_ID"] else ""
 
 
 def _ssh_prefixes(context: ScriptContext, source: Remote) -> list[str]:

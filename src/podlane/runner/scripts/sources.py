@@ -104,6 +104,8 @@ def _repository(
         f"Fetching changes with git depth set to {depth}..." if depth > 0 else "Fetching changes..."
     )
     writer.notice(wanted)
+    if id_ := git.gitaly_id(context):
+        writer.notice(f"Gitaly correlation ID: {id_}")
     if chosen == "clone":
         writer.line(f"if [ -e {directory} ]; then rm -rf -- {directory}; fi")
     writer.line(f"podlane_fresh=1; if [ -e {directory}/.git ]; then podlane_fresh=")
