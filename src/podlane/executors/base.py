@@ -76,6 +76,7 @@ class Level(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+    SERVICE = "service"  # no line of ours: a service printed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ BOLD_GREEN = "\x1b[32;1m"
 BOLD_YELLOW = "\x1b[33;1m"
 BOLD_CYAN = "\x1b[36;1m"
 YELLOW = "\x1b[0;33m"
+GREY = "\x1b[0;37m"
 
 
 def start(name: str, description: str, seconds: float) -> str:
@@ -27,6 +28,11 @@ def end(name: str, seconds: float) -> str:
 def info(line: str) -> str:
     """Return a line in bold green, as the runner prints its good news."""
     return f"{BOLD_GREEN}{line}{RESET}\n"
+
+
+def service(line: str) -> str:
+    """Return a line that a service printed, as GitLab Runner colours it."""
+    return f"{GREY}{line}{RESET}\n"
 
 
 def warning(line: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 MAX_PENDING = 8192
-RUNNER_STREAM, SCRIPT_STREAM = 0, 1
+RUNNER_STREAM, SCRIPT_STREAM, SERVICE_STREAM = 0, 1, 15
 
 
 class Timestamper:

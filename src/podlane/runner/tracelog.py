@@ -17,7 +17,12 @@ from podlane.model.job import Job
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
-from podlane.model.timestamps import RUNNER_STREAM, SCRIPT_STREAM, Timestamper
+from podlane.model.timestamps import (
+    RUNNER_STREAM,
+    SCRIPT_STREAM,
+    SERVICE_STREAM,
+    Timestamper,
+)
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import Manager
 from podlane.runner.plan import JobPlan
@@ -51,7 +56,7 @@ class TraceLog:
         flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=usual)
         changed = feature_flags.not_default(flags, timestamps=usual)
         if flags["FF_TIMESTAMPS"]:
-            self._stampers = {n: Timestamper(n) for n in (SCRIPT_STREAM, RUNNER_STREAM)}
+            self._stampers = {n: Timestamper(n) for n in _STREAMS}
         lines = [
             f"Running with gitlab-runner {manager.compatible_version} (podlane {manager.version})",
             f"  on {runner.name} {short_token(runner.token)}, system ID: {manager.system_id}",
@@ -91,6 +96,8 @@ class TraceLog:
         match event:
             case Output(data=data):
                 await self._bytes(data, SCRIPT_STREAM)
+            case Message(text=text, level=Level.SERVICE):
+                await self._bytes(sections.service(text).encode(), SERVICE_STREAM)
             case Message(text=text, level=level):
                 await self._text(_WORDING[level](text))
             case StageStarted(substage=substage, at=at):
@@ -147,7 +154,9 @@ _WORDING: dict[Level, Callable[[str], str]] = {
     Level.INFO: sections.info,
     Level.WARNING: sections.warning,
     Level.ERROR: sections.error,
+    Level.SERVICE: sections.service,
 }
+_STREAMS = (SCRIPT_STREAM, RUNNER_STREAM, SERVICE_STREAM)
 
 
 def last_lines(outcome: JobOutcome) -> str:

@@ -411,6 +411,7 @@ class WildJobApi(FakeJobApi):
 async def test_with_timestamps_every_line_has_its_time_and_stream() -> None:
     async def works(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
         await emit(Message(text="from us"))
+        await emit(Message(text="[service:db] ready", level=Level.SERVICE))
         await emit(Output(data=b"from the script\nno newline"))
         return SUCCESS
 
@@ -420,8 +421,9 @@ async def test_with_timestamps_every_line_has_its_time_and_stream() -> None:
     assert lines.pop() == ""
     stamp = "2023-11-14T22:13:20.000000Z "
     assert all(line.startswith(stamp) for line in lines)
-    assert [line.removeprefix(stamp) for line in lines[-4:]] == [
+    assert [line.removeprefix(stamp) for line in lines[-5:]] == [
         "00O \x1b[0Kfrom us\x1b[0;m",
+        "0fO \x1b[0;37m[service:db] ready\x1b[0;m",
         "01O from the script",
         "01O no newline",
         "00O \x1b[32;1mJob succeeded\x1b[0;m",

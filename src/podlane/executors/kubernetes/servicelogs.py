@@ -31,4 +31,4 @@ async def follow_service(driver: PodDriver, container: str, emit: Emit) -> None:
 
 def _message(container: str, line: bytes) -> Message:
     text = line.decode("utf-8", "replace").rstrip("\r")
-    return Message(text=f"[service:{container}] {text}")
+    return Message(text=f"[service:{container}] {text}", level=Level.SERVICE)
