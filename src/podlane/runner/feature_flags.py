@@ -97,8 +97,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_PRINT_POD_EVENTS": _NOT_YET + "print_pod_warning_events prints the warnings",
     "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": _NOT_YET
     + "what the helper writes, everybody may change",
-    "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": _NOT_YET
-    + "attempts of a stage follow each other at once",
+    "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": "pauses between attempts always grow, 5 s to 5 min",
     "FF_USE_GIT_NATIVE_CLONE": _NOT_YET + "projects are cloned by init and fetch",
     "FF_USE_PARALLEL_ARTIFACT_TRANSFER": _NOT_YET + "artifacts come in one stream",
 }
