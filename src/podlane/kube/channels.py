@@ -2,7 +2,8 @@
 
 A binary message is one byte of channel and data. ``v5.channel.k8s.io`` adds to v4 exactly one
 thing: a message on channel 255 whose data is a channel number closes that channel, so that stdin
-can end while output goes on. (kubernetes/enhancements KEP-4006.)
+can end while output goes on. (kubernetes/enhancements KEP-4006.) In v1 the error channel carries a
+sentence, and nothing at all after success.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from podlane.kube.types import Status, StatusCause, StatusDetails
 
 V5 = "v5.channel.k8s.io"
 V4 = "v4.channel.k8s.io"
+V1 = "channel.k8s.io"
 PROTOCOLS = (V5, V4)
 
 
@@ -90,6 +92,11 @@ def encode_failure(message: str) -> bytes:
     """Return the data for the error channel when a command could not run at all."""
     status = Status(status="Failure", reason="InternalError", message=message, code=500)
     return msgspec.json.encode(status)
+
+
+def as_sentence(status: bytes) -> bytes:
+    """Return what v1 has on its error channel for a status; nothing for success."""
+    return decode_status(status).message.encode()
 
 
 class _Size(msgspec.Struct, rename="pascal"):

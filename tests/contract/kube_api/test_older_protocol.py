@@ -98,3 +98,34 @@ async def test_our_client_speaks_v4_to_an_older_server() -> None:
             assert [part async for part in session.output()] == [(1, b"out")]
             assert (await session.status()).exit_code == 0
     assert heard == [b"\x00in"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("echo&command=hi", [b"\x01hi\n"]), ("exit&command=6", [b"\x03", b"exit code 6"])],
+)
+async def test_a_v1_client_gets_a_sentence_only_if_something_failed(
+    node: Node, client: KubeClient, command: str, said: list[bytes]
+) -> None:
+    """GitLab's runner asks for it to serve a job's web terminal."""
+    await client.create("pods", "default", POD)
+    with anyio.fail_after(5):
+        while (await client.get_pod("default", "p")).status.phase != "Running":
+            pass
+    ca = (node.access.ca_data or b"").decode()
+    url = f"{node.access.server}/api/v1/namespaces/default/pods/p/exec?command={command}&stdout=1"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(
+            url,
+            protocols=("channel.k8s.io",),
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            ssl=ssl.create_default_context(cadata=ca),
+        ) as websocket,
+    ):
+        assert websocket.protocol == "channel.k8s.io"
+        message = await websocket.receive_bytes()
+        assert message.startswith(said[0])
+        assert said[-1] in message
+        assert b"metadata" not in message
+        assert (await websocket.receive()).type is aiohttp.WSMsgType.CLOSE

@@ -40,7 +40,7 @@ class Wire(Protocol):
 
 
 class WebSocketWire:
-    """Protocols v5 and v4 of WebSocket."""
+    """Protocols v5 and v4 of WebSocket, and v1, which GitLab's web terminal asks for."""
 
     def __init__(self, websocket: web.WebSocketResponse) -> None:
         self._websocket = websocket
@@ -53,7 +53,7 @@ class WebSocketWire:
             errors.InvalidError: the client did not ask for one.
         """
         websocket = web.WebSocketResponse(
-            protocols=channels.PROTOCOLS,
+            protocols=(*channels.PROTOCOLS, channels.V1),
             max_msg_size=0,
             compress=False,
             timeout=_CLOSE_SECONDS,
@@ -87,6 +87,8 @@ class WebSocketWire:
 
     async def finish(self, status: bytes) -> None:
         """Send the status unless the client has closed, and close."""
-        if not self._websocket.closed:
+        if self._websocket.ws_protocol == channels.V1:
+            status = channels.as_sentence(status)
+        if status and not self._websocket.closed:
             await self.send(Channel.ERROR, status)
         await self._websocket.close(code=_OK)
