@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from podlane.cli import places
 from podlane.cli.asked import Asked, current
@@ -20,6 +20,9 @@ from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from podlane.cli.children import Child
 
 
 class RemoteFetcher(Protocol):
@@ -114,10 +117,29 @@ class Project:
 
         With a ``fetcher``, included files from elsewhere are fetched anew and put into ``store``.
         """
+        return self.compile_all(variables, fetcher=fetcher, store=store)[0]
+
+    def compile_all(
+        self,
+        variables: Sequence[tuple[str, str]],
+        *,
+        fetcher: RemoteFetcher | None = None,
+        store: IncludeStore | None = None,
+    ) -> tuple[Compilation, Iterator[Child]]:
+        """Return the compilation, as ``compile`` does, and the children that are known before a run.
+
+        A child is compiled when the iterator comes to it.
+        """
         checkout, asked = Checkout(self.root), current()
         files = ProjectFiles(self.root, self.file, Changes(checkout, asked), store, fetcher)
         context = context_of(checkout, asked, str(self.file), variables)
-        return compile_pipeline(str(self.file), files, context)
+        compilation = compile_pipeline(str(self.file), files, context)
+        pipeline = compilation.pipeline
+        if pipeline is None or not any(job.bridge for job in pipeline.jobs):
+            return compilation, iter(())
+        from podlane.cli.children import known
+
+        return compilation, known(pipeline, files, context)
 
     def includes(self) -> IncludeStore:
         """Return the locked files from elsewhere."""

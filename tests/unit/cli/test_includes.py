@@ -134,6 +134,18 @@ def test_update_locks_and_everything_else_is_offline(
     assert {entry["content"] for entry in listed} == {"cached"}
 
 
+def test_update_fetches_what_child_pipelines_include(
+    project: Path, served: Stub, capsys: Any
+) -> None:
+    (project / ".gitlab-ci.yml").write_text("go: {trigger: {include: child.yml}}\n")
+    (project / "child.yml").write_text(f"include: ['{served.url}/remote.yml']\n")
+    assert main(["includes", "update", "--gitlab-url", served.url]) == 0
+    assert f"remote {served.url}/remote.yml: new" in capsys.readouterr().err
+    (project / "child.yml").write_text(f"include: ['{served.url}/gone.yml']\n")
+    assert main(["includes", "update", "--gitlab-url", served.url]) == 2
+    assert "child.yml:1:11: warning: child pipeline of go: " in capsys.readouterr().err
+
+
 def test_the_token_goes_to_the_gitlab_server_only(project: Path, served: Stub) -> None:
     main(["includes", "update", "--gitlab-url", served.url])
     tokens = dict(served.asked)

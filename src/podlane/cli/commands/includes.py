@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from podlane.cli import output
 from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
+
+if TYPE_CHECKING:
+    from podlane.kit.diagnostics import Diagnostic
 
 
 @click.group(name="includes")
@@ -37,6 +41,8 @@ def command() -> None:
 def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str | None) -> int:
     """Fetch every included file from elsewhere, and lock what was found.
 
+    Those of child pipelines too, but for what only a job can name.
+
     A token comes from GITLAB_TOKEN or from git's credential helper.
     """
     import os
@@ -54,16 +60,26 @@ def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str |
     store = here.includes()
     fetcher = GitLabFetcher(url, find_token(url, os.environ))
     before = {entry.name: entry.digest for entry in store}
-    compilation = here.compile(variables, fetcher=fetcher, store=store)
+    compilation, children = here.compile_all(variables, fetcher=fetcher, store=store)
+    missing = [
+        finding for child in children for finding in child.findings() if _is_missing(finding)
+    ]
     store.save()
     for entry in store:
         old = before.get(entry.name)
         state = "new" if old is None else "unchanged" if old == entry.digest else "changed"
         out.note(f"{entry.kind} {entry.name}: {state}")
-    valid = project.show_findings(out, compilation, refuse=False)
+    valid = project.show_findings(out, compilation, refuse=False) and not missing
+    for finding in missing:
+        out.note(project.painted(out, finding, None))
     if list(store):
         out.note(f"locked in {LOCK}" if valid else f"what could be fetched is locked in {LOCK}")
     return 0 if valid else 2
+
+
+def _is_missing(finding: Diagnostic) -> bool:
+    """Whether a file of a child pipeline could not be included."""
+    return finding.code in {"file", "include"}
 
 
 @command.command(name="list", epilog=examples("podlane includes list --format json"))

@@ -44,18 +44,20 @@ def command(
 ) -> int:
     """Check the pipeline's configuration.
 
-    Prints every finding with its place. Exits with 2 when there are errors.
+    Prints every finding with its place. Exits with 2 when there are errors. What is wrong with a child
+    pipeline whose files are there is a warning: it is compiled again when its trigger job starts it.
     """
     from podlane.cli import project, reports
     from podlane.kit.diagnostics import has_errors
     from podlane.kit.jsonvalue import Json
 
     out = output.standard()
-    compilation = project.here(file).compile(variables)
+    compilation, children = project.here(file).compile_all(variables)
+    below = [(child, finding) for child in children for finding in child.findings()]
     refusals = compilation.run_refusals
     if allow_unsupported:
         refusals = project.as_warnings(refusals)
-    findings = (*compilation.diagnostics, *refusals)
+    findings = (*compilation.diagnostics, *refusals, *(finding for _, finding in below))
     valid = compilation.pipeline is not None and not has_errors(findings)
     if output_format == "json":
         shown: list[Json] = [project.finding_document(finding) for finding in findings]
@@ -68,5 +70,8 @@ def command(
     elif project.show_findings(out, compilation, refuse=not allow_unsupported):
         assert compilation.pipeline is not None, "a pipeline without findings exists"
         jobs = len(compilation.pipeline.jobs)
+        for child, finding in below:
+            source = child.source(finding.place.file) or compilation.sources.get(finding.place.file)
+            out.note(project.painted(out, finding, source))
         out.out.line(f"{file}: valid, {jobs} job{'' if jobs == 1 else 's'}")
     return 0 if valid else 2

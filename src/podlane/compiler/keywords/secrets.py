@@ -6,7 +6,8 @@ to log in with is the variable that ``token`` names, else the first of the job's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import values
@@ -26,24 +27,18 @@ from podlane.model.secrets import (
 )
 
 _GITLAB = "gitlab_secrets_manager"
-_PROVIDERS = ("vault", "gcp_secret_manager", "azure_key_vault", "aws_secrets_manager", _GITLAB)
-_KEYS: dict[str, tuple[str, ...]] = {
-    "vault": ("engine", "path", "field"),
-    "gcp_secret_manager": ("name", "version"),
-    "azure_key_vault": ("name", "version"),
-    "aws_secrets_manager": (
-        "secret_id", "version_id", "version_stage", "field", "region", "role_arn", "role_session_name",
-    ),
-    _GITLAB: ("name", "source"),
-}  # fmt: skip
-_REQUIRED = {
-    "vault": ("path", "field"),
-    "gcp_secret_manager": ("name",),
-    "azure_key_vault": ("name",),
-    "aws_secrets_manager": ("secret_id",),
-    _GITLAB: ("name",),
-}
-_SHORT_FORMS = ("vault", "aws_secrets_manager")
+_PROVIDERS = (
+    "vault", "azure_key_vault", "gcp_secret_manager", "akeyless", _GITLAB, "aws_secrets_manager",
+)  # fmt: skip
+_AWS_KEYS = (
+    "secret_id", "region", "version_id", "version_stage", "role_arn", "role_session_name", "field",
+)  # fmt: skip
+_AKEYLESS_KEYS = (
+    "name", "data_key", "cert_user_name", "public_key_data", "csr_data", "akeyless_api_url",
+    "akeyless_access_type", "akeyless_token", "uid_token", "gcp_audience", "azure_object_id",
+    "k8s_service_account_token", "k8s_auth_config_name", "akeyless_access_key", "gateway_ca_certificate",
+)  # fmt: skip
+_SOURCE = re.compile(r"(?:project|group/[a-zA-Z0-9_\-./]+)\Z")
 
 
 def check_secrets(entry: Entry) -> None:
@@ -52,33 +47,122 @@ def check_secrets(entry: Entry) -> None:
     if not isinstance(value, Map):
         entry.error("should be a hash")
         return
-    for key in value:
+    for key, item in value.items():
         secret = entry.child(text_of(key))
-        if not isinstance(secret.value, Map):
-            secret.error("should be a hash")
-        elif secret.known_keys((*_PROVIDERS, "file", "token")):
-            _check_secret(secret, secret.value)
+        secret.value = Map(secret.mark) if item is None else item
+        _check_secret(secret)
 
 
-def _check_secret(entry: Entry, secret: Map) -> None:
-    named = [provider for provider in _PROVIDERS if provider in secret]
-    if len(named) != 1:
-        entry.error(f"must use exactly one of these keys: {', '.join(_PROVIDERS)}")
-        return
-    values.boolean(entry, "file")
+def _check_secret(entry: Entry) -> None:
+    entry.is_hash()
+    entry.known_keys((*_PROVIDERS, "file", "token"))
+    values.exactly_one(entry, _PROVIDERS)
     values.string(entry, "token")
-    child = entry.child(named[0])
-    if isinstance(child.value, str) and named[0] in _SHORT_FORMS:
-        pass
-    elif not isinstance(child.value, Map):
-        short = " or a string" if named[0] in _SHORT_FORMS else ""
-        child.error(f"should be a hash{short}")
-    elif child.known_keys(_KEYS[named[0]]):
-        for key in _REQUIRED[named[0]]:
-            if child.value.get(key) in (None, ""):
-                child.error("can't be blank", attribute=values.attribute(key))
-    if named[0] == _GITLAB:
-        child.refuse("only a GitLab server can do it")
+    if not values.is_blank(entry.child("gcp_secret_manager").value) and values.is_blank(
+        entry.child("token").value
+    ):
+        entry.error(
+            "is required with gcp secrets manager",
+            attribute="token",
+            hint="name the variable: token: $GCP_ID_TOKEN",
+        )
+    if not entry.absent("file"):
+        values.own_boolean(entry.child("file"))
+    for name, check in _CHECKS.items():
+        if not entry.absent(name):
+            check(entry.child(name))
+
+
+def _check_vault(entry: Entry) -> None:
+    if _is_short(entry):
+        return
+    entry.known_keys(("engine", "path", "field"))
+    values.required_string(entry, "path")
+    values.required_string(entry, "field")
+    values.present(entry, "engine", "name its kind and its path: {name: kv-v2, path: secret}")
+    engine = entry.child("engine")
+    if not isinstance(engine.value, Map):
+        entry.error("should be a hash", attribute="engine", mark=engine.mark)
+        return
+    engine.known_keys(("name", "path"))
+    missing = [key for key in ("name", "path") if key not in engine.value]
+    if missing:
+        engine.error(f"missing required keys: {', '.join(missing)}")
+    values.required_string(engine, "name")
+    values.required_string(engine, "path")
+
+
+def _check_aws(entry: Entry) -> None:
+    if isinstance(entry.value, str) and entry.value.count("#") > 1:
+        entry.error("must contain at most one '#'")
+    if not _is_short(entry):
+        entry.known_keys(_AWS_KEYS)
+        values.required_string(entry, "secret_id")
+        for key in _AWS_KEYS[1:]:
+            values.string(entry, key)
+
+
+def _is_short(entry: Entry) -> bool:
+    """Check a provider that takes one text, too; return whether there is nothing else to check."""
+    if values.is_string(entry.value):
+        if values.is_blank(entry.value):
+            entry.error("can't be blank")
+    elif not isinstance(entry.value, Map):
+        entry.error("should be a hash or a string", attribute="")
+    return not isinstance(entry.value, Map)
+
+
+def _check_named(entry: Entry) -> None:
+    entry.is_hash()
+    entry.known_keys(("name", "version"))
+    values.required_string(entry, "name")
+
+
+def _check_azure(entry: Entry) -> None:
+    _check_named(entry)
+    values.string(entry, "version")
+
+
+def _check_gcp(entry: Entry) -> None:
+    _check_named(entry)
+    version = entry.child("version")
+    if version.value is not None and not (
+        isinstance(version.value, str) or type(version.value) is int
+    ):
+        entry.error("must be an alphanumeric string", attribute="version", mark=version.mark)
+
+
+def _check_akeyless(entry: Entry) -> None:
+    entry.is_hash()
+    entry.known_keys(_AKEYLESS_KEYS)
+    for key in _AKEYLESS_KEYS:
+        values.string(entry, key)
+    entry.refuse("GitLab Runner has no client for it")
+
+
+def _check_gitlab(entry: Entry) -> None:
+    entry.is_hash()
+    entry.known_keys(("name", "source"))
+    values.required_string(entry, "name")
+    values.string(entry, "source")
+    source = entry.child("source")
+    if source.value is not None and not _SOURCE.match(values.inspected(source.value)):
+        entry.error(
+            "must follow the format group/group_full_path or 'project'",
+            attribute="source",
+            mark=source.mark,
+        )
+    entry.refuse("only a GitLab server can do it")
+
+
+_CHECKS: dict[str, Callable[[Entry], None]] = {
+    "vault": _check_vault,
+    "azure_key_vault": _check_azure,
+    "gcp_secret_manager": _check_gcp,
+    "akeyless": _check_akeyless,
+    _GITLAB: _check_gitlab,
+    "aws_secrets_manager": _check_aws,
+}
 
 
 def without_login(job: Map) -> list[str]:
@@ -89,7 +173,9 @@ def without_login(job: Map) -> list[str]:
     return [
         text_of(key)
         for key, secret in found.items()
-        if isinstance(secret, Map) and secret.get("token") is None and _GITLAB not in secret
+        if isinstance(secret, Map)
+        and secret.get("token") is None
+        and not {_GITLAB, "akeyless"} & secret.keys()
     ]
 
 
@@ -141,11 +227,11 @@ def _vault(value: Node, jwt: str, variables: Mapping[str, str]) -> VaultSecret:
         auth=VaultAuth(name="jwt", path=variables.get("VAULT_AUTH_PATH") or "jwt", data=data),
     )
     if isinstance(value, str):  # path/field, or path/field@engine
-        place, _, engine = value.partition("@")
-        path, _, field = place.rpartition("/")
+        place, at, engine = value.rpartition("@")
+        path, _, field = (place if at else value).rpartition("/")
         return VaultSecret(
             server=server,
-            engine=VaultEngine(name="kv-v2", path=engine or "kv-v2"),
+            engine=VaultEngine(name="kv-v2", path=engine if at else "kv-v2"),
             path=path,
             field=field,
         )
@@ -178,7 +264,7 @@ def _gcp(found: Map, jwt: str, variables: Mapping[str, str]) -> GcpSecret:
     federation = "GCP_WORKLOAD_IDENTITY_FEDERATION"
     return GcpSecret(
         name=_text(found, "name"),
-        version=_text(found, "version"),
+        version=_text(found, "version") or "latest",
         server=GcpServer(
             project_number=variables.get("GCP_PROJECT_NUMBER", ""),
             workload_identity_federation_pool_id=variables.get(f"{federation}_POOL_ID", ""),

@@ -87,7 +87,12 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword(
         "job", "identity", _R, "only gitlab.com has that identity; id_tokens log in to Google Cloud"
     ),
-    Keyword("job", "secrets", _P, "all but gitlab_secrets_manager, which is part of GitLab"),
+    Keyword(
+        "job",
+        "secrets",
+        _P,
+        "all but gitlab_secrets_manager, which is part of GitLab, and akeyless",
+    ),
     Keyword("job", "dast_configuration", _R, "the profiles it names are kept by a GitLab server"),
     Keyword("job", "pages", _P, "the directory becomes an artifact; nothing is published"),
     Keyword("job", "publish", _P, "the directory becomes an artifact; nothing is published"),
@@ -232,6 +237,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "secrets:azure_key_vault", _S),
     Keyword("job", "secrets:aws_secrets_manager", _S),
     Keyword("job", "secrets:gitlab_secrets_manager", _R, "it is part of a GitLab server"),
+    Keyword("job", "secrets:akeyless", _R, "GitLab Runner has no client for it"),
     Keyword("job", "secrets:file", _S),
     Keyword("job", "secrets:token", _S),
     Keyword("job", "pages:publish", _S),

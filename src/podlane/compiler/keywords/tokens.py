@@ -40,5 +40,7 @@ def lower_id_tokens(value: Node) -> dict[str, IdToken]:
 
 def check_identity(entry: Entry) -> None:
     """Check ``identity``."""
-    if entry.value != "google_cloud":
+    if not values.is_string(entry.value):
+        entry.error("should be a string", hint=values.quote(entry.value))
+    if not values.is_among(entry.value, ("google_cloud",)):
         entry.error("should be one of: google_cloud")
