@@ -55,6 +55,7 @@ EFFECTIVE = frozenset(
         "FF_EXPORT_HIGH_CARDINALITY_METRICS",
         "FF_ENABLE_JOB_INPUTS_INTERPOLATION",
         "FF_LOG_IMAGES_CONFIGURED_FOR_JOB",
+        "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL",
         "FF_USE_GIT_BUNDLE_URIS",
         "FF_USE_GITALY_CORRELATION_ID",
     }
@@ -90,8 +91,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_SCRIPT_TO_STEP_MIGRATION": _STEPS,
     "FF_CONCRETE": _STEPS,
     "FF_SUSPENDABLE_ENVIRONMENTS": "environments cannot be suspended",
-    "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL": _NOT_YET
-    + "an unchanged trace is confirmed every 30 s",
     "FF_KUBERNETES_HONOR_ENTRYPOINT": _NOT_YET + "the image's entrypoint is not run",
     "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": _NOT_YET + "pod_spec is refused",
     "FF_PRINT_POD_EVENTS": _NOT_YET + "print_pod_warning_events prints the warnings",

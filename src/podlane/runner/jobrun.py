@@ -27,7 +27,7 @@ from podlane.model.job import Job, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import RESOLVE_SECRETS
-from podlane.runner import job_variables
+from podlane.runner import feature_flags, job_variables
 from podlane.runner import outcome as outcomes
 from podlane.runner.job_inputs import interpolated
 from podlane.runner.job_variables import JobNumbers
@@ -52,10 +52,15 @@ class JobRun:
         self._payload = job
         self._place = place
         self._numbers = numbers
-        self._buffer = TraceBuffer(limit_bytes=place.runner.output_limit_kib * KIB)
+        runner = place.runner
+        flags = feature_flags.resolve(
+            runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
+        )
+        self._buffer = TraceBuffer(limit_bytes=runner.output_limit_kib * KIB)
         self._reporter = Reporter(
             place.api, self._job, self._buffer,
-            random=place.random, final_tries=place.runner.final_update_tries,
+            random=place.random, final_tries=runner.final_update_tries,
+            dynamic_keepalive=flags["FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"],
         )  # fmt: skip
         self._log = TraceLog(
             self._buffer, with_sections=job.features.trace_sections,

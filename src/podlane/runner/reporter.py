@@ -56,17 +56,27 @@ class Orders:
 
 
 class Reporter:
-    """One job's line to the coordinator. ``run`` while the job runs, then ``finish``."""
+    """One job's line to the coordinator. ``run`` while the job runs, then ``finish``.
+
+    ``dynamic_keepalive``: a silent job is told of the more rarely, the longer GitLab's interval is.
+    """
 
     def __init__(
-        self, api: JobApi, job: Job, buffer: TraceBuffer, *, random: Random, final_tries: int = 10
+        self,
+        api: JobApi,
+        job: Job,
+        buffer: TraceBuffer,
+        *,
+        random: Random,
+        final_tries: int = 10,
+        dynamic_keepalive: bool = False,
     ) -> None:
         self._api = api
         self._job = job
         self._buffer = buffer
         self._random = random
         self._final_tries = final_tries
-        self._sender = TraceSender(now=anyio.current_time())
+        self._sender = TraceSender(now=anyio.current_time(), dynamic_keepalive=dynamic_keepalive)
         self._grown = anyio.Event()
         self._closing = anyio.Event()
         self.debug_trace = False

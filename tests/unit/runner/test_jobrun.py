@@ -527,6 +527,22 @@ async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("value", "pauses"), [("false", 6.0), ("true", 30.0)])
+async def test_how_often_a_silent_job_says_that_it_lives_is_up_to_a_flag(
+    value: str, pauses: float
+) -> None:
+    async def silent(environment: ScriptedEnvironment, emit: Emit) -> JobOutcome:
+        await anyio.sleep(100)
+        return SUCCESS
+
+    scene = Scene(silent)
+    flag = Variable(key="FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL", value=value)
+    await scene.run(more_variables=(flag,))
+    times = [time for time, update in scene.api.puts if update.state == "running"][1:]
+    assert {round(late - early) for early, late in itertools.pairwise(times)} == {pauses}
+
+
+@pytest.mark.anyio
 async def test_a_jobs_inputs_are_in_the_scripts_that_run() -> None:
     scene = Scene()
     value = JobInputValue(type="string", content="staging")
