@@ -42,12 +42,12 @@ def test_what_is_wrong_with_a_child_is_a_warning_with_its_place() -> None:
 def test_children_of_children_are_known_with_the_variables_of_their_bridges() -> None:
     found = children(
         "go: {variables: {NEXT: second.yml}, trigger: {include: first.yml}}\n",
-        first="on: {variables: {NEXT: $NEXT}, trigger: {include: [{local: $NEXT}]}}\n",
+        first="more: {variables: {NEXT: $NEXT}, trigger: {include: [{local: $NEXT}]}}\n",
         second="deep: {trigger: {include: third.yml}}\n",
         third="work: {script: echo}\n",
     )
-    assert list(found) == ["go", "go > on"]  # the third would be one too many
-    pipeline = found["go > on"].compilation.pipeline
+    assert list(found) == ["go", "go > more"]  # the third would be one too many
+    pipeline = found["go > more"].compilation.pipeline
     assert pipeline is not None
     assert [job.name for job in pipeline.jobs] == ["deep"]
 
