@@ -66,3 +66,15 @@ def test_the_other_managers() -> None:
     aws = secrets("aws_secrets_manager: 'app/db#password'")["S"].aws_secrets_manager
     assert aws is not None
     assert (aws.secret_id, aws.field, aws.server.region) == ("app/db", "password", "eu")
+
+
+def test_the_short_form_of_vault_ends_at_the_last_at_sign() -> None:
+    vault = secrets("vault: a@b/c@ops")["S"].vault
+    assert vault is not None
+    assert (vault.path, vault.field, vault.engine.path) == ("a@b", "c", "ops")
+
+
+def test_google_s_newest_version_is_the_default() -> None:
+    gcp = secrets("gcp_secret_manager: {name: n}")["S"].gcp_secret_manager
+    assert gcp is not None
+    assert gcp.version == "latest"

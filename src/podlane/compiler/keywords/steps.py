@@ -7,7 +7,6 @@ import sys
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import schema, script, values
 from podlane.compiler.keywords.schema import Schema
-from podlane.compiler.source import Map
 
 _WORD = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 _TEXT = Schema(types=("string",))
@@ -73,8 +72,7 @@ def check_hooks(entry: Entry) -> None:
 
 def check_dast(entry: Entry) -> None:
     """Check ``dast_configuration``."""
-    if not isinstance(entry.value, Map):
-        entry.error("should be a hash")
-    elif entry.known_keys(("site_profile", "scanner_profile")):
-        for key in ("site_profile", "scanner_profile"):
-            values.string(entry, key)
+    entry.is_hash()
+    entry.known_keys(("site_profile", "scanner_profile"))
+    for key in ("site_profile", "scanner_profile"):
+        values.string(entry, key)

@@ -52,7 +52,7 @@ def is_nested_string_list(node: Node) -> bool:
 
 def attribute(name: str) -> str:
     """Return a keyword as Ruby's humanize prints it inside a message."""
-    return name.replace("_", " ")
+    return name.removesuffix("_id").replace("_", " ")
 
 
 def is_blank(value: Node) -> bool:
