@@ -22,6 +22,12 @@ environment variable is in brackets; `--flag value`, `--flag=value` and one dash
 Archives are zip (packed on all processors), `zipzstd` and `tarzstd` (with `libzstd.so.1`), for artifacts
 also `gzip` and `raw`. Nothing is unpacked outside of the working directory, and nothing is written
 through a link that leaves it.
+
+What is different: `--gocloud-url` is refused, since no pod gets keys of a bucket (a role's caches go by
+presigned URLs too); `proxy-exec --bootstrap` is refused, since this program is no single file that
+runs in any image; `--transfer-buffer-size` changes nothing, as buffers have a fixed size. An upload or a
+download of artifacts waits up to 20 minutes for a coordinator that is away, beside the attempts after
+errors.
 """
 
 

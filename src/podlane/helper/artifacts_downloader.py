@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from podlane.helper import attempts, console, extract, transport
+from podlane.helper import attempts, console, extract, meter, transport
 from podlane.helper.attempts import Attempts, AwayError, Clock, FailedError, FinalError
 from podlane.helper.flags import Flag, Values
 
@@ -22,7 +22,7 @@ FLAGS = (
     *transport.SERVER_FLAGS,
     Flag("retry", default="2", help="further attempts after an error; an outage is waited for"),
     Flag("retry-time", default="1s", help="the pause between attempts"),
-    Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
+    meter.FLAG,
     Flag("direct-download", "FF_USE_DIRECT_DOWNLOAD", switch=True, help="allow object storage"),
     Flag(
         "archiver-staging-dir", "ARCHIVER_STAGING_DIR", help="where the archive is kept meanwhile"
@@ -49,6 +49,7 @@ class Download:
     deadline: float
     answer_seconds: float
     direct: bool
+    meter_seconds: float = 0.0
     clock: Clock = field(default_factory=Clock)
     etag: str = ""
     size: int = 0
@@ -72,6 +73,7 @@ def run(values: Values) -> int:
                 deadline=clock.now() + (values.seconds("timeout") or 3600),
                 answer_seconds=values.seconds("response-header-timeout") or 600,
                 direct=values.flag("direct-download"),
+                meter_seconds=values.seconds(meter.FLAG.name),
                 clock=clock,
             )
             fetch(download, values.number("retry"), values.seconds("retry-time"))
@@ -185,6 +187,9 @@ def _receive(download: Download, answer: http.client.HTTPResponse) -> None:
     etag = answer.headers.get("ETag", "")
     download.etag = "" if etag.startswith("W/") else etag
     expected = answer.length
+    shown = meter.Meter(
+        "Downloading artifacts", download.meter_seconds, total=expected or 0, now=download.clock.now
+    )
     received = 0
     while True:
         if download.is_over():
@@ -196,6 +201,8 @@ def _receive(download: Download, answer: http.client.HTTPResponse) -> None:
         download.size += len(data)
         download.most = max(download.most, download.size)
         received += len(data)
+        shown.add(len(data))
+    shown.done()
     if expected is not None and received < expected:
         raise FailedError(f"the connection ended {expected - received} bytes too early")
 

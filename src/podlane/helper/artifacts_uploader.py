@@ -12,11 +12,10 @@ import json
 import secrets
 import select
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from podlane.helper import archive, attempts, console, provenance, transport
+from podlane.helper import archive, attempts, console, meter, provenance, storage, transport
 from podlane.helper.attempts import Attempts, AwayError, Clock, FailedError, FinalError
 from podlane.helper.flags import Flag, Values, expand
 from podlane.helper.selection import Selection
@@ -32,10 +31,10 @@ FLAGS = (
     Flag("artifact-format", default="zip", help="zip, gzip, raw, zipzstd, tarzstd"),
     Flag("artifact-type", default="archive", help="archive, junit, …"),
     Flag("compression-level", "ARTIFACT_COMPRESSION_LEVEL", help="fastest … slowest"),
-    Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
+    meter.FLAG,
     Flag("timeout", default="1h", help="for everything"),
     Flag("response-header-timeout", default="10m", help="for the answer"),
-    Flag("ci-debug-trace", "CI_DEBUG_TRACE", switch=True, help="accepted, not used"),
+    Flag("ci-debug-trace", "CI_DEBUG_TRACE", switch=True, help="show the answer"),
     *provenance.FLAGS,
 )  # fmt: skip
 
@@ -43,6 +42,7 @@ _TRIES = 3
 _MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
 _MAX_ANSWER = 64 * 1024
+_SHOWN_BYTES = 1024
 _CHEAP_BYTES = 4 * 1024 * 1024  # what buffers on the way may hold before anybody has read a byte
 
 
@@ -59,6 +59,8 @@ class Upload:
     level: int
     deadline: float
     answer_seconds: float
+    meter_seconds: float = 0.0
+    is_answer_shown: bool = False
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -102,6 +104,8 @@ def run(values: Values) -> int:
         level=archive.level(values.text("compression-level")),
         deadline=clock.now() + (values.seconds("timeout") or 3600),
         answer_seconds=values.seconds("response-header-timeout") or 600,
+        meter_seconds=values.seconds(meter.FLAG.name),
+        is_answer_shown=values.flag("ci-debug-trace"),
         clock=clock,
     )
     send(upload)
@@ -135,7 +139,10 @@ def _attempt(upload: Upload, url: str) -> str | None:
     connection, target = attempts.connect(upload.server, url, upload.answer_seconds)
     try:
         answer = _exchange(upload, connection, target, url)
-        text = _message(answer.read(_MAX_ANSWER), answer)
+        content = answer.read(_MAX_ANSWER)
+        if upload.is_answer_shown:
+            _show(answer, content)
+        text = _message(content, answer)
         return _judge(upload, url, answer, text)
     finally:
         connection.close()
@@ -181,7 +188,7 @@ def _exchange(
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Connection", "close")
     connection.endheaders()
-    body = _ChunkedBody(connection, upload.deadline, upload.clock.now)
+    body = _ChunkedBody(connection, upload)
     try:
         _send(upload, body, boundary)
     except _AnsweredError:
@@ -205,6 +212,7 @@ def _send(upload: Upload, body: _ChunkedBody, boundary: str) -> None:
         "Content-Type: application/octet-stream\r\n\r\n".encode()
     )
     archive.writer(upload.kind)(upload.paths, body, upload.level)
+    body.meter.done()
     body.write(f"\r\n--{boundary}--\r\n".encode())
     body.finish()
 
@@ -226,12 +234,11 @@ class _AnsweredError(Exception):
 class _ChunkedBody:
     """A file to write to, sent in HTTP chunks; stops as soon as the other side answers."""
 
-    def __init__(
-        self, connection: http.client.HTTPConnection, deadline: float, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, connection: http.client.HTTPConnection, upload: Upload) -> None:
         self._connection = connection
-        self._deadline = deadline
-        self._now = now
+        self._deadline = upload.deadline
+        self._now = upload.clock.now
+        self.meter = meter.Meter("Uploading artifacts", upload.meter_seconds, now=self._now)
         self._pending = bytearray()
         self.sent_bytes = 0
 
@@ -259,6 +266,7 @@ class _ChunkedBody:
             head = f"{len(self._pending):x}\r\n".encode()
             self._connection.send(head + self._pending + b"\r\n")
             self.sent_bytes += len(self._pending)
+            self.meter.add(len(self._pending))
             self._pending = bytearray()
 
     def _is_answered(self) -> bool:
@@ -272,6 +280,17 @@ class _ChunkedBody:
 def _title(upload: Upload) -> str:
     kind = f' as "{upload.artifact_type}"' if upload.artifact_type else ""
     return f"Uploading artifacts{kind} to coordinator"
+
+
+def _show(answer: http.client.HTTPResponse, content: bytes) -> None:
+    """Show an answer as it came (``CI_DEBUG_TRACE``); cookies and what gives access are left out."""
+    shown = {
+        f"header[{name}]": storage.shown(value) if name.lower() == "location" else value
+        for name, value in answer.headers.items()
+        if name.lower() != "set-cookie"
+    }
+    body = content[:_SHOWN_BYTES].decode(errors="replace")
+    console.warning("received response", **shown, body=body + "..." * (len(content) > _SHOWN_BYTES))
 
 
 def _message(body: bytes, answer: http.client.HTTPResponse) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from dataclasses import replace
 
-from podlane.helper import archive, cache_file, console, extract, storage
+from podlane.helper import archive, cache_file, console, extract, meter, storage
 from podlane.helper.cache_file import Place
 from podlane.helper.flags import Flag, Values, expand
 from podlane.helper.selection import Selection
@@ -152,8 +153,11 @@ def _upload(place: Place, values: Values, patience: Patience) -> None:
         )
         return
     console.info(f"Uploading {os.path.basename(place.path)} to {cache_file.shown(url, values)}")
+    shown = meter.Meter.of(values, "Uploading cache", total=size)
+    content = Content(place.path, _headers(values.all("header")))
     try:
-        storage.put(url, Content(place.path, _headers(values.all("header"))), patience)
+        storage.put(url, content, replace(patience, moved=shown.add))
+        shown.done()
     except RefusedError as error:
         console.fatal(f"uploading the cache to {cache_file.shown(url, values)} failed: {error}")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from podlane.helper import cache_file, console, extract, ranges, storage
+from podlane.helper import cache_file, console, extract, meter, ranges, storage
 from podlane.helper.cache_file import Place
 from podlane.helper.flags import Flag, Values
 from podlane.helper.storage import MissingObjectError, Patience, RefusedError, Transfer
@@ -56,7 +56,11 @@ def run(values: Values) -> int:
         parts = None
         if values.flag("parallel"):
             parts = ranges.plan(values.number("chunk-size"), values.number("concurrency"))
-        if not _fetch(place, remotes, cache_file.patience(values), parts):
+        shown = meter.Meter.of(values, "Downloading cache")
+        patience = replace(cache_file.patience(values), moved=shown.add)
+        is_there = _fetch(place, remotes, patience, parts)
+        shown.done()
+        if not is_there:
             return _missing()
         return _unpack(place.path)
 

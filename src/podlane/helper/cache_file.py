@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from podlane.helper import console, storage
+from podlane.helper import console, meter, storage
 from podlane.helper.flags import Flag, Values
 from podlane.helper.storage import Patience
 
@@ -26,10 +26,14 @@ FLAGS = (
     Flag("timeout", default=str(DEFAULT_MINUTES), help="for all transfers, in minutes"),
     Flag("redact-url", switch=True, help="do not show where the archive is"),
     Flag("env-file", help="a file of further environment variables"),
-    Flag("transfer-buffer-size", "CACHE_TRANSFER_BUFFER_SIZE", help="accepted, not used"),
+    Flag(
+        "transfer-buffer-size",
+        "CACHE_TRANSFER_BUFFER_SIZE",
+        help="no effect: buffers have a fixed size",
+    ),
     Flag("chunk-size", "CACHE_CHUNK_SIZE", help="bytes of one request of a parallel download"),
     Flag("concurrency", "CACHE_CONCURRENCY", help="how many of them at once"),
-    Flag("transfer-meter-frequency", "TRANSFER_METER_FREQUENCY", help="accepted, not used"),
+    meter.FLAG,
     Flag("retry", default="2", help="further attempts"),
     Flag("retry-time", default="1s", help="the pause between attempts"),
 )

@@ -21,8 +21,10 @@ COMMANDS = {
     "cache-extractor": "fetch such an archive and unpack it here",
     "cache-init": "make directories writable for everybody",
     "health-check": "wait until a service accepts connections",
+    "probe-url": "check that somebody answers HTTP at an address",
     "proxy-exec": "run a command and hide what it asks to have hidden",
     "read-logs": "print a growing file, each line after the offset behind it",
+    "verify-version": "check that this program has the expected version",
 }
 
 

@@ -40,12 +40,16 @@ class _FailedError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long and how often. ``deadline`` by ``time.monotonic``; ``retries`` beyond the first."""
+    """How long and how often. ``deadline`` by ``time.monotonic``; ``retries`` beyond the first.
+
+    ``moved`` is told of the bytes that went or came.
+    """
 
     deadline: float
     retries: int
     retry_seconds: float
     pause: Pause = time.sleep  # noqa: TID251 - a program of its own, without anyio
+    moved: Callable[[int], object] = int
 
     def left(self) -> float:
         """Return the seconds that one send or receive may take."""
@@ -166,6 +170,7 @@ def get_part(url: str, part: Part, file: IO[bytes], patience: Patience) -> PartA
             position = part.start
             while data := answer.read1(_CHUNK):
                 patience.left()
+                patience.moved(len(data))
                 position += os.pwrite(file.fileno(), data, position)
             if position != int(end) + 1:
                 raise _FailedError(
@@ -256,6 +261,7 @@ def _exchange(
         while body is not None and (data := body.read(_CHUNK)):
             patience.left()
             connection.send(data)
+            patience.moved(len(data))
     except (BrokenPipeError, ConnectionResetError) as error:
         try:
             return connection.getresponse()  # a refusal may come before all is sent
@@ -308,6 +314,7 @@ def _receive(answer: http.client.HTTPResponse, transfer: Transfer, patience: Pat
     expected, received = answer.length, 0
     while data := answer.read1(_CHUNK):
         patience.left()
+        patience.moved(len(data))
         transfer.file.write(data)
         transfer.size, received = transfer.size + len(data), received + len(data)
     if expected is not None and received < expected:

@@ -92,13 +92,19 @@ def read_server(values: Values) -> Server:
 
 
 def connect(
-    server: Server, url: str, answer_seconds: float, environ: Mapping[str, str] = os.environ
+    server: Server,
+    url: str,
+    answer_seconds: float,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    context: ssl.SSLContext | None = None,
 ) -> tuple[http.client.HTTPConnection, str]:
     """Connect for ``url``; returns the connection and the target to ask for there.
 
-    ``answer_seconds`` is how long each send and receive may take from now on.
+    ``answer_seconds`` is how long each send and receive may take from now on; ``context`` replaces
+    the TLS settings of the server.
     """
-    connection, target = _connection(server, url, environ)
+    connection, target = _connection(server, url, environ, context)
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
@@ -115,7 +121,7 @@ def connect(
 
 
 def _connection(
-    server: Server, url: str, environ: Mapping[str, str]
+    server: Server, url: str, environ: Mapping[str, str], context: ssl.SSLContext | None
 ) -> tuple[http.client.HTTPConnection, str]:
     parsed = urlsplit(url)
     if parsed.scheme not in _PORTS or not parsed.hostname:
@@ -126,7 +132,7 @@ def _connection(
     if parsed.scheme == "http":
         connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
         return connection, _absolute(parsed, target) if proxy else target
-    context = _tls_context(server, parsed)
+    context = context or _tls_context(server, parsed)
     secure = http.client.HTTPSConnection(host, port, timeout=_CONNECT_SECONDS, context=context)
     if proxy:
         secure.set_tunnel(parsed.hostname, _port(parsed), proxy_headers(proxy))

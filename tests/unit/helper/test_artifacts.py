@@ -258,6 +258,28 @@ def test_the_coordinators_own_words_are_shown(
     assert "FATAL: too large" in lines
 
 
+def test_debugging_shows_the_answer_without_what_gives_access(
+    project: Path, coordinator: Coordinator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "a").touch()
+
+    def answer(handler: Handler) -> bool:
+        handler.body()
+        handler.answer(
+            413, b"x" * 2000, Set_Cookie="session=1", Location="http://h/p?sig=1", X_Limit="5"
+        )
+        return True
+
+    coordinator.script = [answer]
+    assert _upload(coordinator, "--path", "a", "--ci-debug-trace") == 1
+    lines = capsys.readouterr().err
+    assert "WARNING: received response" in lines
+    assert "header[X-Limit]=5" in lines
+    assert f"body={'x' * 1024}..." in lines
+    assert "session=1" not in lines
+    assert "sig=1" not in lines
+
+
 def test_an_answer_before_the_end_of_the_upload_is_heard(
     project: Path, coordinator: Coordinator
 ) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from podlane.helper import health_check, read_logs, transport
 from podlane.helper.main import COMMANDS, main
-from tests.unit.helper.conftest import serving
+from podlane.helper.meter import Meter, amount
+from tests.unit.helper.conftest import Coordinator, Handler, serving
 
 
 def test_version_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,3 +164,65 @@ def test_an_unknown_certificate_is_refused_at_once_and_a_named_authority_is_acce
     assert "the certificate of 127.0.0.1 is not trusted" in lines
     assert "Retrying" not in lines
     assert main(argv, {"CI_SERVER_TLS_CA_FILE": certificate}) == 0
+
+
+def test_the_version_is_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podlane.helper.verify_version.version", lambda: "1.2.3")
+    assert main(["verify-version", "--expected", "1.2.3"]) == 0
+    assert main(["verify-version", "--expected", "1.2"]) == 1
+    assert 'helper version "1.2.3" does not match runner version "1.2"' in capsys.readouterr().err
+    assert main(["verify-version"]) == 1
+
+
+def test_a_probe_wants_any_answer_and_follows_no_redirect(
+    coordinator: Coordinator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(handler: Handler) -> bool:
+        handler.answer(302, Location="http://127.0.0.1:1/")
+        return True
+
+    coordinator.script = [away]
+    assert main(["probe-url", "--url", f"{coordinator.url}/x?secret=1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == f"received HTTP 302: {coordinator.url}/x is reachable\n"
+    assert "JOB-TOKEN" not in coordinator.requests[0][2]
+    assert main(["probe-url", "--url", "http://127.0.0.1:9"]) == 1
+    assert "probing http://127.0.0.1:9: Connection refused" in capsys.readouterr().err
+    assert main(["probe-url"]) == 1
+
+
+def test_a_probe_trusts_the_given_authority_alone(
+    tls: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, certificate = tls
+    assert main(["probe-url", "--url", url]) == 1
+    assert "is not trusted" in capsys.readouterr().err
+    assert main(["probe-url", "--url", url, "--ca-file", certificate]) == 0
+    assert main(["probe-url", "--url", url, "--insecure"]) == 0
+    assert main(["probe-url", "--url", url, "--ca-file", str(tmp_path / "none")]) == 1
+    assert "no CA certificates found" in capsys.readouterr().err
+
+
+def test_the_meter_shows_amounts_and_rates_at_most_once_a_second(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = iter([0.0, 0.5, 2.0, 2.0, 4.0])
+    meter = Meter("Uploading cache", 0.1, total=4_000_000, now=lambda: next(times))
+    meter.add(1_000)
+    meter.add(1_999_000)
+    meter.done()
+    assert capsys.readouterr().out == (
+        f"\rUploading cache 2.00 MB/4.00 MB (1.0 MB/s){' ' * 16}"
+        f"\rUploading cache 2.00 MB/4.00 MB (500.0 KB/s){' ' * 16}\n"
+    )
+    silent = Meter("Uploading cache", 0.0)
+    silent.add(10)
+    silent.done()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1_250_000, "1.25 MB")])
+def test_amounts_have_decimal_prefixes(count: int, text: str) -> None:
+    assert amount(count) == text
