@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from podlane.runner.job_variables import Manager
 from podlane.runner.stats import Stats, jobs_list
 
 DEFAULT_PORT = 9252
+_PORTS = {"http": 80, "https": 443}  # small images have no /etc/services
 _OK = 200
 
 
@@ -29,7 +31,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Return host and port of ``[host]:port``; the port may be left out.
+    """Return host and port of ``[host]:port``; the port may be left out, or be a service's name.
 
     Raises:
         UsageError: it is not of that form.
@@ -39,11 +41,24 @@ def parse_address(text: str) -> Address:
         port = rest.removeprefix(":") if bracket and (not rest or rest.startswith(":")) else "?"
     else:
         host, _, port = text.partition(":")
-    if port and not (port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - ports
+    number = _port(port) if port else DEFAULT_PORT
+    if number is None:
         raise UsageError(
             f"listen_address: {text!r} is no address", hint="write it like 127.0.0.1:9252 or :9252"
         )
-    return Address(host=host, port=int(port) if port else DEFAULT_PORT)
+    return Address(host=host, port=number)
+
+
+def _port(written: str) -> int | None:
+    """Return the number of a port, or of the service that has this name in /etc/services."""
+    if written.isascii() and written.isdigit():
+        return int(written) if int(written) < 65536 else None  # noqa: PLR2004 - ports
+    if written in _PORTS:
+        return _PORTS[written]
+    try:
+        return socket.getservbyname(written, "tcp")
+    except OSError:
+        return None
 
 
 class _Pages:

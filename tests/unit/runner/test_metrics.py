@@ -194,6 +194,7 @@ def test_a_histogram_counts_a_bound_as_below_itself() -> None:
         ("localhost", "localhost", 9252),
         ("[::1]:9000", "::1", 9000),
         ("[::1]", "::1", 9252),
+        ("[2001:db8::1]:http", "2001:db8::1", 80),
     ],
 )
 def test_an_address_may_leave_out_host_or_port(text: str, host: str, port: int) -> None:
