@@ -107,7 +107,8 @@ def check_job(entry: Entry) -> None:
         if not (isinstance(job, Map) and entry.findings.incomplete):
             _report_no_script(entry)
         return
-    bridge = is_bridge(job)
+    # A missing file may be what would have brought the script: only "trigger" is sure then.
+    bridge = is_bridge(job) and ("trigger" in job or not entry.findings.incomplete)
     keys = BRIDGE_KEYS if bridge else JOB_KEYS
     _check_name(entry)
     entry.known_keys(keys)
