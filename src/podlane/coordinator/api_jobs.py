@@ -126,6 +126,7 @@ class JobsApi:
                     raise
                 return answers.message(_INSUFFICIENT_STORAGE, "the coordinator's disk is full")
             job.trace.append(data)
+        self._engine.acknowledge(live, job)  # who sends output runs the job, whatever got lost
         live.changed.notify()
         return self._said(job, 202)
 

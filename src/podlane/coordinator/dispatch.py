@@ -45,7 +45,7 @@ class Dispatcher:
         while (offered := self._offer(runner, info)) is not None:
             live, job = offered
             try:
-                return await self._complete(live, job, runner)
+                made = await self._complete(live, job, runner)
             except handover.MissingDependencyError as error:
                 why = f"This job could not start because it could not retrieve artifacts: {error}"
                 await self._refuse(live, job, FailureReason.MISSING_DEPENDENCY_FAILURE, why)
@@ -53,6 +53,11 @@ class Dispatcher:
                 why = f"Job failed (system failure): {error.message}"
                 why += f" ({error.hint})" if error.hint else ""
                 await self._refuse(live, job, FailureReason.RUNNER_SYSTEM_FAILURE, why)
+            else:
+                if not info.features.get("two_phase_job_commit", False):
+                    # An older runner says nothing until it has output, or for half a minute.
+                    self.engine.acknowledge(live, job)
+                return made
         return None
 
     def _offer(self, runner: RunnerRow, info: RunnerInfo) -> tuple[LivePipeline, LiveJob] | None:
