@@ -62,13 +62,14 @@ def configure(root: Map, findings: Findings) -> Config:
     jobs: dict[str, Map] = {}
     for key in visible:
         value, name = root[key], text_of(key)
-        # GitLab puts the kind of entry in place of a blank name.
+        is_job = isinstance(value, Map) and job_keywords.is_job(value)
         is_bridge = isinstance(value, Map) and job_keywords.is_bridge(value)
-        path = ("jobs", name or ("bridge" if is_bridge else "job"))
-        entry = Entry(findings, path, value, root.key_at(key))
-        if name == "":
+        # GitLab puts the kind of entry in place of a blank name.
+        kind = "bridge" if is_bridge else "job" if is_job else ""
+        entry = Entry(findings, ("jobs", name or kind), value, root.key_at(key))
+        if name == "" and is_job:
             entry.error("can't be blank", attribute="name")
-        if not isinstance(key, str):
+        if not isinstance(key, str) and is_job:
             entry.error("should be a symbol", attribute="name", hint="quote the name")
         before = len(findings.found)
         job_keywords.check_job(entry)
