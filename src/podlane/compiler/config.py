@@ -52,7 +52,7 @@ def configure(root: Map, findings: Findings) -> Config:
     flow = root.get("workflow")
     found_workflow = flow if isinstance(flow, Map) and not job_keywords.is_job(flow) else None
     visible = _visible(root)
-    if not visible and not findings.incomplete:
+    if not any(_is_job(root[key]) for key in visible) and not findings.incomplete:
         findings.error(
             "config", "jobs config should contain at least one visible job", root.at,
             "add a job: a name with a script",
@@ -135,6 +135,10 @@ def _check_globals(root: Map, findings: Findings) -> None:
             check(whole.child(key))
     if root.get("workflow") is not None and not job_keywords.is_job(root["workflow"]):
         workflow.check_workflow(whole.child("workflow"))
+
+
+def _is_job(value: Node) -> bool:
+    return isinstance(value, Map) and job_keywords.is_job(value)
 
 
 def _visible(root: Map) -> list[Scalar]:

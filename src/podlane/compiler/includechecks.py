@@ -60,7 +60,8 @@ def _is_sound(entry: Entry, check: Callable[[Entry], None]) -> bool:
 
 def check_left(entry: Entry) -> None:
     """Check an ``include`` that brought no file: GitLab looks at its form only then."""
-    _check_form(entry, _KEYS)
+    if entry.value is not None:
+        _check_form(entry, _KEYS)
 
 
 def check_header_include(entry: Entry) -> None:

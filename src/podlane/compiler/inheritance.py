@@ -20,7 +20,7 @@ MAX_ANCESTORS = 10
 
 def _names(named: Node) -> list[str]:
     """Return what ``extends`` names; of what is no name, Ruby's text of it."""
-    if isinstance(named, Reference) or named is None:
+    if named is None:
         return []
     if isinstance(named, Map):
         keys = [Symbol(key) if isinstance(key, str) else key for key in named]
