@@ -42,12 +42,14 @@ def log_options(function: Callable[P, R]) -> Callable[P, R]:
     )(function)  # fmt: skip
     function = click.option(
         "--log-format", envvar="LOG_FORMAT", show_envvar=True,
-        type=click.Choice(["runner", "text", "json"]),
+        type=click.Choice(["runner", "text", "json"], case_sensitive=False),
         help="How to log.  [default: log_format of config.toml, else runner]",
     )(function)  # fmt: skip
     return click.option(
         "-l", "--log-level", envvar="LOG_LEVEL", show_envvar=True,
-        type=click.Choice(["debug", "info", "warn", "error", "fatal", "panic"]),
+        type=click.Choice(
+            ["debug", "info", "warn", "warning", "error", "fatal", "panic"], case_sensitive=False
+        ),
         help="What to log.  [default: log_level of config.toml, else info]",
     )(function)  # fmt: skip
 

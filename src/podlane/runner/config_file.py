@@ -166,7 +166,7 @@ def _log_fields(table: Table) -> None:
 
 def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
     """Return one of the known words, the first for what is none of them."""
-    word = table.text(key) or known[0]
+    word = table.text(key).lower() or known[0]
     if word not in known:
         hint = f"use one of {', '.join(known)}"
         table.error(key, "setting-value", f'"{word}" is not known', hint)

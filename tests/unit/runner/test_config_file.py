@@ -265,6 +265,11 @@ def test_the_case_of_keys_does_not_matter() -> None:
     assert found == ["8: runners.cache.gcs.BucketName: must be given"]
 
 
+def test_words_are_read_in_any_case() -> None:
+    settings, found = read('log_level = "WARN"\nlog_format = "JSON"\n')
+    assert (settings.log_level, settings.log_format, found) == ("warning", "json", ())
+
+
 def test_no_error_shows_what_may_be_secret() -> None:
     text = """
 [[runners]]
