@@ -126,7 +126,7 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
     settings = GlobalSettings(
         concurrent=concurrent,
         check_interval_seconds=interval if interval > 0 else DEFAULT_CHECK_INTERVAL_SECONDS,
-        shutdown_timeout_seconds=float(table.number("shutdown_timeout", 30) or 30),
+        shutdown_timeout_seconds=float(_positive(table, "shutdown_timeout", 30)),
         log_level=LOG_LEVELS.get(level, level),
         log_format=_one_of(table, "log_format", ("runner", "text", "json")),
         labels=labels,
@@ -162,6 +162,12 @@ def _log_fields(table: Table) -> None:
     if 0 < target <= version:
         message = f"must be greater than log_field_schema_version ({version})"
         table.error("log_field_dual_emit_target", "setting-value", message)
+
+
+def _positive(table: Table, key: str, default: int) -> int:
+    """Return a number; like GitLab Runner, take the default for 0 and less."""
+    number = table.number(key, default)
+    return number if number > 0 else default
 
 
 def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
@@ -207,11 +213,10 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
         limit=table.number("limit", 0),
         request_concurrency=table.number("request_concurrency", 1),
         strict_check_interval=table.flag("strict_check_interval", default=False),
-        unhealthy_requests_limit=table.number("unhealthy_requests_limit", 3),
+        unhealthy_requests_limit=_positive(table, "unhealthy_requests_limit", 3),
         unhealthy_interval_seconds=table.seconds("unhealthy_interval", 3600.0),
-        output_limit_kib=table.number("output_limit", DEFAULT_OUTPUT_LIMIT_KIB)
-        or DEFAULT_OUTPUT_LIMIT_KIB,
-        final_update_tries=table.number("job_status_final_update_retry_limit", 10),
+        output_limit_kib=_positive(table, "output_limit", DEFAULT_OUTPUT_LIMIT_KIB),
+        final_update_tries=_positive(table, "job_status_final_update_retry_limit", 10),
         builds_dir=table.text("builds_dir") or DEFAULT_BUILDS_DIR,
         clone_url=table.text("clone_url"),
         environment=_environment(table),

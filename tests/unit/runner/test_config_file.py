@@ -265,6 +265,16 @@ def test_the_case_of_keys_does_not_matter() -> None:
     assert found == ["8: runners.cache.gcs.BucketName: must be given"]
 
 
+def test_numbers_that_make_no_sense_are_the_defaults_as_in_gitlab_runner() -> None:
+    runner, found = a_runner_with(
+        "unhealthy_requests_limit = 0\njob_status_final_update_retry_limit = -1\noutput_limit = -5"
+    )
+    assert found == []
+    assert (runner.unhealthy_requests_limit, runner.final_update_tries) == (3, 10)
+    assert runner.output_limit_kib == 4096
+    assert read("shutdown_timeout = -1")[0].shutdown_timeout_seconds == 30.0
+
+
 def test_words_are_read_in_any_case() -> None:
     settings, found = read('log_level = "WARN"\nlog_format = "JSON"\n')
     assert (settings.log_level, settings.log_format, found) == ("warning", "json", ())
