@@ -553,3 +553,51 @@ async def test_a_restart_goes_on_with_the_children(tmp_path: Path) -> None:
     assert isinstance(last, PipelineFinished)
     assert last.status == "success"
     assert set(found) == {"go", "go/work"}
+
+
+async def test_manual_jobs_can_be_played_beforehand_in_children_too(tmp_path: Path) -> None:
+    child = "work: {script: [echo], when: manual, allow_failure: false}\n"
+    async with running_bench(tmp_path, hold_seconds=1.0) as bench:
+        pipeline = compiled(bench, {".gitlab-ci.yml": DEPEND, "child.yml": child})
+        pipeline_id = await bench.coordinator.create_pipeline(
+            Submission(pipeline=pipeline, source=str(bench.tree), play=("go > work",))
+        )
+        await do(bench, "work")
+        last = (await seen(bench, pipeline_id))[-1]
+    assert isinstance(last, PipelineFinished)
+    assert last.status == "success"
+
+
+async def test_a_pipeline_that_waits_for_a_person_can_be_canceled(tmp_path: Path) -> None:
+    child = "work: {script: [echo], when: manual, allow_failure: false}\n"
+    async with running_bench(tmp_path, hold_seconds=1.0) as bench:
+        pipeline_id = await start(bench, DEPEND, child)
+        await seen(bench, pipeline_id)
+        await bench.coordinator.cancel(pipeline_id)
+        last = (await seen(bench, pipeline_id))[-1]
+        found = await results(bench, pipeline_id)
+    assert isinstance(last, PipelineFinished)
+    assert last.status == "canceled"
+    assert {name: one.status for name, one in found.items()} == {
+        "go": "canceled",
+        "go/work": "canceled",
+    }
+
+
+async def test_a_family_is_kept_and_forgotten_as_a_whole(tmp_path: Path) -> None:
+    async with running_bench(tmp_path, hold_seconds=1.0) as bench:
+        for pipeline_id in (1, 3):
+            assert await start(bench, DEPEND) == pipeline_id
+            await do(bench, "work")
+            await seen(bench, pipeline_id)
+    async with running_bench(tmp_path, keep_pipelines=1) as bench:
+        with anyio.fail_after(20):
+            while True:  # the house is tidied soon after the start
+                try:
+                    await bench.coordinator.job_results(1)
+                except UsageError:
+                    break
+                await anyio.lowlevel.checkpoint()
+        with pytest.raises(UsageError, match="no pipeline 2"):
+            await bench.coordinator.job_results(2)
+        assert set(await results(bench, 3)) == {"go", "go/work"}

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from podlane.cli import screen
 from podlane.cli.output import Stream, Style
 from podlane.cli.tracelines import TraceLines
+from podlane.coordinator.events import BELOW
 from podlane.kit.units import human_seconds
 from podlane.model.states import FINISHED, JobState
 
 MAX_ROWS = 10
 MAX_NAME = 32
-_BELOW = " > "
 NEWLINE = "\n"
 _TRAILING = re.compile(r" +\n")
 LOOKS: dict[JobState, tuple[str, tuple[Style, ...]]] = {
@@ -52,15 +52,10 @@ class _Job:
     ended: float | None = None
 
 
-def full_name(path: Sequence[str], name: str) -> str:
-    """Return how people know a job: behind the names of the bridges that lead to its pipeline."""
-    return _BELOW.join((*path, name))
-
-
 def _short(name: str) -> str:
     if len(name) <= MAX_NAME:
         return name
-    return f"…{name[1 - MAX_NAME :]}" if _BELOW in name else name[:MAX_NAME]
+    return f"…{name[1 - MAX_NAME :]}" if BELOW in name else name[:MAX_NAME]
 
 
 class LiveView:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from podlane.coordinator.events import BELOW
 from podlane.kit.errors import UsageError
 from podlane.model.pipeline import Pipeline, PipelineJob, among
 
@@ -44,6 +45,24 @@ def select(pipeline: Pipeline, names: Sequence[str]) -> Pipeline:
     return msgspec.structs.replace(
         kept, stages=tuple(stage for stage in pipeline.stages if stage in stages)
     )
+
+
+def to_play(pipeline: Pipeline, names: Sequence[str], played: Sequence[str]) -> tuple[str, ...]:
+    """Return the jobs that start without a person: those that were named, and ``--play``.
+
+    Raises:
+        UsageError: a job of ``played`` is not in the pipeline; of children nobody knows it yet.
+    """
+    known = {job.name: job for job in pipeline.jobs}
+    for name in played:
+        if name.partition(BELOW)[0] not in known:
+            first = name.partition(BELOW)[0]
+            raise UsageError(
+                f"--play {name}: there is no job {first!r} in this pipeline",
+                hint=_hint(first, known),
+            )
+    named = (job.name for job in pipeline.jobs if {job.name, job.group} & set(names))
+    return (*named, *played)
 
 
 def _needed(pipeline: Pipeline, job: PipelineJob) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.abc
 
-from podlane.cli.live import LiveView, full_name
+from podlane.cli.live import LiveView
 from podlane.coordinator.events import (
     ChildPipelineCreated,
     ChildPipelineFinished,
@@ -23,6 +23,7 @@ from podlane.coordinator.events import (
     JobStateChanged,
     PipelineFinished,
     TraceAppended,
+    full_name,
 )
 from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PermanentError, PodlaneError

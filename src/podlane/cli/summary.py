@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from podlane.cli.live import full_name
 from podlane.cli.output import Stream, Style, table
 from podlane.cli.tracelines import MAX_LINE_CHARACTERS, TraceLines
-from podlane.coordinator.events import JobResult
+from podlane.coordinator.events import JobResult, full_name
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.kit.units import human_seconds
 
@@ -100,7 +99,8 @@ def _remarks(status: str, jobs: Sequence[JobResult]) -> list[str]:
     ]
     waiting = [full_name(j.path, j.name) for j in jobs if j.status == "manual" and j.child is None]
     if status == "manual" and waiting:
-        found.append(f"it waits for a person to start: {', '.join(waiting)}")
+        shown = ", ".join(waiting)
+        found.append(f"it waits for a person to start: {shown} (podlane run --play starts jobs)")
     return found
 
 

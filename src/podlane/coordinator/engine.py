@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from podlane.coordinator import bridges, lifecycle
-from podlane.coordinator.live import LiveJob, LivePipeline
+from podlane.coordinator.events import full_name
+from podlane.coordinator.live import LiveJob, LivePipeline, path_of
 from podlane.coordinator.notice import Notice
 from podlane.coordinator.rows import JobRow, PipelineRow
 from podlane.coordinator.store import Store
@@ -115,6 +116,8 @@ class Engine:
         """Start, hold or skip whatever the jobs' states now decide; notice the end."""
         while events := lifecycle.next_events(live.pipeline, live.standings()):
             for name, event in events:
+                if event is JobEvent.HOLD and _is_played(live, name):
+                    event = JobEvent.ENQUEUE  # noqa: PLW2901 - a person has said so beforehand
                 self.apply(live, live.current[name], event)
         status = lifecycle.pipeline_status(live.pipeline, live.standings())
         comes_to_rest = status in lifecycle.RESTING and not live.finished
@@ -211,6 +214,9 @@ class Engine:
 
         With all its jobs go the children that its bridges have started.
         """
+        if live.finished and not live.completed:  # it waits for a person, who does not come
+            live.reopen()
+            self._store.save(live.row)
         for name, job in list(live.current.items()):
             if job.state in FINISHED or (only is not None and name != only):
                 continue
@@ -257,3 +263,9 @@ class Engine:
             parent.reopen()
             self._store.save(parent.row)
             self._resume_above(parent)
+
+
+def _is_played(live: LivePipeline, name: str) -> bool:
+    """Whether a manual job starts without a person."""
+    played = live.row.submission.play
+    return bool(played) and full_name(path_of(live), name) in played

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from podlane.coordinator.submission import Submission
 from podlane.model.states import JobState
+
+BELOW = " > "
+
+
+def full_name(path: Iterable[str], name: str) -> str:
+    """Return how people know a job: behind the names of the bridges that lead to its pipeline."""
+    return BELOW.join((*path, name))
 
 
 class JobStateChanged(msgspec.Struct, frozen=True, kw_only=True, tag="job_state_changed"):

@@ -206,6 +206,14 @@ class LivePipeline:
         self.row = replace(self.row, status="", finished_at=None)
 
 
+def path_of(live: LivePipeline) -> tuple[str, ...]:
+    """Return the names of the bridges that lead to a pipeline, outermost first."""
+    bridge = live.bridge()
+    if live.parent is None or bridge is None:
+        return ()
+    return (*path_of(live.parent), bridge.row.name)
+
+
 def depth(live: LivePipeline) -> int:
     """Return how many pipelines are above one, with itself."""
     return 1 if live.parent is None else 1 + depth(live.parent)

@@ -44,6 +44,7 @@ class Submission(Frozen, frozen=True, kw_only=True):
     checked out there; with ``is_tag`` it is a tag's name. ``predefined`` adds GitLab's own variables
     that only the starter knows (``CI_PIPELINE_SOURCE``, ``CI_MERGE_REQUEST_*``); the coordinator's
     own values stay. ``for_children`` matters where a bridge starts a child pipeline.
+    ``play`` has the manual jobs that start without a person, by their ``events.full_name``.
     """
 
     pipeline: Pipeline
@@ -54,6 +55,7 @@ class Submission(Frozen, frozen=True, kw_only=True):
     is_tag: bool = False
     config_file: str = ".gitlab-ci.yml"
     for_children: ChildFacts = ChildFacts()
+    play: tuple[str, ...] = ()
 
     @property
     def default_branch(self) -> str:

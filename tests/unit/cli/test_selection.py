@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.cli.selection import select
+from podlane.cli.selection import select, to_play
 from podlane.kit.errors import UsageError
 from podlane.model.job import Artifact
 from podlane.model.pipeline import Need, Pipeline, PipelineJob, Trigger
@@ -95,3 +95,11 @@ def test_a_bridge_brings_along_the_jobs_that_make_its_configuration() -> None:
     jobs = (_job("make", "build"), _job("other", "build"), bridge)
     kept = select(Pipeline(stages=("build", "test"), jobs=jobs), ["child"])
     assert [job.name for job in kept.jobs] == ["make", "child"]
+
+
+def test_named_jobs_and_those_of_play_need_no_person() -> None:
+    pipeline = Pipeline(stages=("test",), jobs=(_job("a", "test"), _job("b", "test")))
+    assert to_play(pipeline, ["a"], ["b", "b > deep"]) == ("a", "b", "b > deep")
+    assert to_play(pipeline, [], []) == ()
+    with pytest.raises(UsageError, match="--play c > x: there is no job 'c'"):
+        to_play(pipeline, [], ["c > x"])

@@ -122,4 +122,6 @@ def test_a_pipeline_that_waits_for_a_person_says_for_what() -> None:
     out, _ = stream(terminal=False)
     asked = msgspec.structs.replace(UNSTARTED, name="approve", status="manual", path=("go",))
     shown = lines(out, "manual", 1, [GREEN, asked])
-    assert shown[-2] == "it waits for a person to start: go > approve"
+    assert shown[-2] == (
+        "it waits for a person to start: go > approve (podlane run --play starts jobs)"
+    )

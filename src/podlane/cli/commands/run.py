@@ -69,6 +69,13 @@ from podlane.cli.options import (
     help="How much of our own log to show between the traces.",
 )
 @click.option(
+    "--play",
+    "played",
+    multiple=True,
+    metavar="JOB",
+    help='Start this manual job as if a person did; of a child: "TRIGGER > JOB". Repeatable.',
+)
+@click.option(
     "--allow-unsupported",
     is_flag=True,
     help="Run although the configuration asks for something that a run here cannot honour.",
@@ -87,13 +94,15 @@ def command(  # noqa: PLR0913 - one parameter per option
     external_url: str | None,
     coordinator_url: str | None,
     log_level: str,
+    played: tuple[str, ...],
     allow_unsupported: bool,
 ) -> int:
     """Run the pipeline of the current directory.
 
     Runs all jobs, or the named ones and what they need (their needs and dependencies; without
-    either, the earlier jobs whose artifacts they get). Pods run on this machine, on the node of
-    "podlane node start" if there is one, or on the cluster that --kubeconfig or --context names.
+    either, the earlier jobs whose artifacts they get). A manual job that is named needs no person.
+    Pods run on this machine, on the node of "podlane node start" if there is one, or on the cluster
+    that --kubeconfig or --context names.
     The working tree is used as it is, uncommitted changes included, and never written to.
 
     Ctrl-C once cancels the jobs and cleans up; twice stops at once and cleans up.
@@ -131,6 +140,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         is_tag=found.is_tag(),
         predefined=pipeline.predefined,
         config_file=str(found.file),
+        play=selection.to_play(pipeline, jobs, played),
         for_children=childfacts.gather(found, pipeline, allow_unsupported=allow_unsupported),
     )
     options = pipelinerun.Options(
