@@ -9,6 +9,7 @@ from podlane.kit.diagnostics import has_errors
 from podlane.kit.errors import UsageError
 from podlane.runner.config_file import load_config
 from podlane.runner.settings import GlobalSettings
+from podlane.runner.toml_table import without_secrets
 
 
 def load(path: Path, out: output.Output, *, needs_gitlab: bool = True) -> GlobalSettings:
@@ -22,7 +23,7 @@ def load(path: Path, out: output.Output, *, needs_gitlab: bool = True) -> Global
     """
     settings, found = load_config(path)
     findings = [f for f in found if needs_gitlab or f.code != "setting-missing"]
-    source = path.read_text() if findings else None
+    source = without_secrets(path.read_text()) if findings else None
     for finding in findings:
         out.note(project.painted(out, finding, source))
     if has_errors(findings):

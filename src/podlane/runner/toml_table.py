@@ -20,7 +20,13 @@ T = TypeVar("T")
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]#]+?)\s*\]\]?")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
-_SECRET = frozenset({"token", "secretkey", "accesskey", "sessiontoken", "privatekey", "accountkey"})
+_SECRET = (
+    "token", "secretkey", "accesskey", "sessiontoken", "privatekey", "accountkey", "bearer_token",
+    "password", "sentry_dsn",
+)  # fmt: skip
+_ASSIGNED = re.compile(
+    rf"""(?i)\b({"|".join(_SECRET)})(["']?\s*=\s*)("{{3}}.*|'{{3}}.*|"[^"]*"?|'[^']*'?|[^\s,}}]+)"""
+)
 _NOT_YET = "is a setting of GitLab Runner that Podlane does not support yet"
 _REMOVED = "was removed from GitLab Runner and has no effect"
 _TRIPLE = re.compile(r'"""|\'\'\'')
@@ -66,6 +72,11 @@ def full_name(path: Path) -> str:
 
 def _folded(path: Path) -> Path:
     return tuple(part.lower() if isinstance(part, str) else part for part in path)
+
+
+def without_secrets(text: str) -> str:
+    """Return a file's text as it may be shown: line by line the same, but for what gives access."""
+    return _ASSIGNED.sub(r'\1\2"…"', text)
 
 
 class Findings:

@@ -16,6 +16,7 @@ from podlane.runner.cache.settings import (
 )
 from podlane.runner.config_file import load_config, read_config
 from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.toml_table import without_secrets
 
 OFFICIAL = """\
 concurrent = 7
@@ -365,3 +366,25 @@ def test_a_key_that_we_do_not_do_is_refused_when_it_says_something() -> None:
 def test_a_removed_key_of_a_runner_is_said_to_have_no_effect() -> None:
     _, found = a_runner_with("tls-skip-verify = true")
     assert found == ["5: runners.tls-skip-verify was removed from GitLab Runner and has no effect"]
+
+
+def test_a_file_is_shown_without_what_gives_access() -> None:
+    text = """token = "glrt-hidden"  # comment
+token_expires_at = 2026-01-01T00:00:00Z
+  SecretKey='hid den'
+s3 = {AccessKey = "hidden", BucketName = "b", "SecretKey" = "hidden"}
+bearer_token = hidden
+privatekey = \"\"\"hidden
+tokens = 3
+"""
+    assert (
+        without_secrets(text)
+        == """token = "…"  # comment
+token_expires_at = 2026-01-01T00:00:00Z
+  SecretKey="…"
+s3 = {AccessKey = "…", BucketName = "b", "SecretKey" = "…"}
+bearer_token = "…"
+privatekey = "…"
+tokens = 3
+"""
+    )
