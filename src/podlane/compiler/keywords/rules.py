@@ -84,7 +84,7 @@ def check_rules(entry: Entry, kind: RuleKind, parent: Entry | None = None) -> No
             mark=entry.mark,
         )
         return
-    if values.is_blank(value) and (kind is not INCLUDE or not isinstance(value, Seq)):
+    if values.is_blank(value):
         entry.error("can't be blank", hint="remove the keyword, or add a rule")
     if not isinstance(value, Seq):
         entry.error("should be an array")

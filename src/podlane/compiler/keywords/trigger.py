@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 
 from podlane.compiler.findings import Entry
+from podlane.compiler.includechecks import check_remote
 from podlane.compiler.inputs import json_of
-from podlane.compiler.keywords import values
+from podlane.compiler.keywords import rules, values
 from podlane.compiler.source import Map, Mark, Node, Seq, place
 from podlane.model.job import Variable
 from podlane.model.pipeline import Trigger
@@ -21,7 +22,7 @@ _INCLUDE_KEYS = (
     "local", "file", "remote", "template", "artifact", "job", "project", "ref", "component", "inputs",
     "rules", "integrity", "cache",
 )  # fmt: skip
-_HINT = "allow it with --allow-unsupported, or name the jobs to run"
+_HINT = "name the jobs to run, or leave this one out with --allow-unsupported"
 _OTHER_PROJECT = "a pipeline of another project cannot be started without a GitLab server"
 
 
@@ -71,10 +72,20 @@ def _check_include(entry: Entry) -> None:
                 one.error("should be a hash or a string")
             continue
         one.known_keys(_INCLUDE_KEYS)
-        if not values.is_blank(item.get("project")) and values.is_blank(item.get("file")):
-            one.error("must specify the file where to fetch the config from")
-        if not values.is_blank(item.get("artifact")) and values.is_blank(item.get("job")):
-            one.error("must specify the job where to fetch the artifact from")
+        for kind, key, what in (("project", "file", "config"), ("artifact", "job", "artifact")):
+            if item.get(kind) not in (None, False) and values.is_blank(item.get(key)):
+                one.error(f"must specify the {key} where to fetch the {what} from")
+        check_remote(one)
+        if not one.absent("rules"):
+            _check_rules(one, one.child("rules"))
+
+
+def _check_rules(entry: Entry, listed: Entry) -> None:
+    value = listed.value
+    if isinstance(value, Seq) and all(isinstance(item, Map) for item in value):
+        rules.check_rules(listed, rules.INCLUDE)
+    else:
+        entry.error("should be an array of hashes", attribute="rules", mark=listed.mark)
 
 
 def lower_trigger(value: Node, variables: tuple[Variable, ...], at: Mark | None) -> Trigger | None:
