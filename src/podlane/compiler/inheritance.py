@@ -7,7 +7,6 @@ from podlane.compiler.keywords import values
 from podlane.compiler.source import (
     Map,
     Node,
-    Reference,
     Scalar,
     Seq,
     Symbol,

@@ -58,6 +58,11 @@ def merged_document(compilation: Compilation) -> JsonObject:
     merged = mapping(compilation.config.root)
     if "stages" in merged:  # GitLab's merged YAML shows the edge stages too
         merged["stages"] = list(compilation.config.stages)
+    for name in compilation.config.jobs:
+        value = merged.get(name)
+        allowed = value.get("allow_failure") if isinstance(value, dict) else None
+        if isinstance(allowed, dict) and type(allowed.get("exit_codes")) is int:
+            allowed["exit_codes"] = [allowed["exit_codes"]]  # as GitLab shows it
     return merged
 
 

@@ -151,3 +151,18 @@ def test_only_the_jobs_of_a_run_can_make_it_refused() -> None:
     for name, count in (("unit", 0), ("both 1/2", 1)):
         some = msgspec.structs.replace(result.pipeline, jobs=(jobs[name],))
         assert len(result.refusals_of(some)) == count
+
+
+def test_the_merged_configuration_is_what_gitlab_shows() -> None:
+    # GitLab keeps an include that brings no file, and lists the exit codes of jobs.
+    text = """
+include: [{local: a.yml, rules: [{when: never}]}]
+.t: {allow_failure: {exit_codes: 1}}
+x: {script: echo, allow_failure: {exit_codes: 1}}
+"""
+    merged = merged_document(compile_pipeline("ci.yml", MemoryFetcher({"ci.yml": text}), Context()))
+    assert merged == {
+        "include": [{"local": "a.yml", "rules": [{"when": "never"}]}],
+        ".t": {"allow_failure": {"exit_codes": 1}},
+        "x": {"script": "echo", "allow_failure": {"exit_codes": [1]}},
+    }
