@@ -195,3 +195,27 @@ async def test_output_stands_for_an_acknowledgement_that_was_lost(tmp_path: Path
         assert status == 202
         (result,) = await bench.coordinator.job_results(number)
         assert result.status == "running"
+
+
+async def test_lfs_objects_are_told_where_jobs_reach_us_whatever_host_a_proxy_names(
+    tmp_path: Path,
+) -> None:
+    async with official(tmp_path) as (bench, runner):
+        oid = "ab" * 32
+        place = bench.tree / ".git/lfs/objects/ab/ab" / oid
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"large")
+        await bench.start()
+        _, _, made = await runner.request()
+        asked = {
+            "operation": "download", "objects": [{"oid": oid, "size": 5}],
+            "transfers": ["lfs-standalone-file", "basic", "ssh"], "ref": {"name": "HEAD"},
+            "hash_algo": "sha256",
+        }  # fmt: skip
+        url = f"{made['git_info']['repo_url']}/info/lfs/objects/batch"
+        async with runner.session.post(url, json=asked, headers={"Host": "backend:1"}) as answer:
+            (told,) = (await answer.json(content_type=None))["objects"]
+        action = told["actions"]["download"]
+        assert action["href"].startswith(f"{bench.coordinator.url}/local/project.git/gitlab-lfs/")
+        async with runner.session.get(action["href"], headers=action["header"]) as answer:
+            assert await answer.read() == b"large"

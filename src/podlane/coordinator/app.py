@@ -252,7 +252,7 @@ def _routes(parts: _Parts) -> list[web.RouteDef]:
             clock=SystemClock(), limits=ArtifactLimits(max_bytes=settings.max_artifact_bytes),
         ).routes(),
         *CacheApi(engine=engine, caches=_caches(settings), tokens=maker).routes(),
-        *GitHttp(engine, maker, parts.repositories).routes(),
+        *GitHttp(engine, maker, parts.repositories, server_url=parts.url).routes(),
         *ControlApi(parts.service, parts.secrets.admin_token).routes(),
     ]  # fmt: skip
 

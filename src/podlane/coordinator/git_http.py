@@ -36,10 +36,13 @@ _ASK = {"WWW-Authenticate": 'Basic realm="GitLab"'}
 class GitHttp:
     """Routes of the repositories."""
 
-    def __init__(self, engine: Engine, tokens: TokenMaker, repositories: Repositories) -> None:
+    def __init__(
+        self, engine: Engine, tokens: TokenMaker, repositories: Repositories, *, server_url: str
+    ) -> None:
         self._engine = engine
         self._tokens = tokens
         self._repositories = repositories
+        self._server_url = server_url
         self._known: dict[Path, bytes] = {}
         self._slots = anyio.CapacityLimiter(MAX_PROCESSES)
 
@@ -49,7 +52,7 @@ class GitHttp:
         return [
             web.get(f"{base}/info/refs", self.info_refs),
             web.post(f"{base}/git-upload-pack", self.upload_pack),
-            *GitLfs(self._authorized).routes(),
+            *GitLfs(self._authorized, server_url=self._server_url).routes(),
         ]
 
     async def info_refs(self, request: web.Request) -> web.StreamResponse:

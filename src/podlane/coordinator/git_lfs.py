@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -34,10 +35,14 @@ class _Batch(msgspec.Struct, frozen=True):
 
 
 class GitLfs:
-    """Routes of LFS; ``authorized`` returns the repository that a request may read, or raises."""
+    """Routes of LFS; ``authorized`` returns the repository that a request may read, or raises.
 
-    def __init__(self, authorized: Callable[[web.Request], Path]) -> None:
+    ``server_url`` is how jobs reach us: a proxy between us may have changed the request's host.
+    """
+
+    def __init__(self, authorized: Callable[[web.Request], Path], *, server_url: str) -> None:
         self._authorized = authorized
+        self._server_url = server_url
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to add to the application."""
@@ -57,7 +62,7 @@ class GitLfs:
         if asked.operation != "download":
             return _answer({"message": "this repository can only be read"}, status=403)
         folder = await anyio.to_thread.run_sync(objects_of, repository)
-        base = str(request.url.origin()) + request.path.removesuffix("/info/lfs/objects/batch")
+        base = f"{self._server_url}/{quote(request.match_info['project'])}.git"
         header = {"Authorization": request.headers["Authorization"]}
         found: list[dict[str, object]] = []
         for entry in asked.objects:
