@@ -52,7 +52,10 @@ _RUNNER_NOT_YET = {
     "slot_cgroup_template": "it matters for docker only",
     "step_runner_image": "native steps are not supported",
 }
-_RUNNER_REMOVED = {"tls-skip-verify": "certificates are always checked; name the CA in tls-ca-file"}
+_RUNNER_REMOVED = {
+    "tls-skip-verify": "certificates are always checked; name the CA in tls-ca-file",
+    "disable_verbose": "remove it",
+}
 _OTHER_EXECUTORS = (
     "docker", "machine", "autoscaler", "instance", "ssh", "parallels", "virtualbox", "custom",
 )  # fmt: skip

@@ -363,6 +363,13 @@ def test_a_key_that_we_do_not_do_is_refused_when_it_says_something() -> None:
     assert "suspend_pvc_size" in found[0].message
 
 
+def test_a_removed_key_of_the_executor_only_warns_and_says_what_to_write() -> None:
+    _, found = read(REGISTERED.replace('host = ""', "terminationGracePeriodSeconds = 30"))
+    assert [(f.severity, f.place.line, f.hint) for f in found] == [
+        (Severity.WARNING, 24, "write pod_termination_grace_period_seconds")
+    ]
+
+
 def test_a_removed_key_of_a_runner_is_said_to_have_no_effect() -> None:
     _, found = a_runner_with("tls-skip-verify = true")
     assert found == ["5: runners.tls-skip-verify was removed from GitLab Runner and has no effect"]

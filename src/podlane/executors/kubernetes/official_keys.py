@@ -60,6 +60,17 @@ NOT_YET = frozenset(
     }
 )
 
+# Of former versions of GitLab Runner, which ignores them now; what to write instead.
+REMOVED = {
+    "terminationGracePeriodSeconds": "write pod_termination_grace_period_seconds",
+    "cpus": "write cpu_limit",
+    "memory": "write memory_limit",
+    "service_cpus": "write service_cpu_limit",
+    "service_memory": "write service_memory_limit",
+    "helper_cpus": "write helper_cpu_limit",
+    "helper_memory": "write helper_memory_limit",
+}
+
 # Of ``[[runners]]``, often written one level too deep.
 OF_THE_RUNNER = frozenset(
     {

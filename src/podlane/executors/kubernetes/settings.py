@@ -14,7 +14,7 @@ from typing import TypeAlias, get_type_hints
 import msgspec
 
 from podlane.executors.kubernetes import official_keys
-from podlane.kit.diagnostics import Diagnostic, Place
+from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.kit.units import quantity
 
@@ -191,6 +191,9 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
     for key, value in table.items():
         if key in official_keys.NOT_YET and _is_empty(value):
             continue
+        if key in official_keys.REMOVED:
+            findings.append(_removed(key, place))
+            continue
         problem = _problem(key, value)
         if problem is None:
             good[key] = value
@@ -198,6 +201,14 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
             code, message, hint = problem
             findings.append(Diagnostic(code=code, message=message, place=place, hint=hint))
     return msgspec.convert(good, KubernetesSettings), findings
+
+
+def _removed(key: str, place: Place) -> Diagnostic:
+    return Diagnostic(
+        code="setting-removed", place=place, severity=Severity.WARNING,
+        message=f"runners.kubernetes.{key} was removed from GitLab Runner and has no effect",
+        hint=official_keys.REMOVED[key],
+    )  # fmt: skip
 
 
 def _is_empty(value: Json) -> bool:
