@@ -170,6 +170,8 @@ async def test_a_child_can_be_watched_by_itself_and_from_outside(tmp_path: Path)
         whole = [event async for event in remote.events(pipeline_id)]
         (created,) = (e for e in whole if isinstance(e, ChildPipelineCreated))
         alone = [event async for event in remote.events(created.pipeline_id)]
+        parents = {one.id: one.parent_id for one in await remote.pipelines()}
+        assert parents == {created.pipeline_id: pipeline_id, pipeline_id: None}
     assert isinstance(whole[-1], PipelineFinished)
     assert {e.pipeline_id for e in alone} == {created.pipeline_id}
     assert isinstance(alone[-1], PipelineFinished)

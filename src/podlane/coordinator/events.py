@@ -127,7 +127,8 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
 class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Where a pipeline stands. ``status``: running, or as in :class:`PipelineFinished`.
 
-    ``created_at`` in seconds since the epoch; ``source``: the working tree, an absolute path.
+    ``created_at`` in seconds since the epoch; ``source``: the working tree, an absolute path;
+    ``parent_id``: the pipeline whose bridge has started it.
     """
 
     id: int
@@ -136,6 +137,7 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     ref: str
     jobs: list[JobSummary]
+    parent_id: int | None = None
 
 
 class Coordinator(Protocol):

@@ -16,6 +16,7 @@ from pathlib import Path
 from podlane.compiler.context import FetchError, RemoteFile, offline_sentence
 from podlane.coordinator.repository import git_environment
 from podlane.coordinator.submission import ChildFacts
+from podlane.kit.errors import PermanentError
 
 _SECONDS = 60.0
 # GitLab's ``max_artifacts_content_include_size``.
@@ -90,7 +91,7 @@ class SnapshotFiles:
 
     def _merge_base(self, compare_to: str) -> str:
         for name in (compare_to, f"origin/{compare_to.removeprefix('refs/heads/')}"):
-            if base := self._of_user("merge-base", name, "HEAD"):
+            if base := self._of_user("merge-base", "--end-of-options", name, "HEAD"):
                 return base
         raise FetchError("rules:changes:compare_to is not a valid ref")
 
@@ -133,18 +134,28 @@ class SnapshotFiles:
         return [name for name in listed.split("\0") if name]
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            ["git", *arguments], cwd=self.repository, check=False, capture_output=True,
-            env=git_environment({"GIT_DIR": str(self.repository)}), stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-        )  # fmt: skip
+        environment = git_environment({"GIT_DIR": str(self.repository)})
+        try:
+            return _run(arguments, self.repository, environment)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PermanentError(f"git {arguments[0]} cannot read the snapshot: {error}") from error
 
     def _of_user(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.source, check=False, capture_output=True,
-            env=git_environment(), stdin=subprocess.DEVNULL, timeout=_SECONDS,
-        )  # fmt: skip
+        """Ask the user's repository, which may be gone by now; "" is no answer."""
+        try:
+            done = _run(arguments, self.source, git_environment())
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
         return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _run(
+    arguments: tuple[str, ...], directory: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["git", *arguments], cwd=directory, check=False, capture_output=True, env=environment,
+        stdin=subprocess.DEVNULL, timeout=_SECONDS,
+    )  # fmt: skip
 
 
 def _member(archive: zipfile.ZipFile, job: str, path: str) -> bytes:

@@ -155,4 +155,5 @@ def summary(live: LivePipeline) -> PipelineSummary:
     return PipelineSummary(
         id=live.row.id, status=live.row.status or "running", created_at=live.row.created_at,
         source=live.row.submission.source, ref=live.row.snapshot.ref, jobs=jobs,
+        parent_id=None if live.parent is None else live.parent.row.id,
     )  # fmt: skip

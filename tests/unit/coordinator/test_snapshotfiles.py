@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from podlane.compiler.context import FetchError, RemoteFile
 from podlane.coordinator import snapshotfiles
 from podlane.coordinator.snapshotfiles import SnapshotFiles
 from podlane.coordinator.submission import ChildFacts
+from podlane.kit.errors import PermanentError
 from tests.contract.runner_api import git, working_tree
 
 
@@ -111,3 +113,19 @@ def test_a_large_or_broken_archive_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(snapshotfiles.MAX_ARTIFACT_BYTES + 1))
     with pytest.raises(FetchError, match="Artifacts archive for job `make` is too large"):
         files.read_remote(asked("x"))
+
+
+def test_a_working_tree_that_is_gone_has_no_refs_and_the_snapshot_stays(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    gone = dataclasses.replace(files, source=tmp_path / "gone")
+    assert gone.read_local("committed.txt") == b"committed\n"
+    with pytest.raises(FetchError, match="compare_to is not a valid ref"):
+        gone.changed_files("main")
+    nowhere = dataclasses.replace(files, repository=tmp_path / "gone")
+    with pytest.raises(PermanentError, match="git cat-file cannot read the snapshot"):
+        nowhere.read_local("committed.txt")
+
+
+def test_a_ref_that_looks_like_an_option_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="compare_to is not a valid ref"):
+        files_of(tmp_path).changed_files("--all")

@@ -129,7 +129,16 @@ def list_(url: str, output_format: str, *, everything: bool) -> int:
         out.document(msgspec.to_builtins(found))
         return 0
     rows = [
-        (str(one.id), one.status, one.ref, one.source, str(job.id), job.name, job.stage, job.status)
+        (
+            _numbered(one),
+            one.status,
+            one.ref,
+            one.source,
+            str(job.id),
+            job.name,
+            job.stage,
+            job.status,
+        )
         for one in found
         for job in one.jobs
     ]
@@ -138,3 +147,9 @@ def list_(url: str, output_format: str, *, everything: bool) -> int:
     ):
         out.out.line(line)
     return 0
+
+
+def _numbered(pipeline: PipelineSummary) -> str:
+    """Return a pipeline's number, with that of its parent."""
+    above = "" if pipeline.parent_id is None else f" of {pipeline.parent_id}"
+    return f"{pipeline.id}{above}"
