@@ -41,6 +41,19 @@ class StageScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """Lines of shell text that a later stage of the helper reads from ``path``, if they are there.
+
+    An environment puts there what ``make`` returns (in a thread, it may block; PodlaneError: not this
+    time) every so many seconds from the beginning on. Nobody but the helper may read them.
+    """
+
+    path: str
+    every_seconds: float
+    make: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPlan:
     """Everything an environment needs to know about one job.
 
@@ -63,6 +76,7 @@ class ExecutionPlan:
     feature_flags: tuple[tuple[str, bool], ...] = ()
     grace_seconds: float = 10.0
     prepare_timeout_seconds: float | None = None
+    renewal: Renewal | None = None
 
     def flag(self, name: str) -> bool:
         """Whether feature flag ``name`` is on."""

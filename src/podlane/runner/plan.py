@@ -173,7 +173,7 @@ def make_plan(
         project_dir=places.project, short_token=short_token(runner.token),
         system_id=manager.system_id, runner_name=runner.name, concurrent_id=numbers.concurrent_id,
         feature_flags=tuple(flags.items()),
-        prepare_timeout_seconds=runner.prepare_timeout_seconds or None,
+        prepare_timeout_seconds=runner.prepare_timeout_seconds or None, renewal=caches.renewal,
     )  # fmt: skip
     reader.warnings += [
         f"{name} has no effect: {reason}"

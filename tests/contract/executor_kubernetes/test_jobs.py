@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from podlane.executors.base import (
     Environment,
     ExecutionPlan,
+    Renewal,
     StageFinished,
     StageScript,
     StageStarted,
@@ -277,6 +280,28 @@ async def test_a_service_that_names_its_port_answers_before_the_job_goes_on(
     assert ran.outcome == SUCCESS
     assert "Waiting for services to be up and running: slow..." in ran.text
     assert "up\n" in ran.text
+
+
+@BOTH
+async def test_the_helper_alone_sees_text_that_is_made_anew(cluster: Cluster, flags: Flags) -> None:
+    counter = itertools.count(1)
+    text = "greeting='it'\\''s \"$HOME\" %s'"
+    renewal = Renewal(
+        path="/tmp/renewed",
+        every_seconds=0.1,
+        make=lambda: f"{text}\nnumber={next(counter)}",
+    )
+    wait = (
+        "number=0; until [ $number -gt 1 ]; do [ ! -r /tmp/renewed ] || . /tmp/renewed; done; "
+        'echo "greeted: $greeting"; ls -l /tmp/renewed | cut -c1-10'
+    )
+    scripts = {"upload_artifacts_on_success": wait}
+    plan = make_plan("ls /tmp/renewed 2>&1 || echo none", scripts=scripts, flags=flags)
+    ran = await cluster.run(replace(plan, renewal=renewal))
+    assert ran.outcome == SUCCESS, ran.text
+    assert "none\n" in ran.text
+    assert 'greeted: it\'s "$HOME" %s\n' in ran.text
+    assert "-rw-------" in ran.text
 
 
 async def test_what_services_print_is_shown_on_request(cluster: Cluster) -> None:

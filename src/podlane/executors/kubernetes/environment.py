@@ -14,6 +14,7 @@ from podlane.executors.base import (
     Emit,
     Level,
     Message,
+    Renewal,
     StageFinished,
     StageStarted,
     Terminal,
@@ -33,6 +34,7 @@ from podlane.executors.kubernetes.observe import (
     observe,
 )
 from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.renewals import keep_fresh
 from podlane.executors.kubernetes.servicelogs import follow_service
 from podlane.executors.kubernetes.trail import Trail
 from podlane.kit.backoff import Random
@@ -91,6 +93,7 @@ class EnvironmentParts:
     clock: Clock
     random: Random
     print_events: bool
+    renewal: Renewal | None = None
 
 
 class KubernetesEnvironment:
@@ -169,6 +172,8 @@ class KubernetesEnvironment:
                 tasks.start_soon(parts.driver.own)
                 tasks.start_soon(self._observe, states)
                 tasks.start_soon(self._watch_cluster)
+                if parts.renewal is not None:
+                    tasks.start_soon(keep_fresh, parts.driver, parts.renewal)
                 self._since = anyio.current_time()
                 outcome = await self._decide(tasks, emit)
                 if parts.print_events and outcome.reason in _WORTH_EVENTS:

@@ -103,7 +103,7 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         driver = PodDriver(self.client, pod, self._random)
-        limits = self._limits(plan)
+        limits, renewal = self._limits(plan), plan.renewal
         del plan  # it is large; from here on only the driver needs all of it, and not for long
         pod = pod.created()
         environment = KubernetesEnvironment(
@@ -115,6 +115,7 @@ class KubernetesExecutor:
                 clock=self._clock,
                 random=self._random,
                 print_events=self._settings.print_pod_warning_events,
+                renewal=renewal,
             )
         )
         try:

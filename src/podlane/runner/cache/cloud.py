@@ -26,6 +26,8 @@ _AZURE_HEADERS = {"x-ms-blob-type": "BlockBlob"}
 # Credentials that cannot be had must not hold up a job: it goes on without its cache.
 _RETRY: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=15)}
 _CLIENT: ClientConfig = {"timeout": timedelta(seconds=10)}
+# A machine's credentials may have a few minutes left only when they are handed out.
+_RENEW_SECONDS = 600.0
 _TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address, no secret
 
 
@@ -36,6 +38,11 @@ class CloudStore:
     store: S3Store | GCSStore | AzureStore
     expires_seconds: int
     what: str
+    renew_seconds: float | None = None
+
+    def again(self) -> CloudStore:
+        """Return itself: the library asks for new credentials when the old ones end."""
+        return self
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Return the URL of the object ``name``; may ask the cloud for credentials.
@@ -68,7 +75,10 @@ def open_s3(settings: S3Settings, expires_seconds: int) -> CloudStore:
         retry_config=_RETRY,
         client_options={**_CLIENT, "allow_http": True},
     )
-    return CloudStore(store=store, expires_seconds=expires_seconds, what="the identity for S3")
+    return CloudStore(
+        store=store, expires_seconds=expires_seconds, what="the identity for S3",
+        renew_seconds=_RENEW_SECONDS,
+    )  # fmt: skip
 
 
 def open_gcs(settings: GcsSettings, expires_seconds: int) -> CloudStore:
@@ -95,7 +105,11 @@ def open_gcs(settings: GcsSettings, expires_seconds: int) -> CloudStore:
             "the service account of [runners.cache.gcs] cannot be used; "
             "check PrivateKey or CredentialsFile"
         ) from error
-    return CloudStore(store=store, expires_seconds=expires_seconds, what="the identity for GCS")
+    has_key = bool((settings.access_id and settings.private_key) or settings.credentials_file)
+    return CloudStore(
+        store=store, expires_seconds=expires_seconds, what="the identity for GCS",
+        renew_seconds=None if has_key else _RENEW_SECONDS,
+    )  # fmt: skip
 
 
 def open_azure(settings: AzureSettings, expires_seconds: int) -> CloudStore:
@@ -113,7 +127,10 @@ def open_azure(settings: AzureSettings, expires_seconds: int) -> CloudStore:
         raise CacheUrlError(
             "the account of [runners.cache.azure] cannot be used; check AccountName and AccountKey"
         ) from error
-    return CloudStore(store=store, expires_seconds=expires_seconds, what="the identity for Azure")
+    return CloudStore(
+        store=store, expires_seconds=expires_seconds, what="the identity for Azure",
+        renew_seconds=None if settings.account_key else _RENEW_SECONDS,
+    )  # fmt: skip
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,11 @@ class CoordinatorStore:
     server_url: str
     job_id: int
     job_token: str = field(repr=False)
+    renew_seconds: float | None = None
+
+    def again(self) -> CoordinatorStore:
+        """Return itself."""
+        return self
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Return the URL of the object ``name``."""

@@ -1,6 +1,7 @@
 """S3 by a role (``RoleARN``, ``UploadRoleARN``): credentials for an hour, for one project's caches.
 
-A job whose URLs come from a role gets at most an hour out of them, as its credentials end then.
+URLs that come from a role are good for an hour at most, as its credentials end then; they are made
+anew before that for what a long job uploads at its end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from podlane.runner.cache.settings import S3Settings
 from podlane.runner.cache.store import CacheUrlError, Method, SignedUrl
 
 ROLE_SECONDS = 3600
+RENEW_SECONDS = 2700.0
 _TIMEOUT_SECONDS = 10.0
 _MAX_ANSWER = 64 * 1024
 _VERSION = "2011-06-15"
@@ -34,7 +36,12 @@ class RoleStore:
     prefix: str
     now: Callable[[], datetime]
     expires_seconds: int
+    renew_seconds: float | None = RENEW_SECONDS
     _known: dict[tuple[str, bool], S3Settings] = field(default_factory=dict, repr=False)
+
+    def again(self) -> RoleStore:
+        """Return a store that assumes the roles anew."""
+        return replace(self, _known={})
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Return the URL of the object ``name``.

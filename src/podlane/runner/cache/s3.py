@@ -71,6 +71,11 @@ class S3Store:
     settings: S3Settings
     now: Callable[[], datetime]
     expires_seconds: int
+    renew_seconds: float | None = None
+
+    def again(self) -> S3Store:
+        """Return itself."""
+        return self
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Return the URL of the object ``name``."""

@@ -38,7 +38,19 @@ class SignedUrl:
 
 
 class CacheStore(Protocol):
-    """Makes URLs. May compute, or ask a service for credentials: call it in a worker thread."""
+    """Makes URLs. May compute, or ask a service for credentials: call it in a worker thread.
+
+    ``renew_seconds``: how long a URL is good for certain, where its credentials end before it does.
+    """
+
+    @property
+    def renew_seconds(self) -> float | None:
+        """After how long its URLs are to be made anew; None: they live as long as they say."""
+        ...
+
+    def again(self) -> CacheStore:
+        """Return a store that asks for new credentials."""
+        ...
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Return the URL of the object ``name``.
@@ -54,6 +66,11 @@ class ClosedStore:
     """A storage whose settings cannot be used: the job goes on, and its trace says why."""
 
     error: CacheUrlError
+    renew_seconds: float | None = None
+
+    def again(self) -> ClosedStore:
+        """Return itself."""
+        return self
 
     def sign(self, method: Method, name: str) -> SignedUrl:
         """Raise what was wrong."""

@@ -85,15 +85,20 @@ def _upload_flags(context: ScriptContext, artifact: Artifact) -> list[str]:
     return flags
 
 
-def helper_script(context: ScriptContext, writer: ScriptWriter) -> str:
-    """Return a complete script of calls of the helper: with the job's variables and token."""
+def helper_script(
+    context: ScriptContext, writer: ScriptWriter, *, may_be_traced: bool = True
+) -> str:
+    """Return a complete script of calls of the helper: with the job's variables and token.
+
+    ``may_be_traced``: whether its commands may be shown as they run (``CI_DEBUG_TRACE``).
+    """
     preamble = [
         *HELPER_UMASK,
         *bash.exports(context),
         *bash.job_environment(context),
         assign("CI_JOB_TOKEN", context.job.token),
     ]
-    return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace)
+    return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace and may_be_traced)
 
 
 class HelperGuard:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from podlane.runner.cache import selection
+from podlane.runner.cache import keys, selection
 from podlane.runner.cache.access import PlannedCache, Pull, Push
 from podlane.runner.scripts import bash
 from podlane.runner.scripts.artifacts import HELPER, HelperGuard, helper_script
@@ -30,15 +30,41 @@ def restore(context: ScriptContext, caches: Iterable[PlannedCache]) -> str:
     return helper_script(context, writer)
 
 
-def archive(context: ScriptContext, caches: Iterable[PlannedCache], *, limit_bytes: int) -> str:
-    """Return the script that packs and uploads the caches; ``limit_bytes`` 0: of any size."""
+def archive(
+    context: ScriptContext, caches: Iterable[PlannedCache], *, limit_bytes: int, renewed: str = ""
+) -> str:
+    """Return the script that packs and uploads the caches; ``limit_bytes`` 0: of any size.
+
+    ``renewed`` is a file that may have newer URLs by then, as :func:`renewed_urls` writes them.
+    """
+    caches = tuple(caches)
     writer = ScriptWriter()
     writer.line(bash.enter(context.project_dir))
+    if renewed:
+        writer.lines(renewed_urls(planned.push for planned in caches).splitlines())
+        writer.line(f"if [ -r {quote(renewed)} ]; then . {quote(renewed)}; fi")
     with HelperGuard(writer, "Creating cache"):
         for planned in caches:
             if _is_usable(writer, planned, "archiving"):
-                _archive_one(writer, context, planned, limit_bytes)
-    return helper_script(context, writer)
+                _archive_one(writer, context, planned, limit_bytes, is_renewed=bool(renewed))
+    # The masker of the trace knows only the signatures that were made when the job began.
+    return helper_script(context, writer, may_be_traced=not renewed)
+
+
+def renewed_urls(pushes: Iterable[Push | None]) -> str:
+    """Return lines of shell text that say where to save the keys, for an :func:`archive`."""
+    lines = []
+    for push in pushes:
+        if push is not None and push.upload is not None and push.check is not None:
+            put, check = _variables(push)
+            lines += [f"{put}={quote(push.upload.url)}", f"{check}={quote(push.check.url)}"]
+    return "\n".join(lines)
+
+
+def _variables(push: Push) -> tuple[str, str]:
+    """Return the names of the shell variables with the URLs of a key."""
+    name = keys.hashed(push.key.name)[:16]
+    return f"podlane_put_{name}", f"podlane_check_{name}"
 
 
 def _is_usable(writer: ScriptWriter, planned: PlannedCache, what: str) -> bool:
@@ -83,8 +109,9 @@ def _extract(
 
 
 def _archive_one(
-    writer: ScriptWriter, context: ScriptContext, planned: PlannedCache, limit_bytes: int
-) -> None:
+    writer: ScriptWriter, context: ScriptContext, planned: PlannedCache, limit_bytes: int, *,
+    is_renewed: bool,
+) -> None:  # fmt: skip
     push, shown = planned.push, planned.cache.keys[0].shown
     if push is None:
         writer.notice(f"Not uploading cache {shown} due to policy")
@@ -96,7 +123,8 @@ def _archive_one(
     if limit_bytes:
         words += ["--max-uploaded-archive-size", str(limit_bytes)]
     metadata = quote(json.dumps({"cachekey": shown}))
-    writer.line(f"if CACHE_METADATA={metadata} {' '.join(map(quote, words))}; then")
+    text = " ".join([*map(quote, words), *_url_flags(push, is_renewed=is_renewed)])
+    writer.line(f"if CACHE_METADATA={metadata} {text}; then")
     writer.notice("Created cache")
     writer.line("else")
     writer.warning("Failed to create cache")
@@ -112,12 +140,19 @@ def _archiver_flags(context: ScriptContext, planned: PlannedCache, push: Push) -
     if planned.cache.untracked:
         words.append("--untracked")
     if push.upload is not None:
-        words += ["--url", push.upload.url]
         for name, value in push.upload.headers.items():
             words += ["--header", f"{name}: {value}"]
-    if push.check is not None:
-        words += ["--check-url", push.check.url]
     return words
+
+
+def _url_flags(push: Push, *, is_renewed: bool) -> list[str]:
+    """Return words of shell text, quoted."""
+    if push.upload is None or push.check is None:
+        return []
+    put, check = _variables(push)
+    if is_renewed:
+        return ["--url", f'"${put}"', "--check-url", f'"${check}"']
+    return ["--url", quote(push.upload.url), "--check-url", quote(push.check.url)]
 
 
 def _redaction(context: ScriptContext) -> list[str]:
