@@ -47,7 +47,7 @@ def helper(directory: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def push(pod: Path, store: CacheStore, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-    put = store.sign(Method.PUT, name)
+    put = store.sign(Method.PUT, name, key="the key")
     headers = [word for pair in put.headers.items() for word in ("--header", ": ".join(pair))]
     check = ["--check-url", store.sign(Method.HEAD, name).url]
     flags = ["--file", "../c/cache.zip", "--path", "data", "--url", put.url, *check]
@@ -74,8 +74,10 @@ def test_a_cache_goes_there_and_back(server: str, encryption: str, tmp_path: Pat
     done = pull(tmp_path / "parts", ours, name, "--parallel", "--chunk-size", "100000")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "parts/data").read_bytes() == content
+    url = ours.sign(Method.HEAD, name).url
+    with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:
+        assert answer.headers["x-amz-meta-cachekey"] == "the key"
     if encryption:
-        url = ours.sign(Method.HEAD, name).url
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:
             wanted = {"S3": "AES256", "KMS": "aws:kms"}[encryption]
             assert answer.headers["x-amz-server-side-encryption"] == wanted

@@ -75,6 +75,7 @@ class Landing:
             _clear(target)
             os.symlink(destination, os.fsencode(target))
             _own(target, attributes)
+            _set_time(target, attributes)
         for name, attributes in reversed(self._directories):
             target = os.path.join(self._root, name)
             if not os.path.islink(target):
@@ -135,8 +136,13 @@ def _dress(target: str, attributes: Attributes, default_mode: int) -> None:
     """Set owner, mode and time, in the order in which they survive."""
     _own(target, attributes)
     os.chmod(target, stat.S_IMODE(attributes.mode) or default_mode)
+    _set_time(target, attributes)
+
+
+def _set_time(target: str, attributes: Attributes) -> None:
     with contextlib.suppress(OSError, OverflowError):
-        os.utime(target, (attributes.mtime, attributes.mtime))
+        times = (attributes.mtime, attributes.mtime)
+        os.utime(target, times, follow_symlinks=False)
 
 
 def _own(target: str, attributes: Attributes) -> None:

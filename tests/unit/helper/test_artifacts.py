@@ -44,6 +44,7 @@ def _tree(project: Path) -> None:
     (project / "out/sub/run.sh").chmod(0o755)
     (project / "out/link").symlink_to("a.txt")
     os.utime(project / "out/a.txt", (1_600_000_000, 1_600_000_000))
+    os.utime(project / "out/link", (1_500_000_000, 1_500_000_000), follow_symlinks=False)
 
 
 def test_a_round_trip_keeps_content_modes_times_links_and_empty_directories(
@@ -76,6 +77,7 @@ def test_a_round_trip_keeps_content_modes_times_links_and_empty_directories(
     assert stat.S_IMODE((target / "out/sub/run.sh").stat().st_mode) == 0o755
     assert stat.S_IMODE((target / "out").stat().st_mode) == 0o711
     assert (target / "out/link").readlink() == Path("a.txt")
+    assert (target / "out/link").lstat().st_mtime == 1_500_000_000
     assert (target / "out/empty").is_dir()
 
 

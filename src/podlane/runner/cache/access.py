@@ -83,7 +83,8 @@ class CachePlanner:
             return Push(key=key, file=file, other_file=other)
         name = self._object(key.name, key.hashed)
         try:
-            upload, check = self._sign(Method.PUT, name), self._sign(Method.HEAD, name)
+            upload = self._sign(Method.PUT, name, key.shown)
+            check = self._sign(Method.HEAD, name)
         except CacheUrlError as error:
             return Push(key=key, file=file, other_file=other, problem=error.message)
         return Push(key=key, file=file, other_file=other, upload=upload, check=check)
@@ -91,8 +92,8 @@ class CachePlanner:
     def _object(self, name: str, is_hash: bool) -> str:
         return keys.object_name(self.place.prefix, name, is_hash=is_hash)
 
-    def _sign(self, method: Method, name: str) -> SignedUrl:
+    def _sign(self, method: Method, name: str, key: str = "") -> SignedUrl:
         assert self.place.store is not None
-        signed = self.place.store.sign(method, name)
+        signed = self.place.store.sign(method, name, key=key)
         self.secrets += secrets_of(signed.url)
         return signed

@@ -44,12 +44,13 @@ class CloudStore:
         """Return itself: the library asks for new credentials when the old ones end."""
         return self
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Return the URL of the object ``name``; may ask the cloud for credentials.
 
         Raises:
             CacheUrlError: there are none, or they were refused.
         """
+        del key  # the library signs no headers
         is_azure = isinstance(self.store, AzureStore)
         # A shared access signature knows reading, not HEAD.
         wanted = Method.GET if is_azure and method is Method.HEAD else method

@@ -21,8 +21,9 @@ class CoordinatorStore:
         """Return itself."""
         return self
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Return the URL of the object ``name``."""
+        del key
         access = cache_urls.WRITE if method is Method.PUT else cache_urls.READ
         url = cache_urls.cache_url(self.server_url, self.job_id, self.job_token, access, name)
         return SignedUrl(url=url)

@@ -43,7 +43,7 @@ class RoleStore:
         """Return a store that assumes the roles anew."""
         return replace(self, _known={})
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Return the URL of the object ``name``.
 
         Raises:
@@ -55,7 +55,7 @@ class RoleStore:
         settings = self._in_role(role, uploads) if role else self.settings
         seconds = min(self.expires_seconds, ROLE_SECONDS) if role else self.expires_seconds
         return s3.S3Store(settings=settings, now=self.now, expires_seconds=seconds).sign(
-            method, name
+            method, name, key=key
         )
 
     def _in_role(self, role: str, uploads: bool) -> S3Settings:

@@ -16,6 +16,7 @@ from podlane.runner.cache.settings import S3Settings
 from podlane.runner.cache.store import Method, SignedUrl
 
 MAX_SECONDS = 7 * 24 * 3600
+KEY_HEADER = "x-amz-meta-cachekey"  # GitLab Runner's; a hashed name alone tells people nothing
 DEFAULT_REGION = "us-east-1"
 AWS = "amazonaws.com"
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -77,9 +78,13 @@ class S3Store:
         """Return itself."""
         return self
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Return the URL of the object ``name``."""
-        headers = upload_headers(self.settings) if method is Method.PUT else {}
+        headers: dict[str, str] = {}
+        if method is Method.PUT:
+            headers = upload_headers(self.settings)
+            if key.isascii() and key.isprintable() and key.strip() == key and key:
+                headers[KEY_HEADER] = key
         url = self._presigned(method, name, headers)
         return SignedUrl(url=url, headers=headers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -83,6 +84,11 @@ def request_minutes(variables: Variables) -> int:
     return int(raw) if raw.isascii() and raw.isdigit() and int(raw) else DEFAULT_REQUEST_MINUTES
 
 
+def _default_key(job: Job) -> str:
+    path = posixpath.normpath(f"/{job.job_info.name}/{job.git_info.ref}")
+    return path.lstrip("/")
+
+
 class _Reader:
     def __init__(self, job: Job, variables: Variables, *, is_hashing: bool) -> None:
         self._job = job
@@ -93,7 +99,7 @@ class _Reader:
         expand = self._variables.expand
         warnings: list[str] = []
         problem, found = "", list[CacheKey]()
-        raw = expand(cache.key) or f"{self._job.job_info.name}/{self._job.git_info.ref}"
+        raw = expand(cache.key) or _default_key(self._job)
         try:
             found.append(self._key(raw, warnings))
         except UnusableKeyError as error:

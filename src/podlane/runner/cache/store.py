@@ -52,8 +52,10 @@ class CacheStore(Protocol):
         """Return a store that asks for new credentials."""
         ...
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Return the URL of the object ``name``.
+
+        ``key`` is what people call it, which some storages keep beside an object that is put.
 
         Raises:
             CacheUrlError: a sentence that names no credential.
@@ -72,9 +74,9 @@ class ClosedStore:
         """Return itself."""
         return self
 
-    def sign(self, method: Method, name: str) -> SignedUrl:
+    def sign(self, method: Method, name: str, *, key: str = "") -> SignedUrl:
         """Raise what was wrong."""
-        del method, name
+        del method, name, key
         raise CacheUrlError(self.error.message)
 
 

@@ -103,8 +103,9 @@ def _extract(
     writer.line("else")
     writer.warning("Failed to extract cache")
     if context.flags["FF_CLEAN_UP_FAILED_CACHE_EXTRACT"] and planned.cache.paths:
-        writer.say("Removing partially extracted cache")
-        writer.command("rm", "-rf", "--", *planned.cache.paths)
+        for path in planned.cache.paths:
+            writer.say(f"Removing {path}")
+            writer.command("rm", "-rf", "--", path)
     writer.line("fi")
 
 

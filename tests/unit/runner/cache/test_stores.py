@@ -50,7 +50,8 @@ def test_s3_signatures_are_those_of_the_reference(
         encryption_key_id="key-1",
     )  # fmt: skip
     ours = s3.S3Store(settings=settings, now=lambda: NOW, expires_seconds=3600)
-    signed = ours.sign(method, "runner/t/project/1/a b/ü%2f~")
+    signed = ours.sign(method, "runner/t/project/1/a b/ü%2f~", key="a b" if encryption else "ü")
+    assert ("x-amz-meta-cachekey" in signed.headers) == (method is Method.PUT and encryption != "")
     request = AWSRequest(
         method=method.value, url=signed.url.partition("?")[0], headers=dict(signed.headers)
     )
