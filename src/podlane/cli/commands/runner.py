@@ -16,6 +16,14 @@ from podlane.cli.commands import (
 from podlane.cli.runnerflags import log_options
 
 
+def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from podlane.cli.commands import version
+
+        output.standard().out.line(version.line())
+        context.exit()
+
+
 class _Commands(click.Group):
     """The commands, and GitLab Runner's others, which say that they are not there."""
 
@@ -26,6 +34,10 @@ class _Commands(click.Group):
 
 @click.group(name="runner", cls=_Commands)
 @log_options
+@click.option(
+    "-v", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Print the version.",
+)  # fmt: skip
 @click.option("--cpuprofile", envvar="CPU_PROFILE", hidden=True, help="Has no effect.")
 @click.pass_context
 def command(
