@@ -86,12 +86,14 @@ class Decider:
             )
             if match.rule is None:
                 reason = match.problem or "no rule matched"
-        elif (
-            written.get("only") is not None
-            or written.get("except") is not None
-            or not (self._config.has_workflow_rules)
-        ):
-            admitted, keyword = admits(written, self._context, self._evaluator, seen)
+        else:
+            admitted, keyword = admits(
+                written,
+                self._context,
+                self._evaluator,
+                seen,
+                has_workflow_rules=self._config.has_workflow_rules,
+            )
             if not admitted and written.get("only") is None and keyword == "only:refs":
                 reason = "it has no rules, so it is for branches and tags only"
             elif not admitted:

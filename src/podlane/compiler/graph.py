@@ -8,6 +8,7 @@ from podlane.compiler.components import circles
 from podlane.compiler.findings import Findings, did_you_mean
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.matrix import ConfiguredJob, expand_needs
+from podlane.compiler.reader import is_blank
 from podlane.compiler.source import Map, Mark, Seq
 from podlane.model.pipeline import Need
 
@@ -42,6 +43,7 @@ class GraphCheck:
                 self._check_stage(job)
                 self._check_rule_needs(job)
                 self._check_stop(job)
+                self._check_publish(job)
             self._check_dependencies(name, job)
             self._check_child_files(job)
             mark = job.written.value_at("needs")
@@ -131,6 +133,17 @@ class GraphCheck:
         if problem:
             self._findings.error(
                 "environment", f"{job.name} job: on_stop job {stop} {problem}", mark
+            )
+
+    def _check_publish(self, job: ConfiguredJob) -> None:
+        pages = job.written.get("pages")
+        if is_blank(job.written.get("publish")):
+            return
+        if isinstance(pages, Map) and "publish" in pages:
+            self._findings.error(
+                "pages",
+                f"{job.name} job: use either {job.name}:publish or {job.name}:pages:publish",
+                job.written.value_at("publish"),
             )
 
     def _stop_problem(self, environment: Map, stop: str) -> str | None:

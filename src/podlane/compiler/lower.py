@@ -107,7 +107,7 @@ def _hooks(value: Node) -> tuple[Hook, ...]:
 
 def _artifacts(name: str, job: Map, variables: Mapping[str, str]) -> tuple[Artifact, ...]:
     value = job.get("artifacts")
-    if environment.is_pages(name, job):
+    if environment.is_pages(name, job) and not is_bridge(job):
         written = value.copied() if isinstance(value, Map) else Map()
         paths, path = (
             values.strings(written.get("paths")),

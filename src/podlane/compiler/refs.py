@@ -18,9 +18,15 @@ def admits(
     context: Context,
     evaluator: Evaluator,
     variables: Mapping[str, str],
+    *,
+    has_workflow_rules: bool,
 ) -> tuple[bool, str]:
-    """Return whether ``only`` and ``except`` let a job in, and if not, the keyword that does not."""
-    only = _conditions(job.get("only"), default_refs=True)
+    """Return whether ``only`` and ``except`` let a job in, and if not, the keyword that does not.
+
+    Branches and tags alone are the default of ``only``; there is none besides ``workflow:rules``.
+    """
+    has_default = job.get("only") is not None or not has_workflow_rules
+    only = _conditions(job.get("only"), default_refs=has_default)
     for key, value in only.items():
         if value is not None and not _holds(str(key), value, context, evaluator, variables):
             return False, f"only:{key}"

@@ -209,16 +209,9 @@ def _check_rules(entry: Entry, job: Map) -> None:
 
 
 def _check_publish(entry: Entry, job: Map) -> None:
-    name, pages = entry.path[-1], job.get("pages")
     if values.is_blank(job.get("publish")):
         return
-    if isinstance(pages, Map) and "publish" in pages:
-        entry.findings.error(
-            "pages",
-            f"{name} job: use either {name}:publish or {name}:pages:publish",
-            job.key_at("publish"),
-        )
-    if not environment.is_pages(name, job):
+    if not environment.is_pages(entry.path[-1], job):
         entry.error(
             "can only be used within a `pages` job", attribute="publish", mark=job.key_at("publish")
         )
