@@ -96,6 +96,26 @@ async def test_attach_talks_to_the_first_process(data_dir: Path, runtime: str) -
         assert ended.exit_code == 4
 
 
+async def test_an_attachment_ends_with_its_stdin_and_the_process_goes_on(
+    data_dir: Path, runtime: str
+) -> None:
+    """GitLab's runner hands scripts to the job's shell that way, one attachment each."""
+    async with world(data_dir, runtime=runtime) as w:
+        await w.create(pod("p", container(["sh"], stdin=True)))
+        await w.running("p")
+        for word in ("one", "two"):
+            async with w.client.attach(NAMESPACE, "p", "main", stdin=True) as session:
+                await session.write_stdin(f"echo {word} >> /said\n".encode())
+                await session.close_stdin()
+                async for _ in session.output():
+                    pass
+                assert (await session.status()).exit_code == 0
+        code, said = await w.execute(
+            "p", "sh", "-c", "while [ $(wc -l < /said) != 2 ]; do :; done; cat /said"
+        )
+        assert (code, said) == (0, "one\ntwo\n")
+
+
 async def test_who_attaches_first_sees_what_was_printed_before_and_others_do_not(
     data_dir: Path,
 ) -> None:
