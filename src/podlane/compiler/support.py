@@ -47,7 +47,7 @@ def _logins(job: ConfiguredJob, findings: Findings) -> list[Diagnostic]:
         Diagnostic(
             code="unsupported",
             message=f"`jobs:{job.group}:secrets:{name}` cannot be read: no token is named to log in "
-            "with, and the job has no id_tokens",
+            "with, and the job has no ID token for it",
             place=place(
                 written.value_at(name) if isinstance(written, Map) else None, findings.file
             ),

@@ -78,3 +78,33 @@ def test_google_s_newest_version_is_the_default() -> None:
     gcp = secrets("gcp_secret_manager: {name: n}")["S"].gcp_secret_manager
     assert gcp is not None
     assert gcp.version == "latest"
+
+
+def without_token(tokens: str, secret: str) -> tuple[Secret, list[str]]:
+    ids = "".join(f"{name}: {{aud: a}}, " for name in tokens.split())
+    text = f"x:\n  script: echo\n  id_tokens: {{{ids}}}\n  secrets: {{S: {{{secret}}}}}\n"
+    result = compile_pipeline("f", MemoryFetcher({"f": text}), Context())
+    assert result.pipeline is not None, result.diagnostics
+    return result.pipeline.jobs[0].secrets["S"], [one.message for one in result.run_refusals]
+
+
+def test_without_a_token_of_its_own_a_secret_takes_the_first_id_token() -> None:
+    # GitLab's Ci::Secrets::Integration: id_tokens.each_key.first
+    secret, refused = without_token("ONE TWO", "vault: a/b@c")
+    assert secret.vault is not None
+    assert secret.vault.server.auth.data["jwt"] == "$ONE"
+    assert refused == []
+
+
+def test_aws_takes_the_id_token_of_its_name() -> None:
+    secret, refused = without_token("ONE AWS_ID_TOKEN", "aws_secrets_manager: id")
+    assert secret.aws_secrets_manager is not None
+    assert secret.aws_secrets_manager.server is not None
+    assert secret.aws_secrets_manager.server.jwt == "$AWS_ID_TOKEN"
+    assert refused == []
+    _, refused = without_token("ONE", "aws_secrets_manager: id")
+    (message,) = refused
+    assert message == (
+        "`jobs:x:secrets:S` cannot be read: no token is named to log in with, and the job has no ID "
+        "token for it"
+    )

@@ -1,7 +1,8 @@
 """``secrets``: which secrets managers a job asks. Where they are and who logs in, variables say.
 
 The variables are those of GitLab's documentation (``VAULT_SERVER_URL``, ``AWS_REGION``, …). The token
-to log in with is the variable that ``token`` names, else the first of the job's ``id_tokens``.
+to log in with is the variable that ``token`` names, else the first of the job's ``id_tokens``; for AWS
+the one of the name ``AWS_ID_TOKEN``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _GITLAB = "gitlab_secrets_manager"
 _PROVIDERS = (
     "vault", "azure_key_vault", "gcp_secret_manager", "akeyless", _GITLAB, "aws_secrets_manager",
 )  # fmt: skip
+_AWS, _AWS_TOKEN = "aws_secrets_manager", "AWS_ID_TOKEN"
 _AWS_KEYS = (
     "secret_id", "region", "version_id", "version_stage", "role_arn", "role_session_name", "field",
 )  # fmt: skip
@@ -167,15 +169,15 @@ _CHECKS: dict[str, Callable[[Entry], None]] = {
 
 def without_login(job: Map) -> list[str]:
     """Return the secrets of a checked job for which there is no token to log in with."""
-    found = job.get("secrets")
-    if not isinstance(found, Map) or job.get("id_tokens"):
-        return []
+    found, tokens = job.get("secrets"), job.get("id_tokens")
+    names = list(tokens) if isinstance(tokens, Map) else []
     return [
         text_of(key)
-        for key, secret in found.items()
+        for key, secret in (found.items() if isinstance(found, Map) else ())
         if isinstance(secret, Map)
         and secret.get("token") is None
         and not {_GITLAB, "akeyless"} & secret.keys()
+        and (not names or (_AWS in secret and _AWS_TOKEN not in names))
     ]
 
 
@@ -212,7 +214,7 @@ def _secret(item: Map, jwt: str, variables: Mapping[str, str]) -> Secret | None:
         )
     if "aws_secrets_manager" in item:
         return Secret(
-            aws_secrets_manager=_aws(item["aws_secrets_manager"], jwt, variables), file=kept
+            aws_secrets_manager=_aws(item[_AWS], _aws_token(item, jwt), variables), file=kept
         )
     return None
 
@@ -272,6 +274,11 @@ def _gcp(found: Map, jwt: str, variables: Mapping[str, str]) -> GcpSecret:
             jwt=jwt,
         ),
     )
+
+
+def _aws_token(item: Map, jwt: str) -> str:
+    """Return the token for AWS, which GitLab looks for under a name of its own."""
+    return jwt if item.get("token") is not None else f"${_AWS_TOKEN}"
 
 
 def _aws(value: Node, jwt: str, variables: Mapping[str, str]) -> AwsSecret:
