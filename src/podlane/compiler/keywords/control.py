@@ -22,6 +22,8 @@ _INTEGER = re.compile(r"[+-]?\d+\Z")
 
 def check_allow_failure(entry: Entry, *, bridge: bool) -> None:
     """Check ``allow_failure``; the entry is the job."""
+    if entry.absent("allow_failure"):
+        return
     child = entry.child("allow_failure")
     value = child.value
     if isinstance(value, (bool, Reference)) or value is None:
@@ -181,8 +183,10 @@ def check_delay(entry: Entry) -> None:
     """Check ``start_in`` of a job; the entry is the job."""
     job = entry.value
     assert isinstance(job, Map)
-    child = entry.child("start_in")
     delayed = job.get("when") == "delayed"
+    if not delayed and job.get("start_in") is None:
+        return
+    child = entry.child("start_in")
     if delayed and not isinstance(child.value, Reference):
         mark = child.mark if child.value is not None else job.value_at("when")
         values.check_duration(entry, child.value, "start in", mark, WEEK_SECONDS)

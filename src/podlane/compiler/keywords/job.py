@@ -112,8 +112,9 @@ def check_job(entry: Entry) -> None:
     keys = BRIDGE_KEYS if bridge else JOB_KEYS
     _check_name(entry)
     entry.known_keys(keys)
-    for together in () if bridge else _APART:
-        values.exclusive(entry, together)
+    if not bridge and ("run" in job or "trigger" in job):
+        for together in _APART:
+            values.exclusive(entry, together)
     if not entry.findings.incomplete:  # else a base or a reference may be what is missing
         _check_purpose(entry, job, bridge=bridge)
     check_keywords(entry, job, keys)

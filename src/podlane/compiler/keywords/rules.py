@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from podlane.compiler.expr.errors import ExpressionError
@@ -99,35 +100,39 @@ def _is_nested(value: Node) -> bool:
 
 
 def _check_rule(entry: Entry, kind: RuleKind) -> None:
+    rule = entry.value if isinstance(entry.value, Map) else Map()
     if values.is_blank(entry.value):
         entry.error("can't be blank")
     entry.is_hash()
     entry.known_keys(kind.keys)
-    check_expression(entry, "if")
-    when = entry.child("when")
-    if when.value is not None and values.inspected(when.value) not in kind.when:
+    for key, check in _RULE_CHECKS.items():
+        if rule.get(key) is not None:
+            check(entry)
+    if rule.get("when") is not None:
+        _check_when(entry.child("when"), entry, kind)
+    if "start_in" in kind.keys:
+        _check_delay(entry)
+    if rule.get("exists") is not None:
+        check_exists(entry, limited=kind is not INCLUDE)
+
+
+def _check_when(when: Entry, entry: Entry, kind: RuleKind) -> None:
+    shown = values.inspected(when.value)
+    if shown not in kind.when:
         entry.error(
-            f"unknown value: {values.inspected(when.value)}",
+            f"unknown value: {shown}",
             attribute="when",
             mark=when.mark,
             hint=f"one of: {', '.join(kind.when)}",
         )
-    if "start_in" in kind.keys:
-        _check_delay(entry)
-    values.boolean(entry, "allow_failure")
-    values.boolean(entry, "interruptible")
-    check_changes(entry)
-    check_exists(entry, limited=kind is not INCLUDE)
-    if not entry.absent("variables"):
-        check_plain_variables(entry.child("variables"))
-    if not entry.absent("needs"):
-        needs.check_needs(entry.child("needs"))
 
 
 def _check_delay(entry: Entry) -> None:
-    rule = entry.value if isinstance(entry.value, Map) else Map()
-    child = entry.child("start_in")
+    rule = entry.value
+    if not isinstance(rule, Map):
+        return
     if rule.get("when") == "delayed":
+        child = entry.child("start_in")
         values.present(entry, "start_in", 'add start_in: "30 minutes"')
         if not isinstance(child.value, Reference):
             values.check_duration(entry, child.value, "start in", child.mark, control.WEEK_SECONDS)
@@ -141,6 +146,8 @@ def _check_delay(entry: Entry) -> None:
 
 def check_expression(entry: Entry, key: str) -> None:
     """Check the expression at ``key``, if there is one."""
+    if entry.absent(key):
+        return
     child = entry.child(key)
     if child.value is None:
         return
@@ -157,6 +164,8 @@ def check_expression(entry: Entry, key: str) -> None:
 
 def check_changes(entry: Entry) -> None:
     """Check ``changes``: a list, or a map with ``paths`` or ``regexp`` and with ``compare_to``."""
+    if entry.absent("changes"):
+        return
     child = entry.child("changes")
     value = child.value
     if isinstance(value, Map):
@@ -213,6 +222,8 @@ def check_exists(entry: Entry, *, limited: bool = True) -> None:
 
     ``limited``: a list is too; that of an include's rule is not.
     """
+    if entry.absent("exists"):
+        return
     child = entry.child("exists")
     value = child.value
     if values.is_blank(value) or isinstance(value, str):
@@ -236,3 +247,13 @@ def _check_exists_map(entry: Entry, value: Map) -> None:
     values.string(entry, "ref")
     if not entry.absent("paths"):
         _check_paths(entry, entry.child("paths"), "paths")
+
+
+_RULE_CHECKS: dict[str, Callable[[Entry], None]] = {
+    "if": lambda entry: check_expression(entry, "if"),
+    "changes": check_changes,
+    "allow_failure": lambda entry: values.boolean(entry, "allow_failure"),
+    "interruptible": lambda entry: values.boolean(entry, "interruptible"),
+    "variables": lambda entry: check_plain_variables(entry.child("variables")),
+    "needs": lambda entry: needs.check_needs(entry.child("needs")),
+}

@@ -72,9 +72,10 @@ def _written(entry: Entry, key: str) -> Entry | None:
 
 def present(entry: Entry, key: str, hint: str | None = None) -> None:
     """Check that ``key`` is there and not blank."""
-    child = entry.child(key)
-    if is_blank(child.value):
-        entry.error("can't be blank", attribute=attribute(key), mark=child.mark, hint=hint)
+    value = entry.value
+    if is_blank(value.get(key) if isinstance(value, Map) else None):
+        mark = entry.child(key).mark
+        entry.error("can't be blank", attribute=attribute(key), mark=mark, hint=hint)
 
 
 def string_list(entry: Entry, key: str) -> None:

@@ -32,12 +32,12 @@ def _check_all(entry: Entry, keys: tuple[str, ...]) -> None:
         entry.error("should be a hash", hint="write NAME: value")
         return
     for key, item in value.items():
-        child = _child(entry, value, key)
         if not isinstance(key, str) and type(key) is not int:
-            child.error("must be an alphanumeric string", attribute="key")
+            _child(entry, value, key).error("must be an alphanumeric string", attribute="key")
         if item is None or isinstance(item, Map):  # GitLab takes null for an empty mapping
-            _check_map(child, item or Map(), keys)
+            _check_map(_child(entry, value, key), item or Map(), keys)
         elif isinstance(item, Seq):
+            child = _child(entry, value, key)
             entry.findings.error(
                 "config", "variable definition must be either a string or a hash", child.mark,
                 f"{':'.join(child.path)} is a list",
