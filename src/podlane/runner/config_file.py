@@ -312,7 +312,7 @@ def _feature_flags(table: Table) -> list[tuple[str, bool]]:
         if name in given
     ]
     flags.ignore(feature_flags.DEFAULTS)
-    flags.finish()
+    flags.finish(exact=True)
     return result
 
 

@@ -207,10 +207,10 @@ class Table:
             (*self.path, key), code, f"{full_name((*self.path, key))}: {message}", hint
         )
 
-    def finish(self) -> None:
-        """Name the keys that nobody asked for."""
-        known = {key.lower() for key in self._known}
-        for key in filter(lambda key: key.lower() not in known, self._data):
+    def finish(self, *, exact: bool = False) -> None:
+        """Name the keys that nobody asked for; ``exact``: their case matters, too."""
+        known = self._known if exact else {key.lower() for key in self._known}
+        for key in (key for key in self._data if (key if exact else key.lower()) not in known):
             close = difflib.get_close_matches(key, self._known, n=1)
             hint = f"did you mean {close[0]}?" if close else None
             message = f"{full_name((*self.path, key))} is not a known setting"

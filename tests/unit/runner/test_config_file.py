@@ -120,6 +120,10 @@ def test_an_official_file_is_read_as_it_is() -> None:
             "6: runners.feature_flags.FF_SCRIPT_SECTION is not a known setting",
         ),
         (
+            "[runners.feature_flags]\nff_timestamps = true",
+            "6: runners.feature_flags.ff_timestamps is not a known setting",
+        ),
+        (
             "[runners.kubernetes]\nnamespace = 'x'\nimages = 'y'",
             "7: runners.kubernetes.images is not a known setting",
         ),
@@ -274,6 +278,13 @@ def test_numbers_that_make_no_sense_are_the_defaults_as_in_gitlab_runner() -> No
     assert (runner.unhealthy_requests_limit, runner.final_update_tries) == (3, 10)
     assert runner.output_limit_kib == 4096
     assert read("shutdown_timeout = -1")[0].shutdown_timeout_seconds == 30.0
+
+
+def test_a_path_style_in_lower_case_counts() -> None:
+    s3 = "[runners.cache]\nType = 's3'\n[runners.cache.s3]\nbucketname = 'b'\npathstyle = true\n"
+    storage = a_runner_with(s3)[0].cache.storage
+    assert isinstance(storage, S3Settings)
+    assert (storage.bucket, storage.path_style) == ("b", True)
 
 
 def test_words_are_read_in_any_case() -> None:

@@ -63,7 +63,9 @@ def _s3(table: Table, given: JsonObject, *, chosen: bool) -> S3Settings:
         session_token=table.text("SessionToken"),
         authentication_type=table.text("AuthenticationType"),
         insecure=table.flag("Insecure", default=False),
-        path_style=table.flag("PathStyle", default=False) if "PathStyle" in given else None,
+        path_style=table.flag("PathStyle", default=False)
+        if "pathstyle" in map(str.lower, given)
+        else None,
         dual_stack=table.flag("DualStack", default=True),
         accelerate=table.flag("Accelerate", default=False),
         encryption=table.text("ServerSideEncryption"),
