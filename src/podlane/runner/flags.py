@@ -122,7 +122,11 @@ cache.azure.AccountKey              text    CACHE_AZURE_ACCOUNT_KEY
 cache.azure.ContainerName           text    CACHE_AZURE_CONTAINER_NAME
 cache.azure.StorageDomain           text    CACHE_AZURE_STORAGE_DOMAIN
 """
-_OTHER_VARIABLES = {"context": "KUBECTL_CONTEXT"}
+_OTHER_VARIABLES = {
+    "context": "KUBECTL_CONTEXT",
+    "retry_limit": "KUBERNETES_REQUEST_RETRY_LIMIT",
+    "retry_backoff_max": "KUBERNETES_REQUEST_RETRY_BACKOFF_MAX",
+}
 _OTHER_EXECUTORS = frozenset(
     {"autoscaler", "custom", "docker", "instance", "machine", "parallels", "ssh", "virtualbox"}
 )
@@ -152,7 +156,10 @@ def of_other_executors(option: str) -> str:
 
 def not_supported(environ: Mapping[str, str]) -> list[str]:
     """Return the variables of GitLab Runner that are set and that nothing here obeys."""
-    names = [f"KUBERNETES_{key.upper()}" for key in sorted(official_keys.NOT_YET)]
+    names = [
+        _OTHER_VARIABLES.get(key, f"KUBERNETES_{key.upper()}")
+        for key in sorted(official_keys.NOT_YET)
+    ]
     return [name for name in names if environ.get(name)]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import click
 
+from podlane.cli import output
 from podlane.cli.options import examples
 from podlane.cli.runnerflags import (
     ANY_SPELLING,
@@ -63,6 +65,8 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     from podlane.runner.settings import GlobalSettings
     from podlane.runner.single import Limits
 
+    for name in flags.not_supported(os.environ):
+        output.standard().warning(f"{name} has no effect: Podlane does not support it yet")
     file = config or default_path()
     entry = flags.merged(_entry(file, runner) if runner else {}, entry_of(given))
     defaults: JsonObject = {"name": socket.gethostname(), "executor": "kubernetes"}
