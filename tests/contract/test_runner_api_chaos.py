@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from podlane.coordinator.events import CoordinatorEvent, JobStateChanged, PipelineFinished
 from podlane.gitlab.answers import JobOffered
 from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Job
-from podlane.model.pipeline import AllowFailure, Need, Pipeline, PipelineJob, When
+from podlane.model.pipeline import AllowFailure, Need, Pipeline, PipelineJob, Trigger, When
 from podlane.model.states import TRANSITIONS, JobState
-from tests.contract.runner_api import Bench, job, running_bench
+from tests.contract.runner_api import Bench, job, running_bench, working_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +24,22 @@ STAGES = ("a", "b", "c")
 LAWFUL = {(before, after) for (before, _), after in TRANSITIONS.items()}
 
 
-def random_pipeline(chance: random.Random) -> Pipeline:
+CHILD = """
+stages: [a, b]
+one: {stage: a, script: [echo], allow_failure: true}
+two: {stage: b, script: [echo]}
+go: {stage: a, trigger: {include: leaf.yml, strategy: %s}}
+"""
+LEAF = "three: {script: [echo]}\nfour: {stage: deploy, script: [echo], when: always}\n"
+
+
+def random_trigger(chance: random.Random) -> Trigger:
+    file = chance.choice(["child.yml", "leaf.yml", "leaf.yml", "broken.yml"])
+    strategy = chance.choice(["", "depend", "mirror"])
+    return Trigger(content=json.dumps({"include": [{"local": file}]}), strategy=strategy)
+
+
+def random_pipeline(chance: random.Random, *, bridges: float = 0.0) -> Pipeline:
     jobs: list[PipelineJob] = []
     for number in range(chance.randint(1, 8)):
         stage = chance.choice(STAGES)
@@ -39,6 +56,8 @@ def random_pipeline(chance: random.Random) -> Pipeline:
             retry_max=chance.choice([0, 0, 1]),
             resource_group=chance.choice(["", "", "r"]),
         )
+        if chance.random() < bridges:
+            made = msgspec.structs.replace(made, bridge=True, trigger=random_trigger(chance))
         jobs.append(made)
     policy = chance.choice(["none", "none", "all"])
     return Pipeline(stages=STAGES, jobs=tuple(jobs), on_job_failure=policy)
@@ -72,10 +91,28 @@ async def step(bench: Bench, chance: random.Random, pipeline_id: int, held: list
 @pytest.mark.parametrize("seed", range(12))
 async def test_every_pipeline_ends_lawfully(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
+    await check_story(tmp_path, chance, random_pipeline(chance))
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_family_of_pipelines_ends_lawfully(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    tree = working_tree(tmp_path / "project")
+    (tree / "child.yml").write_text(CHILD % chance.choice(["depend", "mirror"]))
+    (tree / "leaf.yml").write_text(LEAF)
+    (tree / "broken.yml").write_text("x: [\n")
+    await check_story(tmp_path, chance, random_pipeline(chance, bridges=0.5))
+
+
+async def check_story(tmp_path: Path, chance: random.Random, content: Pipeline) -> None:
+    """Run a pipeline with a runner and a user who do anything, and read what the watcher saw."""
     story: list[CoordinatorEvent] = []
-    settings = {"offer_seconds": 0.2, "lost_after_seconds": 0.2, "look_around_seconds": 0.02}
+    settings = {
+        "offer_seconds": 0.2, "lost_after_seconds": 0.2, "look_around_seconds": 0.02,
+        "hold_seconds": 0.2,
+    }  # fmt: skip
     async with running_bench(tmp_path, **settings) as bench:
-        pipeline_id = await bench.start(random_pipeline(chance))
+        pipeline_id = await bench.start(content)
         ended = anyio.Event()
 
         async def watch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -603,3 +604,21 @@ async def test_a_family_is_kept_and_forgotten_as_a_whole(tmp_path: Path) -> None
         with pytest.raises(UsageError, match="no pipeline 2"):
             await bench.coordinator.job_results(2)
         assert set(await results(bench, 3)) == {"go", "go/work"}
+
+
+async def test_a_bridge_that_a_crash_left_without_its_child_starts_it_again(
+    tmp_path: Path,
+) -> None:
+    async with running_bench(tmp_path, hold_seconds=1.0) as bench:
+        pipeline_id = await start(bench, DEPEND)
+        await until(bench, pipeline_id, "work", "pending")
+    database = sqlite3.connect(tmp_path / "data" / "coordinator.db")
+    database.execute("DELETE FROM jobs WHERE name = 'work'")
+    database.execute("DELETE FROM pipelines WHERE id <> ?", (pipeline_id,))
+    database.commit()
+    database.close()
+    async with running_bench(tmp_path, hold_seconds=1.0) as bench:
+        await do(bench, "work")
+        last = (await seen(bench, pipeline_id))[-1]
+    assert isinstance(last, PipelineFinished)
+    assert last.status == "success"
