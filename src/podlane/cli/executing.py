@@ -12,6 +12,7 @@ import anyio.to_thread
 from podlane.executors.base import Executor
 from podlane.executors.kubernetes.executor import ManagerIdentity, open_executor
 from podlane.executors.kubernetes.settings import KubernetesSettings, decode_settings
+from podlane.executors.kubernetes.takeover import names
 from podlane.kit.diagnostics import Place, has_errors
 from podlane.kit.errors import UsageError
 from podlane.kube.access import Access, load_access
@@ -33,7 +34,10 @@ def opener(find_access: FindAccess) -> OpenExecutor:
             raise UsageError("; ".join(finding.message for finding in findings))
         access = await anyio.to_thread.run_sync(find_access, settings)
         identity = ManagerIdentity(
-            system_id=manager.system_id, short_token=short_token(runner.token)
+            system_id=manager.system_id,
+            short_token=short_token(runner.token),
+            household=manager.household,
+            kept=names(manager.memories),
         )
         async with open_executor(settings, access, identity) as executor:
             yield executor

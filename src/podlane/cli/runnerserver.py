@@ -12,6 +12,7 @@ from podlane.kit import log, memory
 from podlane.runner import app, system_id
 from podlane.runner.config_file import LOG_LEVELS
 from podlane.runner.job_variables import Manager
+from podlane.runner.keeping import DIRECTORY, Shelf
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings
 from podlane.runner.single import Limits
@@ -51,6 +52,7 @@ async def serve(settings: GlobalSettings, serving: Serving) -> None:
         applied=serving.configure_log,
         limits=serving.limits,
         listen_address=serving.listen_address,
+        shelf=await anyio.to_thread.run_sync(Shelf, serving.beside.absolute().parent / DIRECTORY),
     )
     await process.run(settings)
 

@@ -144,6 +144,18 @@ class Environment(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How much of a job has been told by events.
+
+    ``position`` counts bytes of output; ``records`` are the sub-stages' beginnings (twice the index)
+    and ends (that plus one). The environment alone knows what they mean.
+    """
+
+    position: int = 0
+    records: tuple[int, ...] = ()
+
+
 class Terminal(Protocol):
     """A shell for a person, with a terminal of its own."""
 
@@ -169,6 +181,36 @@ class HasTerminal(Protocol):
 
         Raises:
             PodlaneError: there is none (yet).
+        """
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An environment that goes on when this process dies, so that another one can take over."""
+
+    @property
+    def memory(self) -> bytes:
+        """What another process needs to know, without secrets; empty where it cannot take over."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """What has been told so far, the event that is being emitted included."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """An executor that takes over from a dead process."""
+
+    def resumed(
+        self, job_id: int, memory: bytes, progress: Progress
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Open an environment that exists already; ``run`` goes on behind ``progress``.
+
+        Raises:
+            PodlaneError: that is not possible.
         """
         ...
 

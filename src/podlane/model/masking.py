@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
@@ -33,6 +34,15 @@ _HEAD = 8  # bytes by which longer needles are found before that
 MAX_PREFIXES = 15  # GitLab Runner uses the shortest fifteen
 _URL_VALUE = re.compile(rb"[^?&\s\x00-\x1f\x7f]*")
 _TOKEN_VALUE = re.compile(rb"[0-9A-Za-z\-._=]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What one filter keeps between two chunks; ``data`` may be the beginning of a secret."""
+
+    data: bytes = b""
+    armed: bool = False
+    inside: bool = False
 
 
 class _Needles:
@@ -113,6 +123,15 @@ class PhraseFilter:
         self._held = text[limit:]
         return b"".join(out)
 
+    @property
+    def held(self) -> Held:
+        """What is kept; may be set on a new filter of the same phrases."""
+        return Held(data=self._held)
+
+    @held.setter
+    def held(self, held: Held) -> None:
+        self._held = held.data
+
 
 class MarkerFilter:
     """Replace what follows a marker, as far as ``value`` reaches, by the mask.
@@ -156,6 +175,15 @@ class MarkerFilter:
         self._held = text[limit:]
         return b"".join(out)
 
+    @property
+    def held(self) -> Held:
+        """What is kept; may be set on a new filter of the same markers."""
+        return Held(data=self._held, armed=self._armed, inside=self._inside)
+
+    @held.setter
+    def held(self, held: Held) -> None:
+        self._held, self._armed, self._inside = held.data, held.armed, held.inside
+
     def _swallow(self, text: bytes, position: int, out: list[bytes]) -> int:
         if not (self._armed or self._inside):
             return position
@@ -196,6 +224,20 @@ class Masker:
         for stage in self._filters:
             data = stage.feed(data)
         return data
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """What is kept between two chunks, for :meth:`resume`."""
+        return tuple(stage.held for stage in self._filters)
+
+    def resume(self, held: Sequence[Held]) -> None:
+        """Go on where another masker of the same secrets was; ``held`` may be empty."""
+        if not held:
+            return
+        phrases, parameters, tokens = self._filters
+        for stage, kept in zip((parameters, tokens), held[1:], strict=True):
+            stage.held = kept
+        phrases.held = held[0]
 
     def flush(self) -> bytes:
         """Return what was held back; the stream ends here."""

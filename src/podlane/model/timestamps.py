@@ -6,16 +6,28 @@ blank says that it continues the line before: after a carriage return, or becaus
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 MAX_PENDING = 8192
 RUNNER_STREAM, SCRIPT_STREAM, SERVICE_STREAM = 0, 1, 15
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstamped:
+    """What a stream keeps between two chunks. ``since`` in seconds since the epoch."""
+
+    stream: int
+    pending: bytes = b""
+    since: float = 0.0
+    continues: bool = False
+
+
 class Timestamper:
     """One stream of one trace. Bytes wait until their line ends, the stream closes, or they are many."""
 
     def __init__(self, stream: int, *, kind: str = "O") -> None:
+        self._stream = stream
         self._tag = f" {stream:02x}{kind}".encode()
         self._pending = bytearray()
         self._since = 0.0
@@ -38,6 +50,19 @@ class Timestamper:
         if end + 1 == len(data):
             return complete
         return complete + self.feed(data[end + 1 :], now=now)
+
+    @property
+    def held(self) -> Unstamped:
+        """What is kept; may be set on a new one of the same stream."""
+        return Unstamped(
+            stream=self._stream, pending=bytes(self._pending), since=self._since,
+            continues=self._continues,
+        )  # fmt: skip
+
+    @held.setter
+    def held(self, held: Unstamped) -> None:
+        self._pending[:] = held.pending
+        self._since, self._continues = held.since, held.continues
 
     def close(self) -> bytes:
         """Return the rest as an entry."""

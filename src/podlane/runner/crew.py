@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random as random_module
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from podlane.executors.base import Executor
 from podlane.kit import log
@@ -20,12 +22,14 @@ from podlane.model.job import Job
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import JobNumbers, Manager
 from podlane.runner.jobrun import JobRun
+from podlane.runner.keeping import Files, Left, Shelf
 from podlane.runner.observe import ObservedApi, ObservedExecutor, job_url
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
 from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.slots import Lease, RunnerSlots, Slots
 from podlane.runner.stats import JobStatus, RunnerGauges, Stats
+from podlane.runner.succession import Heritage, divide
 from podlane.runner.system_id import short_token
 from podlane.runner.workplace import Workplace
 
@@ -55,13 +59,14 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What does not change with the settings."""
+    """What does not change with the settings. ``shelf``: where successors find running jobs."""
 
     manager: Manager
     open_executor: OpenExecutor
     open_api: OpenApi
     stop: StopRequest
     stats: Stats = field(default_factory=Stats)
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Crew:
         self._parts = parts
         self._slots = Slots(settings.concurrent)
         self._runner_slots: dict[str, RunnerSlots] = {}
+        self._heritage = Heritage()
+        self._resumed: set[Path] = set()
         self._shift = _Shift()
         self._shift.quiet.set()
         self._has_begun = False
@@ -108,6 +115,7 @@ class Crew:
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
+        await self._look(settings)
         async with AsyncExitStack() as stack:
             posts, late = await self._posts(stack, settings)
             task_status.started()
@@ -175,11 +183,29 @@ class Crew:
                     poller.cancel_scope.cancel()
                 return
 
+    async def _look(self, settings: GlobalSettings) -> None:
+        """Look for jobs of a dead manager that nobody has gone on with."""
+        shelf = self._parts.shelf
+        if shelf is None:
+            self._heritage = divide((), (), settings.runners)
+            return
+        found = await anyio.to_thread.run_sync(shelf.running)
+        left = [each for each in found if not each.alive and each.files.state not in self._resumed]
+        running = [each for each in found if each not in left]
+        self._heritage = divide(left, running, settings.runners)
+        for each in self._heritage.rest:
+            state = each.state
+            log.event(_logger, logging.ERROR, "job_lost", job=state.job.id, url=state.url)
+            await anyio.to_thread.run_sync(each.files.remove)
+
     async def _post(
         self, stack: AsyncExitStack, settings: GlobalSettings, runner: RunnerSettings
     ) -> _Post:
-        parts = self._parts
-        manager = replace(parts.manager, tls_ca_pem=await _ca_pem(runner.tls))
+        parts, heritage = self._parts, self._heritage
+        manager = replace(
+            parts.manager, tls_ca_pem=await _ca_pem(runner.tls), memories=heritage.memories,
+            household="" if parts.shelf is None else parts.shelf.household,
+        )  # fmt: skip
         opened = await stack.enter_async_context(parts.open_api(runner, manager))
         executor = await stack.enter_async_context(parts.open_executor(runner, manager))
         api = ObservedApi(opened, runner, parts.stats)
@@ -188,7 +214,7 @@ class Crew:
             executor=ObservedExecutor(executor, parts.stats),
             random=random_module.SystemRandom(), interrupted=parts.stop.interrupt,
             farewell_seconds=settings.shutdown_timeout_seconds,
-            note_inputs=parts.stats.note_inputs,
+            note_inputs=parts.stats.note_inputs, shelf=parts.shelf,
         )  # fmt: skip
         # a runner stays the same when its token is renewed
         identity = f"{runner.url} {runner.id or runner.token}"
@@ -204,16 +230,25 @@ class Crew:
             runner, check_interval_seconds=settings.check_interval_seconds, random=place.random,
             resting=resting,
         )  # fmt: skip
-        return _Post(place, api, slots, pace, parts.stats)
+        share = heritage.shares[settings.runners.index(runner)]
+        self._resumed.update(left.files.state for left in share)
+        return _Post(place, api, slots, pace, parts.stats, share)
 
 
 class _Post:
     """What belongs to one runner during one shift."""
 
     def __init__(
-        self, place: Workplace, api: RunnerApi, slots: RunnerSlots, pace: Pace, stats: Stats
+        self,
+        place: Workplace,
+        api: RunnerApi,
+        slots: RunnerSlots,
+        pace: Pace,
+        stats: Stats,
+        share: Sequence[Left],
     ) -> None:
         self._place = place
+        self._share = share
         self._api = api
         self._slots = slots
         self._pace = pace
@@ -244,9 +279,20 @@ class _Post:
             held_back=lambda: held.update([shown]),
         )  # fmt: skip
         with log.fields(runner=shown, runner_name=self._place.runner.name):
+            for left in self._share:
+                self._resume(left, jobs, poller)
+            self._share = ()
             await poller.run()
 
-    async def _run(self, job: Job, lease: Lease, poller: Poller) -> None:
+    def _resume(self, left: Left, jobs: anyio.abc.TaskGroup, poller: Poller) -> None:
+        numbers = JobNumbers(
+            concurrent_id=left.state.concurrent_id,
+            concurrent_project_id=left.state.concurrent_project_id,
+        )
+        lease = self._slots.take_over(numbers, left.state.job.job_info.project_id)
+        jobs.start_soon(self._run, left.state.job, lease, poller, left)
+
+    async def _run(self, job: Job, lease: Lease, poller: Poller, left: Left | None = None) -> None:
         runner, outcome = self._place.runner, None
         flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=False)
         status = JobStatus(
@@ -259,8 +305,11 @@ class _Post:
             with log.fields(runner=self._shown, runner_name=runner.name):
                 if flags["FF_LOG_IMAGES_CONFIGURED_FOR_JOB"]:
                     _log_images(job)
-                run = JobRun(job, self._place, numbers=lease.numbers or JobNumbers())
-                del job  # its payload is large, and the run drops it once it has a plan
+                files = left.files if left is not None else await self._files(job.id)
+                run = JobRun(
+                    job, self._place, numbers=lease.numbers or JobNumbers(), files=files, left=left
+                )
+                del job, left  # its payload is large, and the run drops it once it has a plan
                 outcome = await run.run()
         except Exception:  # the supervisor of jobs: no job ends the manager
             _logger.exception("job_lost")
@@ -268,6 +317,12 @@ class _Post:
             self._stats.job_ended(status.id, outcome, anyio.current_time())
             lease.release()
             poller.job_ended()
+
+    async def _files(self, job_id: int) -> Files | None:
+        shelf, url = self._place.shelf, self._place.runner.url
+        if shelf is None:
+            return None
+        return await anyio.to_thread.run_sync(shelf.files, url, job_id)
 
 
 def _log_late(runner: RunnerSettings, error: PodlaneError) -> None:

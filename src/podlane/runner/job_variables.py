@@ -17,13 +17,18 @@ from podlane.runner.system_id import short_token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manager:
-    """Who runs the job. ``tls_ca_pem`` is what the coordinator's certificate is checked with."""
+    """Who runs the job. ``tls_ca_pem`` is what the coordinator's certificate is checked with.
+
+    ``household`` names a manager and its successors; ``memories`` are of environments that go on.
+    """
 
     system_id: str
     host: str
     version: str
     compatible_version: str
     tls_ca_pem: str = ""
+    household: str = ""
+    memories: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,14 +15,16 @@ import logging
 import math
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
-from podlane.executors.base import Environment, StageFinished, StageStarted
+from podlane.executors.base import Environment, Resumes, StageFinished, StageStarted
 from podlane.gitlab.answers import UpdateOutcome
 from podlane.kit import log
-from podlane.kit.errors import PodlaneError
+from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.job import Job, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
@@ -31,23 +33,36 @@ from podlane.runner import feature_flags, job_variables
 from podlane.runner import outcome as outcomes
 from podlane.runner.job_inputs import interpolated
 from podlane.runner.job_variables import JobNumbers
+from podlane.runner.keeping import Files, JobState, Keeper, Left
 from podlane.runner.outcome import Stop
 from podlane.runner.plan import FIRST, make_plan, wanted_secrets
 from podlane.runner.reporter import Orders, Reporter
 from podlane.runner.secrets.resolve import SecretParts, resolve
+from podlane.runner.succession import is_heir
+from podlane.runner.system_id import short_token
 from podlane.runner.trace_buffer import TraceBuffer
-from podlane.runner.tracelog import TraceLog
+from podlane.runner.tracelog import LogState, TraceLog
 from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
 KIB = 1024
+_Opened: TypeAlias = tuple[AbstractAsyncContextManager[Environment], JobState]
 _TIMEOUT_SLACK_SECONDS = 5.0  # an environment keeps the job's timeout itself; this is the belt
 
 
 class JobRun:
     """The run of one job."""
 
-    def __init__(self, job: Job, place: Workplace, *, numbers: JobNumbers = FIRST) -> None:
+    def __init__(
+        self,
+        job: Job,
+        place: Workplace,
+        *,
+        numbers: JobNumbers = FIRST,
+        files: Files | None = None,
+        left: Left | None = None,
+    ) -> None:
+        mark = left.mark if left is not None else None
         self._job = _known_by(job)
         self._payload = job
         self._place = place
@@ -56,16 +71,34 @@ class JobRun:
         flags = feature_flags.resolve(
             runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
         )
-        self._buffer = TraceBuffer(limit_bytes=runner.output_limit_kib * KIB)
+        self._left = left
+        self._buffer = TraceBuffer(
+            limit_bytes=runner.output_limit_kib * KIB,
+            path=None if files is None else files.trace,
+            before=None if mark is None else mark.written,
+        )
+        self._keeper = Keeper(self._buffer, files)
+        self._dynamic_keepalive = (
+            flags["FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"]
+            if left is None
+            else left.state.dynamic_keepalive
+        )
         self._reporter = Reporter(
             place.api, self._job, self._buffer,
             random=place.random, final_tries=runner.final_update_tries,
-            dynamic_keepalive=flags["FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"],
+            dynamic_keepalive=self._dynamic_keepalive,
         )  # fmt: skip
         self._log = TraceLog(
             self._buffer, with_sections=job.features.trace_sections,
             clock=place.clock, grew=self._reporter.grew,
         )  # fmt: skip
+        self._keeper.follow(self._log, mark)
+        if files is not None:
+            self._reporter.keep = self._keeper.keep
+        if left is not None:
+            self._log.resume(mark.log if mark is not None else LogState(), left.state.masker())
+            self._reporter.debug_trace = left.state.debug_trace
+            self._keeper.note()
         self._scope = anyio.CancelScope()
         self._stop: Stop | None = None
         self._environment: Environment | None = None
@@ -77,28 +110,37 @@ class JobRun:
                 answer = await self._reporter.acknowledge()
                 if answer.outcome is UpdateOutcome.ABORT:
                     log.event(_logger, logging.INFO, "job_dropped", reason=answer.message)
+                    await self._drop()
                     return None
+                await self._keeper.state(self._state())
                 return await self._run_and_report(canceled=answer.cancel_requested)
             finally:
                 self._buffer.close()
 
     async def _run_and_report(self, *, canceled: bool) -> JobOutcome:
-        log.event(_logger, logging.INFO, "job_started", job_name=self._job.job_info.name)
+        begins = "job_started" if self._left is None else "job_resumed"
+        log.event(_logger, logging.INFO, begins, job_name=self._job.job_info.name)
         async with anyio.create_task_group() as group:
             orders = Orders(cancel=self._cancel, abort=lambda: self._end_with(Stop.ABORTED))
             group.start_soon(self._reporter.run, orders)
-            before = outcomes.of_stop(Stop.CANCELED, self._job) if canceled else None
+            before = self._keeper.outcome
+            if canceled and self._left is None:  # of one that is resumed the reporter hears again
+                before = outcomes.of_stop(Stop.CANCELED, self._job)
             outcome = before or await self._execute()
-            await self._log.finish(outcome, at=self._place.clock.now())
+            await self._keeper.close(outcome, partial(self._log.finish, at=self._place.clock.now()))
             self._reporter.close()
         log.event(_logger, logging.INFO, "job_finished", result=outcome.reason or "success")
-        if self._stop is Stop.ABORTED:
+        if self._stop is not Stop.ABORTED:
+            patience = (
+                self._place.farewell_seconds if self._place.interrupted.is_set() else math.inf
+            )
+            with anyio.move_on_after(patience):
+                told = await self._reporter.finish(outcome)
+                if not told.delivered:
+                    log.event(_logger, logging.ERROR, "result_not_delivered", reason=told.message)
+                await self._keeper.forget()
             return outcome
-        patience = self._place.farewell_seconds if self._place.interrupted.is_set() else math.inf
-        with anyio.move_on_after(patience):
-            told = await self._reporter.finish(outcome)
-            if not told.delivered:
-                log.event(_logger, logging.ERROR, "result_not_delivered", reason=told.message)
+        await self._keeper.forget()
         return outcome
 
     async def _execute(self) -> JobOutcome:
@@ -117,9 +159,16 @@ class JobRun:
 
     async def _in_environment(self) -> JobOutcome:
         try:
-            async with await self._planned() as environment:
+            opened, state = self._taken_over() if self._left else await self._planned()
+            async with opened as environment:
+                await self._keeper.begin(environment, state)
+                del state  # it has all phrases, and they are in the masker now
                 self._environment = environment
-                return await environment.run(self._log.event)
+                if self._keeper.canceled:
+                    await environment.cancel()
+                outcome = await environment.run(self._log.event)
+                await self._keeper.ended(outcome)
+                return outcome
         except Exception as error:  # the supervisor of jobs: one job's trouble is not another's
             if not isinstance(error, PodlaneError):
                 log.event(_logger, logging.ERROR, "job_crashed", error=type(error).__name__)
@@ -128,7 +177,7 @@ class JobRun:
         finally:
             self._environment = None
 
-    async def _planned(self) -> AbstractAsyncContextManager[Environment]:
+    async def _planned(self) -> _Opened:
         """Turn the payload into an environment that has yet to be entered.
 
         Payload and plan are large, and the job may run for hours: nothing here outlives the call.
@@ -143,10 +192,61 @@ class JobRun:
         )
         # The URLs of caches may have to ask a cloud for credentials.
         plan = await anyio.to_thread.run_sync(make) if job.cache else make()
+        execution = plan.execution
+        state = replace(
+            self._state(), phrases=plan.secrets, debug_trace=plan.debug_trace,
+            token_prefixes=job.features.token_mask_prefixes or (),
+            all_default_tokens=execution.flag("FF_MASK_ALL_DEFAULT_TOKENS"),
+        )  # fmt: skip
         self._payload = self._job
         self._reporter.debug_trace = plan.debug_trace
         await self._log.prepare(plan)
-        return place.executor.environment(plan.execution)
+        return place.executor.environment(execution), state
+
+    def _taken_over(self) -> _Opened:
+        """Return the environment that a dead process left.
+
+        Raises:
+            PodlaneError: there is none that can be taken over.
+        """
+        left, self._left = self._left, None
+        assert left is not None
+        progress = left.resumable()
+        executor, runner = self._place.executor, self._place.runner
+        if not is_heir(left, runner):
+            raise PermanentError(
+                "the runner manager ended while it ran the job, and its runner is gone since",
+                hint="its entry in config.toml was removed, or its token was changed; retry the job",
+            )
+        if not isinstance(executor, Resumes):
+            raise PermanentError(f"the executor {executor.name} cannot take over a running job")
+        state = replace(left.state, process=self._state().process)
+        return executor.resumed(self._job.id, state.memory, progress), state
+
+    async def _drop(self) -> None:
+        """Leave nothing of a job that the coordinator gave to somebody else, or ended."""
+        if self._left is not None:
+            try:
+                opened, _ = self._taken_over()
+                async with opened:
+                    pass
+            except PodlaneError as error:
+                log.event(_logger, logging.INFO, "nothing_to_drop", reason=error.message)
+        await self._keeper.forget()
+
+    def _state(self) -> JobState:
+        place, shelf = self._place, self._place.shelf
+        if self._left is not None:
+            known = self._left.state
+        else:
+            phrases = job_variables.known_secrets(self._payload, place.runner)
+            known = JobState(
+                process="", url=place.runner.url, runner=short_token(place.runner.token),
+                job=self._job, phrases=phrases, concurrent_id=self._numbers.concurrent_id,
+                concurrent_project_id=self._numbers.concurrent_project_id,
+                dynamic_keepalive=self._dynamic_keepalive,
+            )  # fmt: skip
+        return replace(known, process="" if shelf is None else shelf.process)
 
     async def _resolve_secrets(self, job: Job) -> tuple[Variable, ...]:
         place, clock = self._place, self._place.clock
@@ -168,11 +268,13 @@ class JobRun:
     async def _cancel(self) -> None:
         """Obey ``Job-Status: canceling``."""
         log.event(_logger, logging.INFO, "job_canceling")
-        await self._log.warn("script canceled externally (UI, API)")
-        if self._environment is None:
-            self._end_with(Stop.CANCELED)
-        else:
+        if not self._keeper.canceled:  # an earlier process may have said so
+            self._keeper.canceled = True
+            await self._log.warn("script canceled externally (UI, API)")
+        if self._environment is not None:
             await self._environment.cancel()
+        elif not self._keeper.resumed:  # such a one has an environment, which is opened soon
+            self._end_with(Stop.CANCELED)
 
     def _end_with(self, stop: Stop) -> None:
         if self._stop is None:

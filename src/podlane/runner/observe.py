@@ -14,6 +14,9 @@ from podlane.executors.base import (
     Event,
     ExecutionPlan,
     Executor,
+    Progress,
+    Resumable,
+    Resumes,
     StageStarted,
 )
 from podlane.gitlab.answers import (
@@ -25,6 +28,7 @@ from podlane.gitlab.answers import (
 )
 from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.wire import JobUpdate
+from podlane.kit.errors import PermanentError
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
 from podlane.runner.poller import RunnerApi
@@ -49,6 +53,16 @@ class ObservedExecutor:
         async with opened as inner:
             yield _Observed(inner, job_id, self._stats)
 
+    @asynccontextmanager
+    async def resumed(
+        self, job_id: int, memory: bytes, progress: Progress
+    ) -> AsyncIterator[Environment]:
+        """Open the environment of a job that a dead process left."""
+        if not isinstance(self._executor, Resumes):
+            raise PermanentError(f"the executor {self.name} cannot take over a running job")
+        async with self._executor.resumed(job_id, memory, progress) as inner:
+            yield _Observed(inner, job_id, self._stats)
+
 
 class _Observed:
     def __init__(self, inner: Environment, job_id: int, stats: Stats) -> None:
@@ -70,6 +84,14 @@ class _Observed:
 
     async def cancel(self) -> None:
         await self._inner.cancel()
+
+    @property
+    def memory(self) -> bytes:
+        return self._inner.memory if isinstance(self._inner, Resumable) else b""
+
+    @property
+    def progress(self) -> Progress:
+        return self._inner.progress if isinstance(self._inner, Resumable) else Progress()
 
 
 class ObservedApi:

@@ -24,6 +24,7 @@ from podlane.runner.config_edit import RunnerToken
 from podlane.runner.crew import OpenExecutor, Parts, StopRequest
 from podlane.runner.doors import Doors, open_doors
 from podlane.runner.job_variables import Manager
+from podlane.runner.keeping import Shelf
 from podlane.runner.maintenance import Maintenance, TokenNotKeptError
 from podlane.runner.reload import ConfigWatch
 from podlane.runner.roster import Entry
@@ -44,7 +45,8 @@ class Process:
     """One manager process. ``applied`` is told of settings that come into force later.
 
     ``config`` is followed when it changes; tokens in it are renewed before they expire. ``limits``
-    end the process by themselves. ``listen_address`` wins over that of the settings.
+    end the process by themselves. ``listen_address`` wins over that of the settings. ``shelf``: where a
+    successor finds the running jobs.
     """
 
     manager: Manager
@@ -54,6 +56,7 @@ class Process:
     stats: Stats = field(default_factory=Stats)
     limits: Limits = field(default_factory=Limits)
     listen_address: str = ""
+    shelf: Shelf | None = None
 
     async def run(self, settings: GlobalSettings) -> None:
         """Take and run jobs until signals say otherwise.
@@ -71,7 +74,7 @@ class Process:
         )  # fmt: skip
         parts = Parts(
             manager=self.manager, open_executor=doors.executors(self.open_executor), stop=stop,
-            stats=stats, open_api=self.limits.limited(doors.open_api, stop),
+            stats=stats, open_api=self.limits.limited(doors.open_api, stop), shelf=self.shelf,
         )  # fmt: skip
         with plain_errors(), _errors_counted(stats):
             async with open_doors(doors, settings), anyio.create_task_group() as group:

@@ -76,7 +76,12 @@ class Reporter:
         self._buffer = buffer
         self._random = random
         self._final_tries = final_tries
-        self._sender = TraceSender(now=anyio.current_time(), dynamic_keepalive=dynamic_keepalive)
+        # A successor does not know how much has arrived: one byte less, and the answer tells.
+        self._sender = TraceSender(
+            now=anyio.current_time(), dynamic_keepalive=dynamic_keepalive,
+            sent=max(buffer.size - 1, 0),
+        )  # fmt: skip
+        self.keep: Callable[[], Awaitable[int]] | None = None
         self._grown = anyio.Event()
         self._closing = anyio.Event()
         self.debug_trace = False
@@ -104,8 +109,9 @@ class Reporter:
             match action:
                 case SendPatch(start=start, end=end):
                     result = await self._patch(start, end)
-                    now = anyio.current_time()
-                    signals = self._sender.on_patch(result, now=now, closed=False)
+                    if result is not None:
+                        now = anyio.current_time()
+                        signals = self._sender.on_patch(result, now=now, closed=False)
                 case SendKeepalive():
                     answer = await self._put("running")
                     signals = self._sender.on_keepalive(answer, now=anyio.current_time())
@@ -129,7 +135,8 @@ class Reporter:
             match action:
                 case SendPatch(start=start, end=end):
                     result = await self._patch(start, end)
-                    final.on_patch(result, now=anyio.current_time())
+                    if result is not None:
+                        final.on_patch(result, now=anyio.current_time())
                 case PutFinal():
                     final.on_put(await self._put_final(outcome), now=anyio.current_time())
                 case Wait(seconds=seconds):
@@ -151,7 +158,13 @@ class Reporter:
         with anyio.move_on_after(GATHER_SECONDS):
             await self._closing.wait()
 
-    async def _patch(self, start: int, end: int) -> PatchResult:
+    async def _patch(self, start: int, end: int) -> PatchResult | None:
+        """Send these bytes, or those of them that have been written down; None if none of them has."""
+        if self.keep is not None:
+            end = min(end, await self.keep())
+            if end <= start:
+                await anyio.sleep(GATHER_SECONDS)
+                return None
         data = await self._buffer.read(start, end)
         return await self._api.patch_trace(
             self._job.id, self._job.token, start, data, debug_trace=self.debug_trace

@@ -43,6 +43,10 @@ class Slots:
                 self._waiting.remove(granted)
             raise
 
+    def take(self) -> None:
+        """Take a slot whether or not one is free."""
+        self._used += 1
+
     def release(self) -> None:
         """Give a slot back."""
         self._used -= 1
@@ -84,6 +88,15 @@ class RunnerSlots:
             self._own.release()
             raise
         return Lease(self)
+
+    def take_over(self, numbers: JobNumbers, project_id: int) -> Lease:
+        """Take the slot of a job that runs already, beyond the limits if need be."""
+        self._own.take()
+        self._common.take()
+        self._taken.add((numbers, project_id))
+        lease = Lease(self)
+        lease.numbers = numbers
+        return lease
 
     def take_numbers(self, project_id: int) -> JobNumbers:
         """Return the smallest numbers that no running job has, of this runner and of the project."""

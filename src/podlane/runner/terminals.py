@@ -13,10 +13,18 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from podlane.executors.base import Environment, ExecutionPlan, Executor, HasTerminal
+from podlane.executors.base import (
+    Environment,
+    ExecutionPlan,
+    Executor,
+    HasTerminal,
+    Progress,
+    Resumes,
+)
 from podlane.gitlab.answers import JobOffered, PatchResult, RequestJobResult, UpdateResult
 from podlane.gitlab.client import RunnerApiClient
 from podlane.gitlab.wire import JobUpdate, Session
+from podlane.kit.errors import PermanentError
 from podlane.runner.crew import OpenExecutor
 from podlane.runner.job_variables import Manager
 from podlane.runner.settings import RunnerSettings
@@ -98,6 +106,16 @@ class _TerminalExecutor:
         job_id, opened = plan.job.id, self._executor.environment(plan)
         del plan  # its scripts are large, and nobody needs them once the pod has them
         async with opened as inner, self._terminals.open(job_id, inner):
+            yield inner
+
+    @asynccontextmanager
+    async def resumed(
+        self, job_id: int, memory: bytes, progress: Progress
+    ) -> AsyncIterator[Environment]:
+        # Its session ended with the process that GitLab was told of.
+        if not isinstance(self._executor, Resumes):
+            raise PermanentError(f"the executor {self.name} cannot take over a running job")
+        async with self._executor.resumed(job_id, memory, progress) as inner:
             yield inner
 
 

@@ -7,8 +7,11 @@ are of the bytes as stored: repaired UTF-8, cut at the limit (runner-protocol 4.
 from __future__ import annotations
 
 import codecs
+import os
 import tempfile
 import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import anyio
@@ -21,11 +24,26 @@ SPILL_BYTES = 512 * 1024
 _BAD = "\N{REPLACEMENT CHARACTER}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """How far a trace is: its first ``size`` bytes, and what they leave behind."""
+
+    size: int = 0
+    crc: int = 0
+    exceeded: bool = False
+    unrepaired: bytes = b""
+
+
 class Utf8Repair:
     """Replace every byte that is no UTF-8, across any chunking; complete characters pass at once."""
 
-    def __init__(self) -> None:
-        self._held = b""
+    def __init__(self, held: bytes = b"") -> None:
+        self._held = held
+
+    @property
+    def held(self) -> bytes:
+        """The beginning of a character whose rest has not come yet."""
+        return self._held
 
     def feed(self, data: bytes, *, final: bool = False) -> bytes:
         """Return ``data`` as valid UTF-8; an incomplete character waits for its rest."""
@@ -52,17 +70,25 @@ class Utf8Repair:
 
 
 class TraceBuffer:
-    """Append only. ``limit_bytes`` bounds what scripts may print; the notice comes on top."""
+    """Append only. ``limit_bytes`` bounds what scripts may print; the notice comes on top.
 
-    def __init__(self, *, limit_bytes: int) -> None:
+    ``path`` names the file, else it has no name. ``before`` is what that file holds already. A file
+    that can no longer be written is left for one without a name.
+    """
+
+    def __init__(
+        self, *, limit_bytes: int, path: Path | None = None, before: Written | None = None
+    ) -> None:
+        before = before or Written()
         self._limit = limit_bytes
-        self._repair = Utf8Repair()
+        self._path = path
+        self._repair = Utf8Repair(before.unrepaired)
         self._file: IO[bytes] | None = None
-        self._in_file = 0
+        self._in_file = self._saved = before.size  # dropped from memory; written to the file
         self._memory = bytearray()
-        self._crc = 0
+        self._crc = before.crc
         self._lock = anyio.Lock()
-        self.exceeded = False
+        self.exceeded = before.exceeded
 
     @property
     def size(self) -> int:
@@ -73,6 +99,24 @@ class TraceBuffer:
     def checksum(self) -> str:
         """CRC-32 of all bytes, as GitLab writes it."""
         return f"crc32:{self._crc:08x}"
+
+    @property
+    def written(self) -> Written:
+        """How far it is, for a successor that finds the file."""
+        return Written(
+            size=self.size, crc=self._crc, exceeded=self.exceeded, unrepaired=self._repair.held
+        )
+
+    async def save(self, size: int) -> None:
+        """Have the first ``size`` bytes in the file; they stay in memory, too.
+
+        Raises:
+            TemporaryError: the file cannot be written; the trace is elsewhere from now on.
+        """
+        async with self._lock:
+            await self._write_file(size)
+        if self._path is None:
+            raise TemporaryError("the job's log can no longer be kept where a successor finds it")
 
     async def write(self, data: bytes, *, beyond_limit: bool = False) -> None:
         """Append bytes; past the limit they are dropped, unless they are the end of the trace."""
@@ -116,31 +160,68 @@ class TraceBuffer:
         self._memory += data
 
     async def _spill(self) -> None:
-        chunk = bytes(self._memory)
+        await self._write_file(self.size)
+        del self._memory[: self._saved - self._in_file]
+        self._in_file = self._saved
+
+    async def _write_file(self, size: int) -> None:
+        chunk = bytes(self._memory[self._saved - self._in_file : size - self._in_file])
+        if not chunk:
+            return
         try:
-            await anyio.to_thread.run_sync(self._append_file, chunk)
+            await anyio.to_thread.run_sync(self._append_anywhere, chunk)
         except OSError as error:
             raise TemporaryError(
                 f"cannot keep the job's log in {tempfile.gettempdir()}: {error.strerror}",
                 hint="free some space there, or name another directory in TMPDIR",
             ) from error
-        self._in_file += len(chunk)
-        del self._memory[: len(chunk)]
+        self._saved += len(chunk)
+
+    def _append_anywhere(self, chunk: bytes) -> None:
+        try:
+            self._append_file(chunk)
+        except OSError:
+            if self._path is None:
+                raise
+            self._move()
+            self._append_file(chunk)
+
+    def _move(self) -> None:
+        """Leave the file with a name for one without."""
+        whole = self._read_file(0, self._saved) if self._saved else b""
+        if self._file is not None:
+            self._file.close()
+        self._path = self._file = None
+        file = self._open()
+        file.seek(0)
+        _write_all(file, whole)
 
     def _append_file(self, chunk: bytes) -> None:
-        if self._file is None:
+        file = self._open()
+        file.seek(self._saved)
+        _write_all(file, chunk)
+
+    def _open(self) -> IO[bytes]:
+        if self._file is None and self._path is None:
             self._file = tempfile.TemporaryFile(prefix="podlane-trace-", buffering=0)  # noqa: SIM115 - closed by close()
-        self._file.seek(self._in_file)
-        written = 0
-        while written < len(chunk):
-            written += self._file.write(chunk[written:])
+        elif self._file is None:
+            assert self._path is not None
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = open(handle, "r+b", buffering=0)  # noqa: SIM115, PTH123 - closed by close()
+        assert self._file is not None
+        return self._file
 
     def _read_file(self, start: int, end: int) -> bytes:
-        if self._file is None:
-            return b""
-        self._file.seek(start)
+        file = self._open()
+        file.seek(start)
         parts = []
-        while start < end and (part := self._file.read(end - start)):
+        while start < end and (part := file.read(end - start)):
             parts.append(part)
             start += len(part)
         return b"".join(parts)
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += file.write(data[written:])

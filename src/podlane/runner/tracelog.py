@@ -6,7 +6,9 @@ because tools read them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import assert_never
 
 from podlane.executors.base import Event, Level, Message, Output, StageFinished, StageStarted
@@ -14,7 +16,7 @@ from podlane.kit.clock import Clock
 from podlane.model import sections
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
-from podlane.model.masking import Masker
+from podlane.model.masking import Held, Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
 from podlane.model.timestamps import (
@@ -22,6 +24,7 @@ from podlane.model.timestamps import (
     SCRIPT_STREAM,
     SERVICE_STREAM,
     Timestamper,
+    Unstamped,
 )
 from podlane.runner import feature_flags
 from podlane.runner.job_variables import Manager
@@ -29,6 +32,15 @@ from podlane.runner.plan import JobPlan
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 from podlane.runner.trace_buffer import TraceBuffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogState:
+    """What a log keeps between two events: the open section, and bytes that are held back."""
+
+    open: SubStage | None = None
+    masked: tuple[Held, ...] = ()
+    unstamped: tuple[Unstamped, ...] = ()
 
 
 class TraceLog:
@@ -49,6 +61,24 @@ class TraceLog:
         self._masker = Masker()
         self._stampers: dict[int, Timestamper] = {}
         self._open: SubStage | None = None
+        self._writing = 0
+        self.settled: Callable[[], None] = _nothing
+
+    @property
+    def state(self) -> LogState:
+        """What is kept between two events."""
+        return LogState(
+            open=self._open, masked=self._masker.held,
+            unstamped=tuple(stamper.held for stamper in self._stampers.values()),
+        )  # fmt: skip
+
+    def resume(self, state: LogState, masker: Masker) -> None:
+        """Go on where another log was; ``masker`` knows the same secrets."""
+        masker.resume(state.masked)
+        self._masker, self._open = masker, state.open
+        for held in state.unstamped:
+            self._stampers[held.stream] = Timestamper(held.stream)
+            self._stampers[held.stream].held = held
 
     async def header(self, runner: RunnerSettings, manager: Manager, job: Job) -> None:
         """Write who runs the job."""
@@ -64,12 +94,14 @@ class TraceLog:
         if changed:
             shown = ", ".join(f"{name}:{str(value).lower()}" for name, value in changed.items())
             lines.append(f"  feature flags: {shown}")
-        await self._text("".join(map(plain, lines)))
+        with self._at_once():
+            await self._text("".join(map(plain, lines)))
 
     async def hide(self, masker: Masker) -> None:
         """Hide what ``masker`` knows from now on."""
         held, self._masker = self._masker.flush(), masker
-        await self._buffer.write(self._stamp(held, RUNNER_STREAM))
+        with self._at_once():
+            await self._buffer.write(self._stamp(held, RUNNER_STREAM))
 
     async def prepare(self, plan: JobPlan) -> None:
         """Hide the job's secrets from now on, and write what the plan warns of."""
@@ -85,37 +117,55 @@ class TraceLog:
 
     async def say(self, text: str) -> None:
         """Write a line that is neither good nor bad news."""
-        await self._text(plain(text))
+        with self._at_once():
+            await self._text(plain(text))
 
     async def warn(self, line: str) -> None:
         """Write a warning of the runner itself."""
-        await self._text(sections.warning(line))
+        with self._at_once():
+            await self._text(sections.warning(line))
 
     async def event(self, event: Event) -> None:
         """Write what an environment reports."""
-        match event:
-            case Output(data=data):
-                await self._bytes(data, SCRIPT_STREAM)
-            case Message(text=text, level=Level.SERVICE):
-                await self._bytes(sections.service(text).encode(), SERVICE_STREAM)
-            case Message(text=text, level=level):
-                await self._text(_WORDING[level](text))
-            case StageStarted(substage=substage, at=at):
-                await self._start(substage, at)
-            case StageFinished(at=at):
-                await self._end(at)
-            case _ as never:
-                assert_never(never)
+        with self._at_once():
+            match event:
+                case Output(data=data):
+                    await self._bytes(data, SCRIPT_STREAM)
+                case Message(text=text, level=Level.SERVICE):
+                    await self._bytes(sections.service(text).encode(), SERVICE_STREAM)
+                case Message(text=text, level=level):
+                    await self._text(_WORDING[level](text))
+                case StageStarted(substage=substage, at=at):
+                    await self._start(substage, at)
+                case StageFinished(at=at):
+                    await self._end(at)
+                case _ as never:
+                    assert_never(never)
 
     async def finish(self, outcome: JobOutcome, *, at: float) -> None:
         """Write the last lines; nothing is held back any more."""
+        with self._at_once():
+            await self._finish(outcome, at)
+        self._grew()
+
+    async def _finish(self, outcome: JobOutcome, at: float) -> None:
         await self._end(at)
         held = self._stamp(self._masker.flush(), SCRIPT_STREAM)
         text = self._masker.feed(last_lines(outcome).encode()) + self._masker.flush()
         end = self._stamp(text, RUNNER_STREAM)
         rest = b"".join(stamper.close() for stamper in self._stampers.values())
         await self._buffer.write(held + rest + end, beyond_limit=True)
-        self._grew()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Write all of something; ``settled`` is called when nothing is half written any more."""
+        self._writing += 1
+        try:
+            yield
+        finally:
+            self._writing -= 1
+        if not self._writing:
+            self.settled()
 
     async def _start(self, substage: SubStage, at: float) -> None:
         if self._open is not None:
@@ -142,6 +192,10 @@ class TraceLog:
     def _stamp(self, data: bytes, stream: int) -> bytes:
         stamper = self._stampers.get(stream)
         return data if stamper is None else stamper.feed(data, now=self._clock.now())
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def plain(line: str) -> str:

@@ -11,6 +11,7 @@ from podlane.executors.base import Executor
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.runner.job_variables import Manager
+from podlane.runner.keeping import Shelf
 from podlane.runner.reporter import JobApi
 from podlane.runner.secrets.http import open_http
 from podlane.runner.secrets.resolve import Endpoints, OpenHttp
@@ -26,6 +27,7 @@ class Workplace:
     """The parts that a job works with. ``interrupted``: the manager has to go.
 
     ``farewell_seconds`` bounds the report of a job after that. ``note_inputs``: see ``job_inputs``.
+    ``shelf`` is where a successor finds what it needs to go on.
     """
 
     runner: RunnerSettings
@@ -39,3 +41,4 @@ class Workplace:
     endpoints: Endpoints = field(default_factory=Endpoints)
     open_http: OpenHttp = open_http
     note_inputs: Callable[[str], None] = _nothing
+    shelf: Shelf | None = None

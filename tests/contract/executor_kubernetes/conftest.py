@@ -156,15 +156,15 @@ class Cluster:
 
     @asynccontextmanager
     async def executor(
-        self, process: str = "", **settings: Any
+        self, process: str = "", identity: dict[str, Any] | None = None, **settings: Any
     ) -> AsyncIterator[KubernetesExecutor]:
         table: JsonObject = {"pull_policy": "if-not-present", **settings}
         decoded, findings = decode_settings(table, Place(file="config.toml"))
         assert findings == []
-        identity = ManagerIdentity(
-            system_id=self.system_id, short_token="contract1", process=process
+        manager = ManagerIdentity(
+            system_id=self.system_id, short_token="contract1", process=process, **identity or {}
         )
-        async with open_executor(decoded, self.access, identity) as executor:
+        async with open_executor(decoded, self.access, manager) as executor:
             yield executor
 
     async def run(self, plan: ExecutionPlan, **settings: Any) -> Ran:

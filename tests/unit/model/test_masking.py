@@ -180,3 +180,19 @@ def test_any_chunking_masks_long_phrases_the_same(
     whole = masked([data], Masker(phrases))
     assert masked(cut(data, cuts), Masker(phrases)) == whole
     assert not any(p.strip().encode() in whole for p in phrases)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.lists(_PIECES, max_size=20).map("".join), cuts=st.lists(st.integers(0, 200), max_size=8)
+)
+def test_another_masker_goes_on_after_any_chunk(text: str, cuts: list[int]) -> None:
+    data = text.encode()
+    prefixes = ("tok-", "a-", "a-b-", "b-:")
+    whole = masked([data], Masker(["v:"], token_prefixes=prefixes))
+    masker, out = Masker(["v:"], token_prefixes=prefixes), b""
+    for chunk in cut(data, cuts):
+        out += masker.feed(chunk)
+        held, masker = masker.held, Masker(["v:"], token_prefixes=prefixes)
+        masker.resume(held)
+    assert out + masker.flush() == whole

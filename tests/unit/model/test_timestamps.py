@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.model.timestamps import MAX_PENDING, Timestamper
+from podlane.model.timestamps import MAX_PENDING, SCRIPT_STREAM, Timestamper
 
 NOW = 1_704_164_645.678901
 STAMP = "2024-01-02T03:04:05.678901Z "
@@ -50,3 +50,13 @@ def test_the_time_is_that_of_the_first_byte() -> None:
     stamper = Timestamper(1)
     assert stamper.feed(b"a", now=0.0) == b""
     assert stamper.feed(b"b\n", now=5.0).startswith(b"1970-01-01T00:00:00.000000Z 01O ab\n")
+
+
+def test_another_stamper_goes_on_after_any_chunk() -> None:
+    chunks = (b"one", b" line\nan", b"other\r", b"behind it\n", b"rest")
+    whole, parts = Timestamper(SCRIPT_STREAM), Timestamper(SCRIPT_STREAM)
+    for number, chunk in enumerate(chunks):
+        assert parts.feed(chunk, now=float(number)) == whole.feed(chunk, now=float(number))
+        held, parts = parts.held, Timestamper(SCRIPT_STREAM)
+        parts.held = held
+    assert parts.close() == whole.close()

@@ -55,6 +55,10 @@ class PodDriver:
         self._uid = text(pod, "metadata", "uid")
         self._plan = self._plan.created()
 
+    def take_over(self, uid: str) -> None:
+        """Take a pod that exists for the one that :meth:`create` would have made."""
+        self._secret_made, self._uid = True, uid
+
     async def own(self) -> None:
         """Make the pod the owner of the Secret; where that fails, :meth:`remove` deletes both."""
         plan = self._plan

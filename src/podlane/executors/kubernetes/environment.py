@@ -14,9 +14,8 @@ from podlane.executors.base import (
     Emit,
     Level,
     Message,
+    Progress,
     Renewal,
-    StageFinished,
-    StageStarted,
     Terminal,
 )
 from podlane.executors.kubernetes import judge
@@ -36,19 +35,28 @@ from podlane.executors.kubernetes.observe import (
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.renewals import keep_fresh
 from podlane.executors.kubernetes.servicelogs import follow_service
+from podlane.executors.kubernetes.takeover import Limits, remember
+from podlane.executors.kubernetes.threshold import (
+    announce,
+    present,
+    ran_out,
+    refused,
+    waits_for,
+)
 from podlane.executors.kubernetes.trail import Trail
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
 from podlane.kit.units import human_seconds
-from podlane.kube.errors import ApiError, TooManyRequestsError
 from podlane.kube.informer import PodWatch, Subscription
-from podlane.kube.types import StateTerminated
+from podlane.kube.types import Pod, StateTerminated
+from podlane.kube.watch import Gone
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import PREPARE_EXECUTOR, PREPARE_SCRIPT
 
 SYSTEM = FailureReason.RUNNER_SYSTEM_FAILURE
+NOTHING = Progress(position=-1)  # not even that the pod is being prepared
 _RECORD_SECONDS = 2.0  # after the end of "build", before its missing record is believed
 _LAST_WORD_SECONDS = 30.0
 _WATCH_SECONDS = 15.0
@@ -72,19 +80,11 @@ _Step: TypeAlias = JobOutcome | _Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long things may take. ``quick_grace_seconds``: for a pod whose job has ended by itself."""
-
-    timeout_seconds: int
-    poll_timeout_seconds: float
-    unreachable_seconds: float
-    grace_seconds: int
-    quick_grace_seconds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentParts:
-    """What an environment works with: small, because it is kept as long as the job runs."""
+    """What an environment works with: small, because it is kept as long as the job runs.
+
+    ``began_at`` in seconds since the epoch. ``told``: by the dead process that it is taken over from.
+    """
 
     pod: PodPlan
     limits: Limits
@@ -93,6 +93,8 @@ class EnvironmentParts:
     clock: Clock
     random: Random
     print_events: bool
+    began_at: float
+    told: Progress | None = None
     renewal: Renewal | None = None
 
 
@@ -103,9 +105,10 @@ class KubernetesEnvironment:
         self._parts = parts
         self._limits: Mapping[str, str] = dict(parts.pod.memory_limits)
         first = parts.pod.stages[0].substage if parts.pod.stages else None
-        # GitLab creates the pod inside "Preparing environment".
         self._opening = PREPARE_SCRIPT if first == PREPARE_SCRIPT else PREPARE_EXECUTOR
-        self._trail = Trail([stage.substage for stage in parts.pod.stages], self._opening)
+        substages = [stage.substage for stage in parts.pod.stages]
+        self._trail = Trail(substages, self._opening, parts.told)
+        self._announced = parts.told is not None and parts.told != NOTHING
         self._legacy: LegacyRun | None = None
         if parts.pod.legacy:
             self._legacy = LegacyRun(parts.driver, parts.pod.stages, self._opening)
@@ -126,7 +129,8 @@ class KubernetesEnvironment:
         """Prepare, run all sub-stages, report each event, and return how the job ended."""
         timeout = self._parts.limits.timeout_seconds
         outcome = judge.timed_out(timeout)
-        with anyio.move_on_after(timeout):
+        elapsed = max(self._parts.clock.now() - self._parts.began_at, 0.0)
+        with anyio.move_on_after(timeout - elapsed):
             outcome = await self._run(emit)
             self.ended_well = True
         source = self._legacy or self._trail
@@ -134,14 +138,18 @@ class KubernetesEnvironment:
         for each in source.close(self._parts.clock.now()):
             await emit(each)
         if not self.ended_well and running is not None:
-            text = (
-                f"{running.name} could not run to completion because the timeout was exceeded. "
-                "For more control over job and script timeouts see: "
-                "https://docs.gitlab.com/ci/runners/configure_runners/"
-                "#set-script-and-after_script-timeouts"
-            )
-            await emit(Message(text=text, level=Level.WARNING))
+            await emit(ran_out(running))
         return outcome
+
+    @property
+    def memory(self) -> bytes:
+        """See ``executors.base.Resumable``."""
+        return remember(self._parts.pod, self._parts.limits, self._parts.began_at)
+
+    @property
+    def progress(self) -> Progress:
+        """What has been told so far, the event that is being emitted included."""
+        return self._trail.progress if self._announced else NOTHING
 
     async def cancel(self) -> None:
         """Stop the user's script politely; ``after_script`` and uploads still run. Idempotent."""
@@ -156,18 +164,13 @@ class KubernetesEnvironment:
 
     async def _run(self, emit: Emit) -> JobOutcome:
         parts = self._parts
-        await emit(StageStarted(substage=PREPARE_EXECUTOR, at=parts.clock.now()))
-        for note in parts.pod.notes:
-            await emit(note)
-        if self._opening != PREPARE_EXECUTOR:
-            now = parts.clock.now()
-            await emit(StageFinished(substage=PREPARE_EXECUTOR, exit_code=0, at=now))
-            await emit(StageStarted(substage=self._opening, at=now))
+        if not self._announced:
+            self._announced = await announce(parts.pod.notes, self._opening, emit, parts.clock)
         with parts.watch.subscribe(parts.pod.name) as states:
             try:
-                await parts.driver.create()
+                await self._enter()
             except PodlaneError as error:
-                return _refused(error)
+                return refused(error)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(parts.driver.own)
                 tasks.start_soon(self._observe, states)
@@ -181,6 +184,14 @@ class KubernetesEnvironment:
                 tasks.cancel_scope.cancel()
         return outcome
 
+    async def _enter(self) -> None:
+        # The pod is created, or there is one already that is taken over.
+        parts, pod = self._parts, self._parts.pod
+        if parts.told is None:
+            await parts.driver.create()
+        else:
+            self._see(present(parts.watch, pod.namespace, pod.name))
+
     async def _tell_events(self, emit: Emit) -> None:
         with anyio.move_on_after(_EVENTS_SECONDS):
             for text in await self._parts.driver.warnings():
@@ -189,21 +200,19 @@ class KubernetesEnvironment:
 
     async def _observe(self, states: Subscription) -> None:
         async for state in states:
-            verdict = observe(state, self._limits)
-            if verdict == self._verdict:
-                continue
-            same_trouble = (
-                isinstance(verdict, Broken)
-                and isinstance(self._verdict, Broken)
-                and verdict.container == self._verdict.container
-            )
-            if not same_trouble:
-                self._since = anyio.current_time()
-            self._verdict = verdict
-            if isinstance(verdict, Ready | Finished) and verdict.build is not None:
-                self._build_end = verdict.build
-                self._build_ended_at = self._build_ended_at or anyio.current_time()
-            self._notify()
+            self._see(state)
+
+    def _see(self, state: Pod | Gone) -> None:
+        verdict = observe(state, self._limits)
+        if verdict == self._verdict:
+            return
+        if not _same_trouble(verdict, self._verdict):
+            self._since = anyio.current_time()
+        self._verdict = verdict
+        if isinstance(verdict, Ready | Finished) and verdict.build is not None:
+            self._build_end = verdict.build
+            self._build_ended_at = self._build_ended_at or anyio.current_time()
+        self._notify()
 
     async def _watch_cluster(self) -> None:
         """End the job when the cluster stays away: nothing would ever tell how the job ended."""
@@ -321,11 +330,7 @@ class KubernetesEnvironment:
     async def _tell_waiting(self, emit: Emit) -> None:
         if not isinstance(self._verdict, Waiting):
             return
-        pod, waiting = self._parts.pod, self._verdict
-        line = f"Waiting for pod {pod.namespace}/{pod.name} to be running, "
-        line += f"status is {waiting.phase}"
-        if waiting.detail:
-            line += f" ({waiting.detail})"
+        line = waits_for(self._parts.pod, self._verdict)
         if line != self._last_line:
             self._last_line = line
             await emit(Message(text=line))
@@ -341,15 +346,11 @@ class KubernetesEnvironment:
         )
 
     def _notify(self) -> None:
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+        self._changed.set()
+        self._changed = anyio.Event()
 
 
-def _refused(error: PodlaneError) -> JobOutcome:
-    """Return the outcome of a pod that could not even be created."""
-    hint = error.hint
-    if isinstance(error, TooManyRequestsError):
-        hint = hint or "the API server is overloaded"
-    elif isinstance(error, ApiError) and "exceeded quota" in error.message:
-        hint = hint or "the namespace's ResourceQuota is used up: raise it, or lower concurrent"
-    return JobOutcome(reason=SYSTEM, message=f"setting up pod: {error.message}", hint=hint)
+def _same_trouble(one: Verdict, other: Verdict) -> bool:
+    if isinstance(one, Broken) and isinstance(other, Broken):
+        return one.container == other.container
+    return False

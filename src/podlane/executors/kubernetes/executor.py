@@ -21,21 +21,20 @@ from podlane.executors.base import (
     Environment,
     ExecutionPlan,
     Message,
+    Progress,
     StageFinished,
     StageStarted,
 )
 from podlane.executors.kubernetes import process, shelltexts
 from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.environment import (
-    EnvironmentParts,
-    KubernetesEnvironment,
-    Limits,
-)
+from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
 from podlane.executors.kubernetes.manifests.metadata import selector
-from podlane.executors.kubernetes.plan import Surroundings, make_plan
+from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
 from podlane.executors.kubernetes.settings import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
-from podlane.executors.kubernetes.sweep import sweep
+from podlane.executors.kubernetes.sweep import Keeping, sweep
+from podlane.executors.kubernetes.takeover import Limits, recall
+from podlane.executors.kubernetes.threshold import present
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PermanentError
 from podlane.kit.log import event
@@ -55,12 +54,15 @@ _QUICK_GRACE_SECONDS = 1
 class ManagerIdentity:
     """Who makes the pods; goes into labels, so that a later process finds what we made.
 
-    ``process`` is filled in by :func:`open_executor`.
+    ``process`` is filled in by :func:`open_executor`. ``household`` is the same for a manager and its
+    successors, empty without successors. ``kept`` are pods of the dead that somebody will take over.
     """
 
     system_id: str
     short_token: str
     process: str = ""
+    household: str = ""
+    kept: frozenset[str] = frozenset()
 
 
 class KubernetesExecutor:
@@ -103,26 +105,43 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         driver = PodDriver(self.client, pod, self._random)
-        limits, renewal = self._limits(plan), plan.renewal
-        del plan  # it is large; from here on only the driver needs all of it, and not for long
-        pod = pod.created()
-        environment = KubernetesEnvironment(
-            EnvironmentParts(
-                pod=pod,
-                limits=limits,
-                driver=driver,
-                watch=self._watch,
-                clock=self._clock,
-                random=self._random,
-                print_events=self._settings.print_pod_warning_events,
-                renewal=renewal,
-            )
-        )
-        try:
+        parts = self._parts(driver, pod.created(), self._limits(plan), self._clock.now())
+        parts = replace(parts, renewal=plan.renewal)
+        del plan, pod  # they are large; from here on only the driver needs them, and not for long
+        async with _removed(parts) as environment:
             yield environment
-        finally:
-            quick = environment.ended_well
-            await driver.remove(limits.quick_grace_seconds if quick else limits.grace_seconds)
+
+    @asynccontextmanager
+    async def resumed(
+        self, job_id: int, memory: bytes, progress: Progress
+    ) -> AsyncIterator[Environment]:
+        """Open an environment that a dead process left; leaving it removes it.
+
+        Raises:
+            PermanentError: the pod is gone, or its memory cannot be read.
+        """
+        known = recall(memory)
+        event(_log, logging.DEBUG, "pod_taken_over", pod=known.name, job=job_id)
+        seen = present(self._watch, known.namespace, known.name)
+        driver = PodDriver(self.client, known.plan(), self._random)
+        driver.take_over(seen.metadata.uid)
+        parts = self._parts(driver, known.plan(), known.limits, known.began_at)
+        async with _removed(replace(parts, told=progress)) as environment:
+            yield environment
+
+    def _parts(
+        self, driver: PodDriver, pod: PodPlan, limits: Limits, began_at: float
+    ) -> EnvironmentParts:
+        return EnvironmentParts(
+            pod=pod,
+            limits=limits,
+            driver=driver,
+            watch=self._watch,
+            clock=self._clock,
+            random=self._random,
+            print_events=self._settings.print_pod_warning_events,
+            began_at=began_at,
+        )
 
     def _limits(self, plan: ExecutionPlan) -> Limits:
         settings = self._settings
@@ -137,6 +156,16 @@ class KubernetesExecutor:
             grace_seconds=slow if configured is None else configured,
             quick_grace_seconds=quick if configured is None else configured,
         )
+
+
+@asynccontextmanager
+async def _removed(parts: EnvironmentParts) -> AsyncIterator[KubernetesEnvironment]:
+    environment, limits = KubernetesEnvironment(parts), parts.limits
+    try:
+        yield environment
+    finally:
+        quick = environment.ended_well
+        await parts.driver.remove(limits.quick_grace_seconds if quick else limits.grace_seconds)
 
 
 class RefusedEnvironment:
@@ -174,11 +203,12 @@ async def open_executor(
         kube.errors.ApiError, UnreachableError, AccessError: the cluster does not let us work.
     """
     texts = await anyio.to_thread.run_sync(shelltexts.load)
-    label = await anyio.to_thread.run_sync(process.own_label)
+    label = await anyio.to_thread.run_sync(process.own_label, manager.household)
     manager = replace(manager, process=manager.process or label)
     namespace = settings.namespace or "default"
     async with KubeClient.connect(access) as client:
-        swept = await sweep(client, namespace, manager.system_id)
+        keeping = Keeping(names=manager.kept, household=manager.household)
+        swept = await sweep(client, namespace, manager.system_id, keeping)
         event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
         chosen = selector(manager.system_id, manager.short_token)
         async with PodWatch.open(client, namespace, chosen) as watch:

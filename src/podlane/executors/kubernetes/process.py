@@ -13,15 +13,21 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _START_FIELD = 19  # of /proc/<pid>/stat after the name: starttime
 
 
-def own_label() -> str:
-    """Return the label of this process. Reads files."""
+def own_label(household: str = "") -> str:
+    """Return the label of this process, with its household behind a dot. Reads files."""
     pid = os.getpid()
-    return f"{_boot()}-{pid}-{_started(pid)}"
+    label = f"{_boot()}-{pid}-{_started(pid)}"
+    return f"{label}.{household}" if household else label
+
+
+def household(label: str) -> str:
+    """Return whose successor may take over what the process of ``label`` made; empty: nobody's."""
+    return label.partition(".")[2]
 
 
 def is_alive(label: str) -> bool:
     """Whether the process of ``label`` runs on this machine now. Reads files."""
-    boot, _, rest = label.partition("-")
+    boot, _, rest = label.partition(".")[0].partition("-")
     pid, _, started = rest.partition("-")
     if not pid.isdigit() or boot != _boot():
         return False

@@ -8,10 +8,18 @@ only what was not let go yet: :meth:`Trail.restart`, and read again from :attr:`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from podlane.executors.base import Event, Level, Message, Output, StageFinished, StageStarted
+from podlane.executors.base import (
+    Event,
+    Level,
+    Message,
+    Output,
+    Progress,
+    StageFinished,
+    StageStarted,
+)
 from podlane.executors.kubernetes.stageflow import StageEnd
 from podlane.model.substages import SubStage
 
@@ -28,23 +36,43 @@ class _Record:
 
 
 class Trail:
-    """What one job has told so far. ``ends`` are the records by stage, ``done`` the last word."""
+    """What one job has told so far. ``ends`` are the records by stage, ``done`` the last word.
 
-    def __init__(self, stages: Sequence[SubStage], opened: SubStage | None = None) -> None:
+    ``told``: what an earlier process has told already; its records are read again, and not told again.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[SubStage],
+        opened: SubStage | None = None,
+        told: Progress | None = None,
+    ) -> None:
+        told = told or Progress()
         self._stages = tuple(stages)
-        self._opened = opened
+        self._opened = None if told.records else opened
         self._running: SubStage | None = opened
         self._held = bytearray()
         self._pending: list[_Record] = []
         self._seen: set[tuple[int, bool]] = set()
+        self._told = dict.fromkeys(told.records)
         self._line = b""
-        self._goal = 0
-        self.position = 0
+        self.position = self._goal = told.position
         self.started: set[int] = set()
         self.ends: dict[int, StageEnd] = {}
         self.done: str | None = None
         self.missing = ""
         self.lost = ""
+        for record in told.records:
+            substage = self._stages[record // 2]
+            if record % 2 == 0:
+                self._running = substage
+            elif self._running == substage:
+                self._running = None
+
+    @property
+    def progress(self) -> Progress:
+        """What has been told, the event that was yielded last included."""
+        return Progress(position=self.position, records=tuple(self._told))
 
     def restart(self) -> None:
         """Forget what a broken stream brought and was not let go, its last word included."""
@@ -56,20 +84,23 @@ class Trail:
         self._seen -= {(record.index, record.started) for record in self._pending}
         self._pending.clear()
 
-    def feed(self, channel: int, data: bytes) -> list[Event]:
-        """Take what the follower printed and return the events that are complete now."""
+    def feed(self, channel: int, data: bytes) -> Iterator[Event]:
+        """Take what the follower printed and yield the events that are complete now.
+
+        Take all of them: each counts as told from the moment it is yielded.
+        """
         if channel == _STDOUT:
             self._held += data
-            return self._release()
-        events: list[Event] = []
+            yield from self._release()
+            return
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
-            events += self._take(line.decode("utf-8", "replace"))
-        return events
+            yield from self._take(line.decode("utf-8", "replace"))
 
-    def close(self, at: float) -> list[Event]:
-        """Return the events still held back, and the end of a stage that nobody reported."""
-        return [*self._fire(None), *self._end_running(at)]
+    def close(self, at: float) -> Iterator[Event]:
+        """Yield the events still held back, and the end of a stage that nobody reported."""
+        yield from self._fire(None)
+        yield from self._end_running(at)
 
     @property
     def running(self) -> SubStage | None:
@@ -84,21 +115,22 @@ class Trail:
         running, self._running = self._running, None
         return [] if running is None else [StageFinished(substage=running, exit_code=None, at=at)]
 
-    def _take(self, line: str) -> list[Event]:
+    def _take(self, line: str) -> Iterator[Event]:
         fields = dict(word.partition("=")[::2] for word in line.split())
         if "stage" in fields:
             self._record(fields)
         elif "pos" in fields:
             self._goal = max(self._goal, _number(fields["pos"]))
         elif "truncated" in fields:
-            return self._truncated()
+            yield from self._truncated()
+            return
         elif "done" in fields:
             self.done = fields["done"]
         elif "missing" in fields:
             self.done, self.missing = "unknown", fields["missing"]
         elif "lost" in fields:
             self.lost = fields["lost"]
-        return self._release()
+        yield from self._release()
 
     def _record(self, fields: dict[str, str]) -> None:
         index, state = _number(fields.get("index", "")), fields.get("state", "")
@@ -118,44 +150,46 @@ class Trail:
         )
         self._pending.append(record)
 
-    def _truncated(self) -> list[Event]:
+    def _truncated(self) -> Iterator[Event]:
         self._held.clear()
-        events = self._fire(None)
+        yield from self._fire(None)
         self.position = self._goal = 0
         text = "the job shortened its own log file; what it printed before may be incomplete"
-        return [*events, Message(text=text, level=Level.WARNING)]
+        yield Message(text=text, level=Level.WARNING)
 
-    def _release(self) -> list[Event]:
-        events: list[Event] = []
+    def _release(self) -> Iterator[Event]:
         limit = min(self._goal, self.position + len(self._held))
         while True:
-            events += self._fire(self.position)
+            yield from self._fire(self.position)
             if self.position >= limit:
-                return events
+                return
             offset = self._pending[0].offset if self._pending else limit
             size = min(limit, offset) - self.position
-            events.append(Output(data=bytes(self._held[:size])))
+            data = bytes(self._held[:size])
             del self._held[:size]
             self.position += size
+            yield Output(data=data)
 
-    def _fire(self, position: int | None) -> list[Event]:
-        """Return the events of records at or before ``position`` (None: of all)."""
-        events: list[Event] = []
+    def _fire(self, position: int | None) -> Iterator[Event]:
+        """Yield the events of records at or before ``position`` (None: of all)."""
         while self._pending and (position is None or self._pending[0].offset <= position):
-            events += self._event(self._pending.pop(0))
-        return events
+            yield from self._event(self._pending.pop(0))
 
     def _event(self, record: _Record) -> list[Event]:
         substage = self._stages[record.index]
+        number = 2 * record.index + (record.end is not None)
+        again, self._told[number] = number in self._told, None
         if record.end is None:
             self.started.add(record.index)
             already, self._opened = self._opened, None
-            if already == substage:
+            if already == substage or again:
                 return []
             events = self._end_running(record.at)
             self._running = substage
             return [*events, StageStarted(substage=substage, at=record.at)]
         self.ends[record.index] = record.end
+        if again:
+            return []
         if record.end.state == "skipped":
             return []
         if self._running == substage:

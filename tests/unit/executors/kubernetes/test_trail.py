@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podlane.executors.base import Event, Message, Output, StageFinished, StageStarted
+from podlane.executors.base import Event, Message, Output, Progress, StageFinished, StageStarted
 from podlane.executors.kubernetes.trail import Trail
 from podlane.model import substages
 
@@ -23,7 +25,7 @@ def finished(index: int, offset: int, code: int = 0) -> bytes:
     ).encode()
 
 
-def shown(events: list[Event]) -> list[object]:
+def shown(events: Iterable[Event]) -> list[object]:
     """Events in short: bytes, ``+name``, ``-name=code``."""
     short: list[object] = []
     for event in events:
@@ -72,9 +74,9 @@ def test_events_come_in_the_order_of_the_job() -> None:
 
 def test_bytes_wait_for_the_records_before_them() -> None:
     trail = Trail(STAGES)
-    assert trail.feed(OUT, b"preparesources") == []
+    assert list(trail.feed(OUT, b"preparesources")) == []
     assert trail.position == 0
-    events = trail.feed(ERR, started(0, 0) + finished(0, 7) + started(1, 7) + b"pos=14\n")
+    events = list(trail.feed(ERR, started(0, 0) + finished(0, 7) + started(1, 7) + b"pos=14\n"))
     assert shown(events) == [*RESULT[:4], b"sources"]
 
 
@@ -128,18 +130,18 @@ def test_a_section_of_somebody_else_is_closed_first() -> None:
 
 def test_closing_tells_the_end_of_what_was_running() -> None:
     trail = Trail(STAGES)
-    trail.feed(ERR, started(0, 0))
+    list(trail.feed(ERR, started(0, 0)))
     assert shown(trail.close(9.0)) == ["-prepare_script=None"]
-    assert trail.close(9.0) == []
+    assert list(trail.close(9.0)) == []
 
 
 def test_a_shortened_log_starts_again_and_is_told() -> None:
     trail = Trail(STAGES)
-    trail.feed(OUT, b"0123456789")
-    trail.feed(ERR, b"pos=10\n")
-    events = trail.feed(ERR, b"truncated=0\n")
+    list(trail.feed(OUT, b"0123456789"))
+    list(trail.feed(ERR, b"pos=10\n"))
+    events = list(trail.feed(ERR, b"truncated=0\n"))
     assert "shortened" in str(shown(events)[0])
-    trail.feed(OUT, b"new")
+    list(trail.feed(OUT, b"new"))
     assert trail.position == 0
     assert shown(trail.feed(ERR, b"pos=3\n")) == [b"new"]
 
@@ -147,14 +149,14 @@ def test_a_shortened_log_starts_again_and_is_told() -> None:
 @given(st.binary(max_size=200))
 def test_no_record_however_strange_raises(garbage: bytes) -> None:
     trail = Trail(STAGES)
-    trail.feed(ERR, garbage + b"\nstage=x index=99 state=started offset=-1 at=z\n")
-    trail.close(0.0)
+    list(trail.feed(ERR, garbage + b"\nstage=x index=99 state=started offset=-1 at=z\n"))
+    list(trail.close(0.0))
 
 
 def test_a_stream_that_loses_its_tail_before_the_last_word_is_read_again() -> None:
     # A cluster's runtime may close the output of an exec before it has passed on all of it.
     trail = Trail(STAGES)
-    events = trail.feed(ERR, started(0, 0))
+    events = list(trail.feed(ERR, started(0, 0)))
     events += trail.feed(OUT, b"prep")
     events += trail.feed(ERR, finished(0, 7) + b"pos=7\ndone=success\n")
     assert not trail.is_complete()
@@ -166,3 +168,36 @@ def test_a_stream_that_loses_its_tail_before_the_last_word_is_read_again() -> No
     assert trail.is_complete()
     assert shown(events) == ["+prepare_script", b"prepare", "-prepare_script=0"]
     assert trail.ends[0].exit_code == 0
+
+
+@given(st.integers(0, len(WHOLE)), st.booleans())
+def test_another_process_goes_on_where_this_one_was_killed(parts: int, in_the_middle: bool) -> None:
+    """Events end to end, whenever the first reader dies; the second gets everything again."""
+    first = Trail(STAGES)
+    events: list[Event] = []
+    told = first.progress
+    for part in WHOLE[:parts]:
+        for event in first.feed(*part):
+            events.append(event)
+            told = first.progress
+    if in_the_middle and parts < len(WHOLE):
+        for event in first.feed(*WHOLE[parts]):
+            events.append(event)
+            told = first.progress
+            break
+    second = Trail(STAGES, None, told)
+    again = [(channel, data) for channel, data in WHOLE if channel == ERR]
+    events += second.feed(OUT, b"preparesources"[told.position :])
+    for part in again:
+        events += second.feed(*part)
+    assert shown(events) == RESULT
+    assert second.is_complete()
+    assert {index: end.exit_code for index, end in second.ends.items()} == {0: 0, 1: 3}
+    assert second.started == {0, 1}
+
+
+def test_who_takes_over_knows_which_section_is_open() -> None:
+    trail = Trail(STAGES, substages.PREPARE_SCRIPT, Progress(position=9, records=(0, 1, 2)))
+    assert trail.running == substages.GET_SOURCES
+    assert shown(trail.close(9.0)) == ["-get_sources=None"]
+    assert Trail(STAGES, substages.PREPARE_SCRIPT, Progress()).running == substages.PREPARE_SCRIPT

@@ -1,0 +1,95 @@
+"""What a later process needs to follow the job of a pod to its end: JSON, without secrets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from podlane.executors.base import StageScript
+from podlane.executors.kubernetes.images import PodImage
+from podlane.executors.kubernetes.manifests.volumes import JobDirectories
+from podlane.executors.kubernetes.plan import PodPlan
+from podlane.kit.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take. ``quick_grace_seconds``: for a pod whose job has ended by itself."""
+
+    timeout_seconds: int
+    poll_timeout_seconds: float
+    unreachable_seconds: float
+    grace_seconds: int
+    quick_grace_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodMemory:
+    """A pod that has been created, or is about to be. ``began_at`` in seconds since the epoch.
+
+    Stages have no scripts here: the pod has them.
+    """
+
+    namespace: str
+    name: str
+    stages: tuple[StageScript, ...]
+    where: JobDirectories
+    project_dir: str
+    build_image: PodImage
+    helper_image: PodImage
+    memory_limits: tuple[tuple[str, str], ...]
+    has_tools: bool
+    watched_services: tuple[str, ...]
+    limits: Limits
+    began_at: float
+
+    def plan(self) -> PodPlan:
+        """Return what is left of the plan that the pod was made from."""
+        return PodPlan(
+            namespace=self.namespace, name=self.name, secret={}, pod={}, stages=self.stages,
+            where=self.where, project_dir=self.project_dir, legacy=False,
+            build_image=self.build_image, helper_image=self.helper_image, notes=(),
+            memory_limits=self.memory_limits, has_tools=self.has_tools,
+            watched_services=self.watched_services,
+        )  # fmt: skip
+
+
+def remember(pod: PodPlan, limits: Limits, began_at: float) -> bytes:
+    """Return the memory of a pod; empty for the exec strategy, whose stages need us to drive them."""
+    if pod.legacy:
+        return b""
+    pod = pod.created()
+    memory = PodMemory(
+        namespace=pod.namespace, name=pod.name, stages=pod.stages, where=pod.where,
+        project_dir=pod.project_dir, build_image=pod.build_image, helper_image=pod.helper_image,
+        memory_limits=pod.memory_limits, has_tools=pod.has_tools,
+        watched_services=pod.watched_services, limits=limits, began_at=began_at,
+    )  # fmt: skip
+    return msgspec.json.encode(memory)
+
+
+def recall(memory: bytes) -> PodMemory:
+    """Read what :func:`remember` wrote.
+
+    Raises:
+        PermanentError: another version wrote it, or nobody.
+    """
+    try:
+        return msgspec.json.decode(memory, type=PodMemory)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PermanentError(
+            f"what the runner manager noted about the pod of this job cannot be read: {error}",
+            hint="another version of podlane wrote it; retry the job",
+        ) from error
+
+
+def names(memories: Iterable[bytes]) -> frozenset[str]:
+    """Return the names of pods and their Secrets; what cannot be read names none."""
+    found = set()
+    for memory in memories:
+        with suppress(PermanentError):
+            found.add(recall(memory).name)
+    return frozenset(found)

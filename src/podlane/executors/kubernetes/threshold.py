@@ -1,0 +1,79 @@
+"""Coming in and going out: what is told before the pod, and why a job got no further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from podlane.executors.base import Emit, Level, Message, StageFinished, StageStarted
+from podlane.executors.kubernetes.observe import Waiting
+from podlane.executors.kubernetes.plan import PodPlan
+from podlane.kit.clock import Clock
+from podlane.kit.errors import PermanentError, PodlaneError
+from podlane.kube.errors import ApiError, TooManyRequestsError
+from podlane.kube.informer import PodWatch
+from podlane.kube.types import Pod
+from podlane.model.failures import FailureReason
+from podlane.model.outcome import JobOutcome
+from podlane.model.substages import PREPARE_EXECUTOR, SubStage
+
+
+async def announce(notes: Sequence[Message], opening: SubStage, emit: Emit, clock: Clock) -> bool:
+    """Tell what comes before the pod, and return True.
+
+    GitLab creates the pod inside "Preparing environment".
+    """
+    await emit(StageStarted(substage=PREPARE_EXECUTOR, at=clock.now()))
+    for note in notes:
+        await emit(note)
+    if opening != PREPARE_EXECUTOR:
+        now = clock.now()
+        await emit(StageFinished(substage=PREPARE_EXECUTOR, exit_code=0, at=now))
+        await emit(StageStarted(substage=opening, at=now))
+    return True
+
+
+def ran_out(running: SubStage) -> Message:
+    """Return GitLab's words for a sub-stage that the job's timeout ended."""
+    text = (
+        f"{running.name} could not run to completion because the timeout was exceeded. "
+        "For more control over job and script timeouts see: "
+        "https://docs.gitlab.com/ci/runners/configure_runners/"
+        "#set-script-and-after_script-timeouts"
+    )
+    return Message(text=text, level=Level.WARNING)
+
+
+def waits_for(pod: PodPlan, waiting: Waiting) -> str:
+    """Return GitLab's line about a pod that does not run yet."""
+    line = f"Waiting for pod {pod.namespace}/{pod.name} to be running, status is {waiting.phase}"
+    return f"{line} ({waiting.detail})" if waiting.detail else line
+
+
+def present(watch: PodWatch, namespace: str, name: str) -> Pod:
+    """Return a pod that is to be taken over.
+
+    Raises:
+        PermanentError: it does not exist.
+    """
+    seen = watch.pods.get(name)
+    if seen is None:
+        raise PermanentError(
+            f'pod "{namespace}/{name}" does not exist: it was removed while no runner manager '
+            "watched it, or the manager ended before it was created",
+            hint="retry the job; if it happens again, look for who or what deletes pods there",
+        )
+    return seen
+
+
+def refused(error: PodlaneError) -> JobOutcome:
+    """Return the outcome of a pod that could not even be created."""
+    hint = error.hint
+    if isinstance(error, TooManyRequestsError):
+        hint = hint or "the API server is overloaded"
+    elif isinstance(error, ApiError) and "exceeded quota" in error.message:
+        hint = hint or "the namespace's ResourceQuota is used up: raise it, or lower concurrent"
+    return JobOutcome(
+        reason=FailureReason.RUNNER_SYSTEM_FAILURE,
+        message=f"setting up pod: {error.message}",
+        hint=hint,
+    )
