@@ -28,6 +28,9 @@ class Gate:
         self._listener = listener
         self._held = held
         self._open: list[socket.socket] = []
+        self._is_away = False
+        self._turned_away = 0
+        self._changed = threading.Condition()
         self.port = int(listener.getsockname()[1])
         self.upstream = 0
 
@@ -49,12 +52,38 @@ class Gate:
         for held in self._held:
             held.released.set()
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._cut()
+
+    def go_away(self, held: Held) -> None:
+        """Be there for nobody from now on: what is open breaks off, the held request too."""
+        with self._changed:
+            self._is_away, self._turned_away = True, 0
+        held.released.set()
+        self._cut()
+
+    def come_back(self, after: int, seconds: float) -> bool:
+        """Be there again when so many have come in vain; False if they do not come in that time."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: self._turned_away >= after, seconds)
+            self._is_away = False
+        return came
+
+    def _cut(self) -> None:
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
+    def _is_closed(self) -> bool:
+        with self._changed:
+            if self._is_away:
+                self._turned_away += 1
+                self._changed.notify_all()
+            return self._is_away
+
     def _handle(self, client: socket.socket) -> None:
         with client, suppress(OSError):
+            if self._is_closed():
+                return
             head = b""
             while _END_OF_HEAD not in head:
                 data = client.recv(_CHUNK)
@@ -66,6 +95,8 @@ class Gate:
                 if held.text in line:
                     held.reached.set()
                     held.released.wait()
+            if self._is_closed():
+                return
             with socket.create_connection(("127.0.0.1", self.upstream)) as upstream:
                 self._open.append(upstream)
                 upstream.sendall(head)
