@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from podlane.executors.kubernetes.settings import decode_settings
-from podlane.gitlab.connections import DEFAULT_MAX_AGE_SECONDS
 from podlane.kit.clock import from_rfc3339
 from podlane.kit.diagnostics import Diagnostic, Place
 from podlane.kit.errors import UsageError
@@ -29,6 +28,7 @@ from podlane.runner.found_tls import with_found_tls
 from podlane.runner.settings import (
     DEFAULT_BUILDS_DIR,
     DEFAULT_CHECK_INTERVAL_SECONDS,
+    DEFAULT_CONNECTION_MAX_AGE_SECONDS,
     DEFAULT_OUTPUT_LIMIT_KIB,
     GlobalSettings,
     RunnerScripts,
@@ -124,7 +124,7 @@ def _global(table: Table, findings: Findings, environ: Mapping[str, str]) -> Glo
     interval = float(table.number("check_interval", 0))
     level = _one_of(table, "log_level", ("info", "debug", "error", "warning", *LOG_LEVELS))
     labels = tuple(_labels(table))
-    max_age = table.seconds("connection_max_age", DEFAULT_MAX_AGE_SECONDS)
+    max_age = table.seconds("connection_max_age", DEFAULT_CONNECTION_MAX_AGE_SECONDS)
     _log_fields(table)
     settings = GlobalSettings(
         concurrent=concurrent,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
 from podlane.runner.monitoring import QueuingDuration
 from podlane.runner.periods import Schedule, parse
 from podlane.runner.toml_table import Table
@@ -47,6 +45,8 @@ def _periods(table: Table) -> tuple[Schedule, ...]:
 
 
 def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few configurations have periods
+
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

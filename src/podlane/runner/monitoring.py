@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from podlane.runner.periods import Schedule
 
@@ -25,6 +24,8 @@ class QueuingDuration:
 
     def is_meant_for(self, now: float) -> bool:
         """Whether one of the periods has the second that follows ``now`` (seconds since the epoch)."""
+        from zoneinfo import ZoneInfo  # few configurations have periods
+
         moment = datetime.fromtimestamp(int(now) + 1, UTC)
         local = moment.astimezone(ZoneInfo(self.timezone) if self.timezone else None)
         return any(period.has(local) for period in self.periods)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from podlane.gitlab.connections import DEFAULT_MAX_AGE_SECONDS
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
 from podlane.runner.cache.settings import CacheSettings
@@ -17,6 +16,7 @@ from podlane.runner.monitoring import QueuingDuration
 DEFAULT_OUTPUT_LIMIT_KIB = 4096
 DEFAULT_BUILDS_DIR = "/builds"
 DEFAULT_CHECK_INTERVAL_SECONDS = 3.0
+DEFAULT_CONNECTION_MAX_AGE_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,9 @@ class RunnerSettings:
     timestamps_by_default: bool = True  # no key of the file: `podlane run` clears it
     labels: tuple[tuple[str, str], ...] = ()
     queuing_durations: tuple[QueuingDuration, ...] = ()
-    connection_max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS  # a global key of the file
+    connection_max_age_seconds: float = (
+        DEFAULT_CONNECTION_MAX_AGE_SECONDS  # a global key of the file
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
