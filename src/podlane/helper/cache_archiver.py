@@ -41,7 +41,7 @@ METADATA_NAME = "metadata.json"
 def run(values: Values) -> int:
     """Select, pack, upload."""
     extra = cache_file.read_env_file(values.text("env-file"))
-    cache_file.refuse_gocloud(values.text("gocloud-url") or extra.get("CACHE_GO_CLOUD_URL", ""))
+    cache_file.refuse_gocloud(values.text("gocloud-url"))
     kind = values.text("compression-format")
     if kind not in _FORMATS:
         console.fatal(f'the cache format "{kind}" is not known; there are: zip, tarzstd, zipzstd')

@@ -39,8 +39,8 @@ class _Remote:
 
 def run(values: Values) -> int:
     """Fetch and unpack."""
-    extra = cache_file.read_env_file(values.text("env-file"))
-    cache_file.refuse_gocloud(values.text("gocloud-url") or extra.get("CACHE_GO_CLOUD_URL", ""))
+    cache_file.read_env_file(values.text("env-file"))
+    cache_file.refuse_gocloud(values.text("gocloud-url"))
     remotes = [
         _Remote(values.text(url), values.text(head), cache_file.shown(values.text(url), values))
         for url, head in (("url", "head-url"), ("alternate-url", "alternate-head-url"))

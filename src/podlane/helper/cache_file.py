@@ -20,9 +20,7 @@ FLAGS = (
     Flag("file", help="the local archive"),
     Flag("alternate-file", help="a local archive under another name of the same key"),
     Flag("url", help="where to get it from, or send it to; presigned"),
-    Flag(
-        "gocloud-url", "CACHE_GO_CLOUD_URL", help="not supported: a bucket to be opened with keys"
-    ),
+    Flag("gocloud-url", help="not supported: a bucket to be opened with keys"),
     Flag("timeout", default=str(DEFAULT_MINUTES), help="for all transfers, in minutes"),
     Flag("redact-url", switch=True, help="do not show where the archive is"),
     Flag("env-file", help="a file of further environment variables"),
