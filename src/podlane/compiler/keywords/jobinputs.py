@@ -27,9 +27,18 @@ def check_job_inputs(entry: Entry) -> None:
             f"has too many entries (maximum {MAX_INPUTS})", attribute="inputs", mark=found.mark
         )
     elif sound:
-        _, problems = resolve_inputs(Header(found.value, (), None), {})
+        _, problems = resolve_inputs(Header(_typed(found.value), (), None), {})
         for problem, mark in problems:
             entry.error(problem.replace(" input:", ":"), attribute="inputs", mark=mark)
+
+
+def _typed(inputs: Map) -> Map:
+    """Return the inputs with a null type left out: it is that of text, unlike in ``spec:inputs``."""
+    found = inputs.copied()
+    for key, spec in inputs.items():
+        if isinstance(spec, Map) and spec.get("type") is None:
+            found[key] = spec.without("type")
+    return found
 
 
 def _check_input(entry: Entry) -> bool:
