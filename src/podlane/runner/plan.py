@@ -76,6 +76,12 @@ class _Reader:
         self._job = job
         problems = (variables.flag_problem(n, default=d) for n, d in _FLAGS.items())
         self.warnings: list[str] = [problem for problem in problems if problem]
+        strategy = variables.get("GIT_STRATEGY")
+        if strategy and strategy not in sources.STRATEGIES:
+            self.warnings.append(
+                "GIT_STRATEGY: expected either 'clone', 'fetch', 'none' or 'empty' got "
+                f"\"{strategy}\", using default value '{sources.default_strategy(job)}'"
+            )
 
     def attempts(self, name: str) -> int:
         raw = self._variables.get(name)
@@ -192,9 +198,6 @@ def make_plan(
 
 def _check(context: ScriptContext) -> None:
     """Refuse what would only fail later, and worse explained."""
-    if (chosen := sources.strategy(context)) not in sources.STRATEGIES:
-        known = ", ".join(sorted(sources.STRATEGIES))
-        raise RefusedJobError(f"unknown GIT_STRATEGY {chosen!r}", hint=f"use one of {known}")
     if (chosen := sources.submodule_strategy(context)) not in sources.SUBMODULE_STRATEGIES:
         known = ", ".join(sorted(sources.SUBMODULE_STRATEGIES))
         raise RefusedJobError(

@@ -151,10 +151,10 @@ async def test_a_bug_fails_the_job_and_not_the_manager() -> None:
 @pytest.mark.anyio
 async def test_reasons_that_the_coordinator_does_not_know_become_their_ancestor() -> None:
     scene = Scene()
-    await scene.run(more_variables=[Variable(key="GIT_STRATEGY", value="pull")])
+    await scene.run(more_variables=[Variable(key="GIT_SUBMODULE_STRATEGY", value="all")])
     assert scene.executor.opened == 0
     assert scene.api.final.failure_reason == "script_failure"  # of runner_configuration_error
-    assert b"unknown GIT_STRATEGY" in scene.api.trace
+    assert b"unknown GIT_SUBMODULE_STRATEGY" in scene.api.trace
 
 
 @pytest.mark.anyio
@@ -450,12 +450,12 @@ async def test_a_secret_that_cannot_be_read_fails_the_job_before_its_pod() -> No
 
 @pytest.mark.anyio
 async def test_masked_values_are_hidden_even_when_there_is_no_plan() -> None:
-    wrong = Variable(key="GIT_STRATEGY", value="hunter2-strategy", masked=True)
+    wrong = Variable(key="GIT_SUBMODULE_STRATEGY", value="hunter2-strategy", masked=True)
     scene = Scene()
     outcome = await scene.run("true", more_variables=(wrong,))
     assert outcome is not None
     assert "hunter2" not in scene.api.trace.decode()
-    assert "unknown GIT_STRATEGY '[MASKED]'" in scene.api.trace.decode()
+    assert "unknown GIT_SUBMODULE_STRATEGY '[MASKED]'" in scene.api.trace.decode()
 
 
 @pytest.mark.anyio

@@ -138,7 +138,6 @@ def test_credentials_are_in_no_url_and_no_argv_and_are_all_masked() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("GIT_STRATEGY", "pull", "unknown GIT_STRATEGY"),
         ("GIT_SUBMODULE_STRATEGY", "all", "unknown GIT_SUBMODULE_STRATEGY"),
         ("GIT_CLONE_PATH", "/etc/passwd", "is not within"),
         ("GIT_CLONE_PATH", "$CI_BUILDS_DIR/../x", "is not within"),
@@ -148,6 +147,16 @@ def test_credentials_are_in_no_url_and_no_argv_and_are_all_masked() -> None:
 def test_what_cannot_work_is_refused_with_a_sentence(key: str, value: str, words: str) -> None:
     with pytest.raises(RefusedJobError, match=words):
         planned("make", more_variables=var(key, value))
+
+
+def test_an_unknown_strategy_is_warned_of_and_the_usual_one_taken() -> None:
+    plan = planned("make", more_variables=var("GIT_STRATEGY", "pull"))
+    assert (
+        "GIT_STRATEGY: expected either 'clone', 'fetch', 'none' or 'empty' got \"pull\", "
+        "using default value 'fetch'"
+    ) in plan.warnings
+    plain = planned("make").execution.stages[1].script
+    assert plan.execution.stages[1].script.replace("export GIT_STRATEGY=pull\n", "") == plain
 
 
 def test_a_job_without_a_script_is_refused() -> None:

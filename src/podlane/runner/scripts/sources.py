@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 
+from podlane.model.job import Job
 from podlane.runner.scripts import bash, git
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.stages import HELPER_UMASK
@@ -26,8 +27,13 @@ _HAS_LFS = "git grep -q filter=lfs -- .gitattributes '**/.gitattributes'"
 
 def strategy(context: ScriptContext) -> str:
     """Return the job's ``GIT_STRATEGY``, or the one that GitLab asks for."""
-    default = "fetch" if context.job.allow_git_fetch else "clone"
-    return context.variables.get("GIT_STRATEGY") or default
+    given = context.variables.get("GIT_STRATEGY")
+    return given if given in STRATEGIES else default_strategy(context.job)
+
+
+def default_strategy(job: Job) -> str:
+    """Return the strategy that GitLab asks for."""
+    return "fetch" if job.allow_git_fetch else "clone"
 
 
 def submodule_strategy(context: ScriptContext) -> str:
