@@ -51,10 +51,14 @@ class Forbidden:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """No usable answer: 5xx, no connection, or something that is not GitLab. Try again later."""
+    """No usable answer: 5xx, no connection, or something that is not GitLab. Try again later.
+
+    ``is_there``: somebody answered, and with a status.
+    """
 
     message: str
     retry_after_seconds: float | None = None
+    is_there: bool = False
 
 
 RequestJobResult: TypeAlias = JobOffered | JobUnreadable | NoJob | Forbidden | Unavailable

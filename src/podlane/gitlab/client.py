@@ -210,6 +210,7 @@ class RunnerApiClient:
                 return Unavailable(
                     message=self._sentence(reply, "ask for a job"),
                     retry_after_seconds=self._asked_wait(reply),
+                    is_there=True,
                 )
 
     async def update_job(self, job_id: int, token: str, update: JobUpdate) -> UpdateResult:

@@ -112,7 +112,10 @@ class ObservedApi:
             answer = await self._api.request_job(last_update)
         finally:
             stats.requests_now[runner] -= 1
-        if isinstance(answer, Forbidden | Unavailable):
+        # As for GitLab Runner, a server in trouble says nothing about the runner's health.
+        if isinstance(answer, Forbidden) or (
+            isinstance(answer, Unavailable) and not answer.is_there
+        ):
             stats.health_failures[self._who] += 1
         return answer
 

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import aiohttp
+import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
+from podlane.gitlab.answers import Forbidden, NoJob, RequestJobResult, Unavailable
 from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.info import architecture
 from podlane.kit.errors import UsageError
@@ -20,7 +23,7 @@ from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner import metrics
 from podlane.runner.listener import Address, listening, parse_address
 from podlane.runner.monitoring import QueuingDuration
-from podlane.runner.observe import job_url, note_request
+from podlane.runner.observe import ObservedApi, job_url, note_request
 from podlane.runner.periods import parse
 from podlane.runner.stats import RUNNING, Histogram, JobStatus, RunnerGauges, Stats, jobs_list
 
@@ -244,3 +247,23 @@ async def test_a_port_in_use_is_named() -> None:
                 Address(host="127.0.0.1", port=port), Stats(), MANAGER, ready=lambda: True
             ):
                 pass
+
+
+async def test_refusals_and_silence_are_failures_of_health_and_a_server_in_trouble_is_none() -> (
+    None
+):
+    class Api(FakeJobApi):
+        async def request_job(self, last_update: str = "") -> RequestJobResult:
+            await anyio.lowlevel.checkpoint()
+            return answers.pop(0)
+
+    answers: list[RequestJobResult] = [
+        Forbidden(message="403"), Unavailable(message="no answer"),
+        Unavailable(message="500", is_there=True), NoJob(),
+    ]  # fmt: skip
+    stats, runner = Stats(), a_runner(name="ci")
+    api = ObservedApi(Api(), runner, stats)
+    for _ in range(4):
+        await api.request_job()
+    assert list(stats.feeds.values()) == [4]
+    assert list(stats.health_failures.values()) == [2]
