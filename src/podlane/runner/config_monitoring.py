@@ -62,5 +62,7 @@ def _pattern_problem(pattern: str) -> str | None:
     try:
         re2.compile(pattern, options)
     except re2.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
+        said: object = error.args[0] if error.args else ""
+        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        return f"{pattern!r} is no regular expression: {reason}"
     return None

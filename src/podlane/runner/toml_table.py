@@ -25,7 +25,8 @@ _SECRET = (
     "password", "sentry_dsn",
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"""(?i)\b({"|".join(_SECRET)})(["']?\s*=\s*)("{{3}}.*|'{{3}}.*|"[^"]*"?|'[^']*'?|[^\s,}}]+)"""
+    rf"""(?i)\b({"|".join(_SECRET)})(["']?\s*=\s*)(?!(?:""|'')(?:[\s,}}]|$))"""
+    r"""("{3}.*|'{3}.*|"[^"]*"?|'[^']*'?|[^\s,}]+)"""
 )
 _NOT_YET = "is a setting of GitLab Runner that Podlane does not support yet"
 _REMOVED = "was removed from GitLab Runner and has no effect"

@@ -394,6 +394,8 @@ s3 = {AccessKey = "hidden", BucketName = "b", "SecretKey" = "hidden"}
 bearer_token = hidden
 privatekey = \"\"\"hidden
 tokens = 3
+token = ""
+s3 = {SecretKey = '', AccessKey = ""}
 """
     assert (
         without_secrets(text)
@@ -404,5 +406,7 @@ s3 = {AccessKey = "…", BucketName = "b", "SecretKey" = "…"}
 bearer_token = "…"
 privatekey = "…"
 tokens = 3
+token = ""
+s3 = {SecretKey = '', AccessKey = ""}
 """
     )

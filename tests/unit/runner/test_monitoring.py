@@ -142,7 +142,7 @@ def test_the_settings_are_read() -> None:
     ("old", "new", "line", "says"),
     [
         ('"* * * * * mon-fri *"', '"mon"', 8, "has 1 fields"),
-        ('"^(0|1)$"', '"("', 10, "regular expression"),
+        ('"^(0|1)$"', '"("', 10, "'(' is no regular expression: missing ): ("),
         ('"UTC"', '"Mars/Base"', 11, "Mars/Base"),
         ("threshold", "treshold", 9, "not a known setting"),
         ('"50s"', '"soon"', 9, "duration"),
