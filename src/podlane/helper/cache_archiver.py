@@ -36,6 +36,7 @@ FLAGS = (
 )
 _FORMATS = frozenset({"zip", "tarzstd", "zipzstd"})
 METADATA_NAME = "metadata.json"
+_OF_HTTP = frozenset({"Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection"})
 
 
 def run(values: Values) -> int:
@@ -163,10 +164,17 @@ def _upload(place: Place, values: Values, patience: Patience) -> None:
 
 
 def _headers(texts: list[str]) -> dict[str, str]:
+    """Return what the storage wants to hear, under names as HTTP writes them.
+
+    GitLab's runner passes on all that its signature covers, the host among it, and GitLab's helper
+    leaves such to HTTP: said twice, they make a bad request.
+    """
     headers = {}
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
             console.fatal("--header must be Name: value")
-        headers[name.strip()] = value.strip()
+        name = "-".join(part.capitalize() for part in name.strip().split("-"))
+        if name not in _OF_HTTP:
+            headers[name] = value.strip()
     return headers

@@ -29,6 +29,7 @@ class Storage:
     url: str = ""
     objects: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    heads: list[list[tuple[str, str]]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
     def at(self, name: str) -> str:
@@ -59,6 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _trouble(self) -> bool:
         self.storage.requests.append((self.command, self.path, dict(self.headers.items())))
+        self.storage.heads.append(self.headers.items())
         return bool(self.storage.troubles) and self.storage.troubles.pop(0)(self)
 
     def do_GET(self) -> None:
@@ -409,6 +411,20 @@ def test_the_newer_of_two_local_archives_is_taken(vendor: Path, project: Path) -
     assert cache_extractor._newest("../cache/k/cache.zip", "../cache/other/cache.zip") == (
         "../cache/other/cache.zip"
     )
+
+
+def test_headers_of_a_signature_are_sent_once(vendor: Path, storage: Storage) -> None:
+    """GitLab's runner says those of an S3 signature: the host, and the metadata in lower case."""
+    given = ("Host: bucket.example", "x-amz-meta-cachekey: k", "content-type: a/b",
+             "Content-Length: 7")  # fmt: skip
+    flags = [word for text in given for word in ("--header", text)]
+    assert _archive("--path", "vendor", "--url", storage.at("project/1/k"), *flags) == 0
+    sent = [(name.lower(), value) for name, value in storage.heads[0]]
+    assert sent.count(("host", storage.url.removeprefix("http://"))) == 1
+    assert ("host", "bucket.example") not in sent
+    assert [value for name, value in sent if name == "content-type"] == ["a/b"]
+    assert [value for name, value in sent if name == "x-amz-meta-cachekey"] == ["k"]
+    assert len([value for name, value in sent if name == "content-length"]) == 1
 
 
 @pytest.mark.parametrize(
