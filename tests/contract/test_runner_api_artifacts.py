@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -44,6 +46,33 @@ async def download(
     url = f"{bench.coordinator.url}/api/v4/jobs/{job_id}/artifacts"
     async with raw_session() as session, session.get(url, headers=headers) as response:
         return response.status, await response.read()
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing_and_is_no_bug_of_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start(pipeline(job("compile")))
+        taken = await bench.next_job()
+        place = urlsplit(bench.coordinator.url)
+        assert place.hostname is not None
+        assert place.port is not None
+        head = (
+            f"POST /api/v4/jobs/{taken.id}/artifacts HTTP/1.1\r\nHost: h\r\n"
+            f"JOB-TOKEN: {taken.token}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for body in (b"", part, part + CONTENT):
+            async with await anyio.connect_tcp(place.hostname, place.port) as stream:
+                await stream.send(head.encode())
+                if body:
+                    await stream.send(b"%x\r\n%b\r\n" % (len(body), body))
+        assert await upload(bench, taken, CONTENT) == 201
+        await finish(bench, taken)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    uploads = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert len([path for path in uploads if path.stat().st_size >= len(CONTENT)]) == 1
 
 
 async def finish(bench: Bench, taken: Job) -> None:

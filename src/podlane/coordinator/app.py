@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from podlane.coordinator import control, queue, tokens
+from podlane.coordinator import answers, control, queue, tokens
 from podlane.coordinator.api_artifacts import ArtifactLimits, ArtifactsApi
 from podlane.coordinator.api_cache import CacheApi
 from podlane.coordinator.api_jobs import MAX_PATCH_BYTES, JobsApi
@@ -287,8 +287,11 @@ async def _answer_errors(
     except PodlaneError as error:
         log.event(_logger, logging.WARNING, "request_failed", path=request.path, error=error)
         return control.problem(error)
-    except (web.HTTPException, ConnectionError):
+    except web.HTTPException:
         raise
+    except ConnectionError as error:  # the client's: nobody is left to hear an answer
+        log.event(_logger, logging.INFO, "client_gone", path=request.path, error=error)
+        return answers.message(400, "the request broke off")
     except Exception:  # the boundary of a request: a bug in one must not end the others
         log.event(_logger, logging.ERROR, "request_crashed", path=request.path)
         _logger.exception("request_crashed")
