@@ -27,6 +27,8 @@ concurrent = 1
 check_interval = 0
 shutdown_timeout = 0
 """
+# How GitLab Runner begins an entry.
+_HEAD = ("name", "url", "id", "token", "token_obtained_at", "token_expires_at", "executor")
 _REPLACE_IN_PLACE = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -191,8 +193,10 @@ def _table(entry: JsonObject, extra: Mapping[str, str | int | datetime] | None =
     """Return a TOML table: values before tables, as the format wants it."""
     table = tomlkit.table()
     plain = {key: value for key, value in entry.items() if not isinstance(value, dict)}
-    for key, scalar in {**plain, **(extra or {})}.items():
-        table.add(key, tomlkit.item(scalar))
+    scalars = {**plain, **(extra or {})}
+    for key in dict.fromkeys([*_HEAD, *scalars]):
+        if key in scalars:
+            table.add(key, tomlkit.item(scalars[key]))
     for key, value in entry.items():
         if isinstance(value, dict):
             table.add(key, _table(value))

@@ -34,7 +34,6 @@ from podlane.runner.settings import RunnerSettings
 
 _logger = logging.getLogger(__name__)
 AUTHENTICATION_PREFIX = "glrt-"
-_HEAD = ("name", "url", "id", "token", "token_obtained_at", "token_expires_at", "executor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +150,7 @@ class Registrar:
 
     def _write(self, entry: JsonObject, given: RunnerToken) -> None:
         edit = ConfigEdit.open(self.file)
-        edit.add(_ordered(entry), given)
+        edit.add(entry, given)
         edit.save()
 
     async def _take_back(self, settings: RunnerSettings) -> None:
@@ -228,8 +227,3 @@ def read_entries(path: Path) -> list[JsonObject]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"cannot use {path}: {error}") from error
     return objects(raw, "runners")
-
-
-def _ordered(entry: JsonObject) -> JsonObject:
-    """Return the entry with its keys as GitLab Runner orders them."""
-    return {key: entry[key] for key in (*_HEAD, *entry) if key in entry}

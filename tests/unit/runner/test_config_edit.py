@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from podlane.kit.errors import UsageError
+from podlane.kit.jsonvalue import JsonObject
 from podlane.runner.config_edit import ConfigEdit, RunnerToken, is_writable, write_private
 
 WRITTEN = """\
@@ -134,3 +135,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert '"one"' not in real.read_text()
     assert is_writable(link)
+
+
+def test_an_added_runner_begins_as_gitlab_runner_writes_it() -> None:
+    changed = edit("")
+    entry: JsonObject = {"executor": "kubernetes", "limit": 3, "name": "n", "url": "u"}
+    changed.add(entry, RunnerToken(token="glrt-x", id=7, obtained_at=1e9))
+    keys = [line.partition(" ")[0] for line in changed.text().splitlines() if " = " in line]
+    assert keys == [
+        "name", "url", "id", "token", "token_obtained_at", "token_expires_at", "executor", "limit",
+    ]  # fmt: skip
