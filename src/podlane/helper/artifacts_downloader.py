@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from podlane.helper import attempts, console, extract, meter, transport
+from podlane.helper import attempts, console, extract, meter, ranges, storage, transport
 from podlane.helper.attempts import Attempts, AwayError, Clock, FailedError, FinalError
 from podlane.helper.flags import Flag, Values
 
@@ -24,6 +24,12 @@ FLAGS = (
     Flag("retry-time", default="1s", help="the pause between attempts"),
     meter.FLAG,
     Flag("direct-download", "FF_USE_DIRECT_DOWNLOAD", switch=True, help="allow object storage"),
+    Flag(
+        "parallel",
+        "FF_USE_PARALLEL_ARTIFACT_TRANSFER",
+        switch=True,
+        help="from object storage over several connections",
+    ),
     Flag(
         "archiver-staging-dir", "ARCHIVER_STAGING_DIR", help="where the archive is kept meanwhile"
     ),
@@ -49,6 +55,7 @@ class Download:
     deadline: float
     answer_seconds: float
     direct: bool
+    parallel: bool = False
     meter_seconds: float = 0.0
     clock: Clock = field(default_factory=Clock)
     etag: str = ""
@@ -73,6 +80,7 @@ def run(values: Values) -> int:
                 deadline=clock.now() + (values.seconds("timeout") or 3600),
                 answer_seconds=values.seconds("response-header-timeout") or 600,
                 direct=values.flag("direct-download"),
+                parallel=values.flag("parallel"),
                 meter_seconds=values.seconds(meter.FLAG.name),
                 clock=clock,
             )
@@ -129,6 +137,9 @@ def _attempt(download: Download, *, direct: bool) -> None:
             location = answer.headers.get("Location")
             if answer.status in transport.REDIRECTS and location:
                 url = urljoin(url, location)
+                if download.parallel and not download.server.trusts(url):
+                    _fetch_parts(download, url)
+                    return
                 continue
             _judge(download, answer, url)
             _receive(download, answer)
@@ -137,6 +148,29 @@ def _attempt(download: Download, *, direct: bool) -> None:
         finally:
             connection.close()
     raise FailedError("too many redirects")
+
+
+def _fetch_parts(download: Download, url: str) -> None:
+    """Fetch the archive from object storage in parts, several at once."""
+    shown = meter.Meter("Downloading artifacts", download.meter_seconds, now=download.clock.now)
+    patience = storage.Patience(
+        deadline=download.deadline, retries=1, retry_seconds=1, pause=download.clock.pause,
+        moved=shown.add, limit="artifacts-downloader --timeout sets it",
+    )  # fmt: skip
+    download.size, download.etag = 0, ""
+    download.file.seek(0)
+    download.file.truncate()
+    try:
+        ranges.get(
+            url, storage.Transfer(download.file), patience, ranges.plan(0, 0), newer_than=None
+        )
+    except storage.MissingObjectError:
+        raise FailedError("object storage has no such archive") from None
+    except storage.RefusedError as error:
+        raise FailedError(f"object storage: {error}") from error
+    shown.done()
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    console.info(f"{_TITLE} ok", host=host, id=download.server.job_id)
 
 
 def _connect(download: Download, url: str) -> tuple[http.client.HTTPConnection, str]:

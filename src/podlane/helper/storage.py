@@ -42,7 +42,7 @@ class _FailedError(Exception):
 class Patience:
     """How long and how often. ``deadline`` by ``time.monotonic``; ``retries`` beyond the first.
 
-    ``moved`` is told of the bytes that went or came.
+    ``moved`` is told of the bytes that went or came; ``limit`` says who sets the time limit.
     """
 
     deadline: float
@@ -50,12 +50,13 @@ class Patience:
     retry_seconds: float
     pause: Pause = time.sleep  # noqa: TID251 - a program of its own, without anyio
     moved: Callable[[int], object] = int
+    limit: str = "CACHE_REQUEST_TIMEOUT sets it, in minutes"
 
     def left(self) -> float:
         """Return the seconds that one send or receive may take."""
         rest = self.deadline - time.monotonic()
         if rest <= 0:
-            raise RefusedError("the time limit is over; CACHE_REQUEST_TIMEOUT sets it, in minutes")
+            raise RefusedError(f"the time limit is over; {self.limit}")
         return min(rest, _ANSWER_SECONDS)
 
 

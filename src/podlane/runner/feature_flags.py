@@ -49,6 +49,7 @@ EFFECTIVE = frozenset(
         "FF_SECRET_RESOLVING_FAILS_IF_MISSING",
         "FF_HASH_CACHE_KEYS",
         "FF_USE_PARALLEL_CACHE_TRANSFER",
+        "FF_USE_PARALLEL_ARTIFACT_TRANSFER",
         "FF_CLEAN_UP_FAILED_CACHE_EXTRACT",
         "FF_USE_ADAPTIVE_REQUEST_CONCURRENCY",
         "FF_DISABLE_AUTOMATIC_TOKEN_ROTATION",
@@ -98,7 +99,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     + "what the helper writes, everybody may change",
     "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": "pauses between attempts always grow, 5 s to 5 min",
     "FF_USE_GIT_NATIVE_CLONE": _NOT_YET + "projects are cloned by init and fetch",
-    "FF_USE_PARALLEL_ARTIFACT_TRANSFER": _NOT_YET + "artifacts come in one stream",
 }
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})

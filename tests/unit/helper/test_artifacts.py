@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.helper import attempts
+from podlane.helper import attempts, ranges
 from podlane.helper.main import main
 from tests.unit.helper.conftest import Answer, Coordinator, Handler
 
@@ -340,6 +340,40 @@ def test_direct_download_never_shows_the_token_to_object_storage(
     assert (project / "a").read_text() == "direct"
     assert coordinator.requests[0][1].endswith("?direct_download=true")
     assert "JOB-TOKEN" not in storage.requests[0][2]
+
+
+def _ranged(content: bytes) -> Answer:
+    def answer(handler: Handler) -> bool:
+        first, last = handler.headers["Range"].removeprefix("bytes=").split("-")
+        part = content[int(first) : int(last) + 1]
+        span = f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}"
+        handler.answer(206, part, Content_Range=span, ETag='"one"')
+        return True
+
+    return answer
+
+
+def test_object_storage_sends_parts_over_several_connections_on_request(
+    project: Path, coordinator: Coordinator, storage: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "DEFAULT_CHUNK", 64 * 1024)
+    content = _zip(a=os.urandom(300_000).hex())
+    away = _redirect(f"{storage.url}/bucket?sig=x", 302, upload=False)
+    parallel = {"FF_USE_PARALLEL_ARTIFACT_TRANSFER": "true", "FF_USE_DIRECT_DOWNLOAD": "true"}
+    argv = ["artifacts-downloader", "--url", coordinator.url, "--token", TOKEN, "--id", "7"]
+    coordinator.script = [away]
+    storage.script = [_ranged(content)] * 100
+    assert main(argv, parallel) == 0
+    assert len((project / "a").read_text()) == 600_000
+    spans = {headers["Range"] for _, _, headers in storage.requests}
+    assert len(spans) == -(-len(content) // (64 * 1024))
+    assert not any("JOB-TOKEN" in headers for _, _, headers in storage.requests)
+    (project / "a").unlink()
+    coordinator.content = content
+    coordinator.script = [away]
+    storage.script = [_status(503, upload=False)] * 100
+    assert main([*argv, "--retry-time", "0"], parallel) == 0
+    assert (project / "a").exists()
 
 
 def test_object_storage_that_refuses_is_answered_with_a_plain_download(
