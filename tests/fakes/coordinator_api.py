@@ -21,6 +21,7 @@ class FakeJobApi:
         self.interval: float | None = None
         self.canceling = False
         self.over = False
+        self.believes = False  # as GitLab does, a runner that says nothing of its trace
         self.answer_patch: Callable[[int], PatchResult | None] = lambda number: None
         self.answer_put: Callable[[JobUpdate], UpdateResult | None] = lambda update: None
 
@@ -41,6 +42,8 @@ class FakeJobApi:
         if self.over:
             return UpdateResult(outcome=UpdateOutcome.ABORT, message="over")
         if update.state != "running":
+            if self.believes and update.output is None and not update.checksum:
+                return UpdateResult(outcome=UpdateOutcome.SUCCEEDED)
             assert update.output is not None
             if update.output.bytesize != len(self.trace) or update.output.checksum != self.crc:
                 return UpdateResult(outcome=UpdateOutcome.TRACE_INVALID)

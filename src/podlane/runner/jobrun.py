@@ -98,6 +98,7 @@ class JobRun:
         if left is not None:
             self._log.resume(mark.log if mark is not None else LogState(), left.state.masker())
             self._reporter.debug_trace = left.state.debug_trace
+            self._reporter.unsure = mark is None
             self._keeper.note()
         self._scope = anyio.CancelScope()
         self._stop: Stop | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from podlane.runner.tracelog import LogState, TraceLog
 _logger = logging.getLogger(__name__)
 DIRECTORY = Path(".podlane", "jobs")
 _VERSION = 1
+_CHUNK_BYTES = 1024 * 1024
 _HINT = "it was killed, or its machine went down; retry the job"
 
 
@@ -187,16 +189,26 @@ class Shelf:
 
 
 def _read_mark(files: Files) -> Mark | None:
-    """Return the mark, None if it or the trace is not there."""
+    """Return the mark, None if it is not there or the trace is not what it says (a power failure)."""
     try:
         mark = msgspec.json.decode(files.mark.read_bytes(), type=Mark)
-        size = files.trace.stat().st_size if mark.written.size else 0
+        crc = _crc(files.trace, mark.written.size) if mark.written.size else 0
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         _complain(error, files.mark)
         return None
-    return mark if size >= mark.written.size else None
+    return mark if crc == mark.written.crc else None
+
+
+def _crc(file: Path, size: int) -> int:
+    """Return the CRC-32 of the first ``size`` bytes, or of all if there are less."""
+    crc = 0
+    with file.open("rb") as stream:
+        while size > 0 and (chunk := stream.read(min(size, _CHUNK_BYTES))):
+            crc = zlib.crc32(chunk, crc)
+            size -= len(chunk)
+    return crc
 
 
 class Keeper:

@@ -7,12 +7,12 @@ sends, and hands cancel and abort on.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import anyio
 
-from podlane.gitlab.answers import PatchResult, UpdateResult
+from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateResult
 from podlane.gitlab.finish import FinalUpdate, Finished, PutFinal
 from podlane.gitlab.trace import (
     Flushed,
@@ -85,6 +85,8 @@ class Reporter:
         self._grown = anyio.Event()
         self._closing = anyio.Event()
         self.debug_trace = False
+        self.unsure = False  # the coordinator has a trace of which we know nothing
+        self._skip = 0
 
     def grew(self) -> None:
         """Tell that the trace has more bytes."""
@@ -166,9 +168,19 @@ class Reporter:
                 await anyio.sleep(GATHER_SECONDS)
                 return None
         data = await self._buffer.read(start, end)
-        return await self._api.patch_trace(
-            self._job.id, self._job.token, start, data, debug_trace=self.debug_trace
+        result = await self._api.patch_trace(
+            self._job.id, self._job.token, start + self._skip, data, debug_trace=self.debug_trace
         )
+        return self._shifted(result) if self.unsure else result
+
+    def _shifted(self, result: PatchResult) -> PatchResult:
+        """Put all that we have behind all that the coordinator has."""
+        offset = result.next_offset
+        if offset is None:
+            return result
+        if result.outcome is PatchOutcome.RANGE_MISMATCH:
+            self._skip = offset
+        return replace(result, next_offset=offset - self._skip)
 
     async def _put(self, state: str) -> UpdateResult:
         update = JobUpdate(state=state, checksum=self._buffer.checksum, output=self._output())
@@ -181,8 +193,8 @@ class Reporter:
             state="success" if outcome.succeeded else "failed",
             failure_reason=str(reason),
             exit_code=outcome.exit_code or 0,
-            checksum=self._buffer.checksum,
-            output=self._output(),
+            checksum="" if self.unsure else self._buffer.checksum,
+            output=None if self.unsure else self._output(),
         )
         return await self._api.update_job(self._job.id, self._job.token, update)
 

@@ -261,6 +261,26 @@ async def test_a_job_that_was_being_prepared_is_said_to_have_been(tmp_path: Path
     assert b"the runner manager ended while it prepared the job" in second.trace
 
 
+@pytest.mark.parametrize("damage", [b"", b"0" * 3000])
+async def test_a_trace_that_a_power_failure_damaged_fails_the_job_at_once(
+    tmp_path: Path, damage: bytes
+) -> None:
+    scene = Scene(tmp_path)
+    first = await scene.first()
+    moment = first.moments[8]
+    left = await found(moment.notes)
+    await anyio.to_thread.run_sync(left.files.trace.write_bytes, damage)
+    api = FakeJobApi()
+    api.believes = True
+    second = await scene.second(moment, api)
+    assert second.states == ["running", "failed"]
+    assert second.final.failure_reason == "runner_system_failure"
+    assert second.trace.startswith(moment.trace)
+    said_last = second.trace.removeprefix(moment.trace)
+    assert said_last.count(b"ran the job, and its notes are incomplete") == 1
+    assert said_last.count(b"Job failed") == 1
+
+
 async def test_a_runner_that_is_gone_fails_the_job(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     first = await scene.first()
