@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from podlane.compiler.findings import Findings
+from podlane.compiler.inputs import inspected
 from podlane.compiler.keywords import needs, parallel, values
-from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.source import Map, Node, Seq, Symbol, text_of
+from podlane.kit.jsonvalue import Json
 from podlane.model.pipeline import Need
 
 _MATRIX = re.compile(r"\$\[\[\s*matrix\.([\w-]+)\s*\]\]")
@@ -52,7 +54,7 @@ def expand_parallel(jobs: Mapping[str, Map], findings: Findings) -> dict[str, Co
     for name, job in jobs.items():
         for one in groups.get(name, [_Permutation(name, {}, 0, 1)]):
             variables = one.variables
-            listed, problems = _needs(job.get("needs"), variables, groups)
+            listed, problems = _needs(job, variables, groups)
             for problem in problems:
                 findings.error("matrix", f"{name} job: {problem}", job.value_at("needs"))
             configured = ConfiguredJob(
@@ -91,17 +93,39 @@ def _dependencies(value: Node, groups: Mapping[str, list[_Permutation]]) -> tupl
 
 
 def _needs(
-    value: Node, variables: Mapping[str, str], groups: Mapping[str, list[_Permutation]]
+    job: Map, matrix: Mapping[str, str], groups: Mapping[str, list[_Permutation]]
 ) -> tuple[tuple[Need, ...] | None, list[str]]:
+    """Return the needs of a job, and what is wrong with ``$[[ matrix.NAME ]]`` in them."""
+    value = job.get("needs")
+    if not groups or value is None:  # GitLab looks for them as soon as one job is parallel
+        return expand_needs(value, groups), []
     problems: list[str] = []
 
     def replaced(match: re.Match[str]) -> str:
-        if match[1] not in variables:
-            problems.append(f"'{match[1]}' does not exist in matrix configuration")
-        return variables.get(match[1], "")
+        name = match[1]
+        shown = matrix.get(name) or _shown_variables(job).get(name)
+        if shown is None:
+            problems.append(f"'{name}' does not exist in matrix configuration")
+        return shown or ""
 
-    written = _interpolated(value, replaced) if variables else value
-    return expand_needs(written, groups), problems
+    needed = expand_needs(_interpolated(value, replaced), groups)
+    return (() if problems else needed), problems
+
+
+def _shown_variables(job: Map) -> dict[str, str]:
+    """Return the variables of a job as they would stand in its needs: whole entries, as in Ruby."""
+    found: dict[str, str] = {}
+    variables = job.get("variables")
+    for key, value in variables.items() if isinstance(variables, Map) else ():
+        data: dict[str, Json] = {}
+        if isinstance(value, Map):
+            data[Symbol("value")] = text_of(values.scalar(value.get("value")))
+            if "expand" in value:
+                data[Symbol("raw")] = value["expand"] is False
+        else:
+            data[Symbol("value")] = text_of(values.scalar(value))
+        found[text_of(key)] = inspected(data)
+    return found
 
 
 def expand_needs(value: Node, groups: Mapping[str, list[_Permutation]]) -> tuple[Need, ...] | None:
