@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import Cluster, Project, ended, podlane, start
+from tests.e2e.conftest import Cluster, Project, podlane, start
+from tests.e2e.separate import running
 
 pytestmark = pytest.mark.e2e
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "founding" / ".gitlab-ci.yml"
-
-
-@contextmanager
-def _running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a server for the length of the block; it must end cleanly when asked."""
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = ended(process)
-    assert process.returncode == 0, (out, err)
-    assert "Traceback" not in err, err
 
 
 @pytest.fixture
@@ -43,7 +28,7 @@ def test_the_demo_passes_with_three_processes(
         pytest.skip("the pods of another cluster cannot reach a coordinator on loopback")
     data = tmp_path / "coordinator"
     serve = start("coordinator", "serve", "--data-dir", data, "--listen", "127.0.0.1:0")
-    with _running(serve):
+    with running(serve):
         assert serve.stdout is not None
         url = serve.stdout.readline().split()[-1]
         assert url.startswith("http://127.0.0.1:"), url
@@ -60,7 +45,7 @@ concurrent = 2
     "podlane.dev/host-ports" = "{urlsplit(url).port}"
 """)
         env = {"KUBECONFIG": str(cluster.kubeconfig)}
-        with _running(start("runner", "run", "--config", config, env=env)):
+        with running(start("runner", "run", "--config", config, env=env)):
             token = {"PODLANE_COORDINATOR_TOKEN": (data / "admin-token").read_text().strip()}
             args = ("run", "--format", "json", "--coordinator", url)
             ran = podlane(*args, cwd=project(EXAMPLE.read_text()), env=os.environ | token)
