@@ -65,15 +65,20 @@ async def start(
 async def taken(bench: Bench) -> Job:
     """Ask for jobs until there is one: a child is not there at once."""
     with anyio.fail_after(20):
-        while not isinstance(result := await bench.client.request_job(), JobOffered):
-            pass
+        seen_before = ""
+        while not isinstance(result := await bench.client.request_job(seen_before), JobOffered):
+            assert isinstance(result, NoJob)
+            seen_before = result.last_update
     return result.job
 
 
 async def ask_in_vain(bench: Bench) -> None:
     """Ask for jobs, of which there must be none, until cancelled."""
+    seen_before = ""
     while True:
-        assert isinstance(await bench.client.request_job(), NoJob)
+        result = await bench.client.request_job(seen_before)
+        assert isinstance(result, NoJob)
+        seen_before = result.last_update
 
 
 async def do(bench: Bench, name: str, state: str = "success") -> Job:

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 from aiohttp import web
 
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, MemoryFetcher
 from podlane.coordinator import signing
+from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.kit.clock import SystemClock
+from podlane.kit.errors import PermanentError
 from podlane.model.job import Job, Variable
-from podlane.model.pipeline import DeploymentEnvironment, IdToken
+from podlane.model.pipeline import DeploymentEnvironment, IdToken, When
 from podlane.model.variables import Variables
 from podlane.runner.secrets.resolve import SecretParts, resolve
 from podlane.runner.secrets.wish import Wish
@@ -229,3 +232,48 @@ async def test_a_vault_that_verifies_the_token_gives_the_secret(tmp_path: Path) 
         parts = SecretParts(clock=SystemClock(), random=random.Random(1))
         (found,) = await resolve(wish, parts, say=quiet, warn=quiet)
     assert (found.key, found.value, found.masked) == ("PASSWORD", "s3cr3t", True)
+
+
+async def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    signer = signing.Signer(tmp_path / "nowhere")
+    with pytest.raises(PermanentError, match=r"no key can be made in .*nowhere: No such file"):
+        await signer.public_key()
+
+
+async def test_a_held_request_gets_the_job_that_was_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time to hold a request may pass while a token is being signed."""
+    answered, asked, go_on = anyio.Event(), anyio.Event(), anyio.Event()
+    sign = signing.Signer.sign
+
+    async def slow(self: signing.Signer, claims: Any) -> str:
+        asked.set()
+        await go_on.wait()
+        return await sign(self, claims)
+
+    monkeypatch.setattr(signing.Signer, "sign", slow)
+    wanted = job("x", id_tokens={"T": IdToken(aud="a")}, when=When.MANUAL)
+    async with running_bench(tmp_path, hold_seconds=0.5) as bench:
+        pipeline_id = await bench.start(pipeline(wanted))
+
+        async def ask() -> None:
+            seen = ""
+            while not isinstance(found := await bench.client.request_job(seen), JobOffered):
+                assert isinstance(found, NoJob)
+                seen = found.last_update
+                answered.set()
+
+        async def pass_time(seconds: float) -> None:
+            with anyio.move_on_after(seconds):
+                await anyio.Event().wait()
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await answered.wait()
+                await pass_time(0.2)  # the next request is there, and held
+                await bench.coordinator.play(pipeline_id, "x")
+                await asked.wait()
+                await pass_time(0.6)  # longer than it is held
+                go_on.set()

@@ -19,7 +19,7 @@ from podlane.coordinator.signing import Signer
 from podlane.coordinator.tokens import TokenMaker
 from podlane.gitlab.info import RunnerInfo
 from podlane.kit.clock import Clock
-from podlane.kit.errors import PermanentError
+from podlane.kit.errors import PodlaneError
 from podlane.model import sections
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job, Variable
@@ -45,11 +45,13 @@ class Dispatcher:
         while (offered := self._offer(runner, info)) is not None:
             live, job = offered
             try:
-                made = await self._complete(live, job, runner)
+                # The time to hold the request may pass meanwhile: the job is taken all the same.
+                with anyio.CancelScope(shield=True):
+                    made = await self._complete(live, job, runner)
             except handover.MissingDependencyError as error:
                 why = f"This job could not start because it could not retrieve artifacts: {error}"
                 await self._refuse(live, job, FailureReason.MISSING_DEPENDENCY_FAILURE, why)
-            except PermanentError as error:
+            except PodlaneError as error:
                 why = f"Job failed (system failure): {error.message}"
                 why += f" ({error.hint})" if error.hint else ""
                 await self._refuse(live, job, FailureReason.RUNNER_SYSTEM_FAILURE, why)

@@ -102,6 +102,11 @@ class Signer:
                 str(temporary),
             )  # fmt: skip
             await anyio.to_thread.run_sync(temporary.replace, self._path)
+        except OSError as error:
+            raise PermanentError(
+                f"ID tokens cannot be signed: no key can be made in {self._path.parent}: "
+                f"{error.strerror or error}"
+            ) from error
         finally:
             with closing(_CLEAN_UP_SECONDS):
                 await anyio.Path(temporary).unlink(missing_ok=True)
