@@ -34,7 +34,7 @@ from podlane.executors.kubernetes.observe import (
 )
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.renewals import keep_fresh
-from podlane.executors.kubernetes.servicelogs import follow_service
+from podlane.executors.kubernetes.servicelogs import ServiceLogs
 from podlane.executors.kubernetes.takeover import Limits, remember
 from podlane.executors.kubernetes.threshold import (
     announce,
@@ -119,6 +119,7 @@ class KubernetesEnvironment:
         self._build_end: StateTerminated | None = None
         self._changed = anyio.Event()
         self._following = False
+        self._services = ServiceLogs(parts.pod.watched_services)
         self._canceled = False
         self._signaled: set[str] = set()
         self._problem: PodlaneError | None = None
@@ -204,6 +205,8 @@ class KubernetesEnvironment:
 
     def _see(self, state: Pod | Gone) -> None:
         verdict = observe(state, self._limits)
+        if self._services.see(state):
+            self._notify()
         if verdict == self._verdict:
             return
         if not _same_trouble(verdict, self._verdict):
@@ -233,9 +236,8 @@ class KubernetesEnvironment:
             await self._tell_waiting(emit)
             if isinstance(self._verdict, Ready) and not self._following:
                 self._following = True
-                for name in self._parts.pod.watched_services:
-                    tasks.start_soon(follow_service, self._parts.driver, name, emit)
                 tasks.start_soon(self._follow, emit)
+            self._services.follow(tasks, self._parts.driver, emit)
             self._send_signals(tasks)
             step = self._step(started)
             if isinstance(step, JobOutcome):

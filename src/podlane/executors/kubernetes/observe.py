@@ -6,7 +6,7 @@ deletion as Kubernetes documents them. "Not known" is a verdict of its own, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -89,6 +89,18 @@ def observe(state: Pod | Gone, memory_limits: Mapping[str, str]) -> Verdict:
         ended = build if isinstance(build, StateTerminated) else None
         return Ready(build=ended, begun=ended is not None or build == _RUNNING)
     return _waiting(pod, statuses)
+
+
+def begun(state: Pod | Gone, names: Collection[str]) -> frozenset[str]:
+    """Return which of the containers ``names`` have begun, and so have a log."""
+    if isinstance(state, Gone):
+        return frozenset()
+    return frozenset(
+        status.name
+        for status in state.status.container_statuses
+        if status.name in names
+        and (status.state.running is not None or status.state.terminated is not None)
+    )
 
 
 def termination_text(container: str, end: StateTerminated, limit: str = "") -> str:

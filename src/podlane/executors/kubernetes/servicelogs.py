@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
+
+from anyio.abc import TaskGroup
 
 from podlane.executors.base import Emit, Level, Message
 from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.observe import begun
 from podlane.kit.errors import PodlaneError
+from podlane.kube.types import Pod
+from podlane.kube.watch import Gone
 
 _MAX_LINE = 16 * 1024
 
 
-async def follow_service(driver: PodDriver, container: str, emit: Emit) -> None:
+class ServiceLogs:
+    """Follows each service's log from when its container has begun: there is none before."""
+
+    def __init__(self, services: Sequence[str]) -> None:
+        self._services = services
+        self._begun: frozenset[str] = frozenset()
+        self._followed: set[str] = set()
+
+    def see(self, state: Pod | Gone) -> bool:
+        """Take note of the pod's state; return whether there is something new to follow."""
+        self._begun = begun(state, self._services)
+        return not self._begun <= self._followed
+
+    def follow(self, tasks: TaskGroup, driver: PodDriver, emit: Emit) -> None:
+        """Follow what has begun and is not followed yet."""
+        for name in sorted(self._begun - self._followed):
+            self._followed.add(name)
+            tasks.start_soon(_follow, driver, name, emit)
+
+
+async def _follow(driver: PodDriver, container: str, emit: Emit) -> None:
     """Emit each line of a service's log until its container ends. Never raises for a broken stream."""
     rest = b""
     try:

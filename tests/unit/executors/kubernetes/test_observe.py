@@ -7,6 +7,7 @@ from podlane.executors.kubernetes.observe import (
     Finished,
     Ready,
     Waiting,
+    begun,
     observe,
     termination_text,
 )
@@ -54,6 +55,13 @@ def test_it_is_finished_when_the_helper_ended() -> None:
 
 def test_a_service_that_ended_does_not_break_the_job() -> None:
     assert observe(pod(running("helper"), running("build"), ended("svc-0", 1)), {}) == Ready()
+
+
+def test_a_service_has_a_log_from_when_it_has_begun() -> None:
+    state = pod(running("helper"), running("db"), ended("seed", 0), waiting("web", "Creating"))
+    assert begun(state, ("db", "seed", "web")) == {"db", "seed"}
+    assert begun(state, ()) == frozenset()
+    assert begun(Gone(last=state), ("db",)) == frozenset()
 
 
 @pytest.mark.parametrize(
