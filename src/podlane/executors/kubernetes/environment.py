@@ -38,6 +38,7 @@ from podlane.executors.kubernetes.servicelogs import ServiceLogs
 from podlane.executors.kubernetes.takeover import Limits, remember
 from podlane.executors.kubernetes.threshold import (
     announce,
+    cluster_away,
     present,
     ran_out,
     refused,
@@ -47,7 +48,6 @@ from podlane.executors.kubernetes.trail import Trail
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
-from podlane.kit.units import human_seconds
 from podlane.kube.informer import PodWatch, Subscription
 from podlane.kube.types import Pod, StateTerminated
 from podlane.kube.watch import Gone
@@ -221,11 +221,7 @@ class KubernetesEnvironment:
         """End the job when the cluster stays away: nothing would ever tell how the job ended."""
         seconds = self._parts.limits.unreachable_seconds
         trouble = await self._parts.watch.lost(seconds)
-        self._problem = PodlaneError(
-            f"the cluster has not answered for {human_seconds(seconds)}: {trouble.message}",
-            hint="the pod, if there still is one, ends at its deadline; unreachable_timeout in "
-            "[runners.kubernetes] is how long an outage may last",
-        )
+        self._problem = cluster_away(seconds, trouble)
         self._notify()
 
     async def _decide(self, tasks: TaskGroup, emit: Emit) -> JobOutcome:

@@ -9,7 +9,8 @@ from podlane.executors.kubernetes.observe import Waiting
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PermanentError, PodlaneError
-from podlane.kube.errors import ApiError, TooManyRequestsError
+from podlane.kit.units import human_seconds
+from podlane.kube.errors import ApiError, ForbiddenError, NotFoundError, TooManyRequestsError
 from podlane.kube.informer import PodWatch
 from podlane.kube.types import Pod
 from podlane.model.failures import FailureReason
@@ -72,8 +73,21 @@ def refused(error: PodlaneError) -> JobOutcome:
         hint = hint or "the API server is overloaded"
     elif isinstance(error, ApiError) and "exceeded quota" in error.message:
         hint = hint or "the namespace's ResourceQuota is used up: raise it, or lower concurrent"
+    elif isinstance(error, NotFoundError) and 'namespaces "' in error.message:
+        hint = hint or "create the namespace, or name another one in [runners.kubernetes]"
+    elif isinstance(error, ForbiddenError):
+        hint = hint or "the manager needs the role in docs/how-to/cluster.md in this namespace"
     return JobOutcome(
         reason=FailureReason.RUNNER_SYSTEM_FAILURE,
         message=f"setting up pod: {error.message}",
         hint=hint,
+    )
+
+
+def cluster_away(seconds: float, trouble: PodlaneError) -> PodlaneError:
+    """Return why a job ends whose cluster has not answered for so long."""
+    return PodlaneError(
+        f"the cluster has not answered for {human_seconds(seconds)}: {trouble.message}",
+        hint="the pod, if there still is one, ends at its deadline; unreachable_timeout in "
+        "[runners.kubernetes] is how long an outage may last",
     )
