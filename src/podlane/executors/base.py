@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from podlane.kit.errors import PermanentError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
@@ -223,3 +224,16 @@ class Executor(Protocol):
     def environment(self, plan: ExecutionPlan) -> AbstractAsyncContextManager[Environment]:
         """Open an environment for one job; leaving it removes all that was made."""
         ...
+
+
+def take_over(
+    executor: Executor, job_id: int, memory: bytes, progress: Progress
+) -> AbstractAsyncContextManager[Environment]:
+    """``Resumes.resumed``, of an executor that may not have it.
+
+    Raises:
+        PermanentError: it has not.
+    """
+    if not isinstance(executor, Resumes):
+        raise PermanentError(f"the executor {executor.name} cannot take over a running job")
+    return executor.resumed(job_id, memory, progress)

@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
-from podlane.executors.base import Environment, Resumes, StageFinished, StageStarted
+from podlane.executors.base import Environment, StageFinished, StageStarted, take_over
 from podlane.gitlab.answers import UpdateOutcome
 from podlane.kit import log
 from podlane.kit.errors import PermanentError, PodlaneError
@@ -219,10 +219,8 @@ class JobRun:
                 "the runner manager ended while it ran the job, and its runner is gone since",
                 hint="its entry in config.toml was removed, or its token was changed; retry the job",
             )
-        if not isinstance(executor, Resumes):
-            raise PermanentError(f"the executor {executor.name} cannot take over a running job")
         state = replace(left.state, process=self._state().process)
-        return executor.resumed(self._job.id, state.memory, progress), state
+        return take_over(executor, self._job.id, state.memory, progress), state
 
     async def _drop(self) -> None:
         """Leave nothing of a job that the coordinator gave to somebody else, or ended."""

@@ -16,8 +16,8 @@ from podlane.executors.base import (
     Executor,
     Progress,
     Resumable,
-    Resumes,
     StageStarted,
+    take_over,
 )
 from podlane.gitlab.answers import (
     Forbidden,
@@ -28,7 +28,6 @@ from podlane.gitlab.answers import (
 )
 from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.wire import JobUpdate
-from podlane.kit.errors import PermanentError
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
 from podlane.runner.poller import RunnerApi
@@ -58,9 +57,7 @@ class ObservedExecutor:
         self, job_id: int, memory: bytes, progress: Progress
     ) -> AsyncIterator[Environment]:
         """Open the environment of a job that a dead process left."""
-        if not isinstance(self._executor, Resumes):
-            raise PermanentError(f"the executor {self.name} cannot take over a running job")
-        async with self._executor.resumed(job_id, memory, progress) as inner:
+        async with take_over(self._executor, job_id, memory, progress) as inner:
             yield _Observed(inner, job_id, self._stats)
 
 

@@ -19,12 +19,11 @@ from podlane.executors.base import (
     Executor,
     HasTerminal,
     Progress,
-    Resumes,
+    take_over,
 )
 from podlane.gitlab.answers import JobOffered, PatchResult, RequestJobResult, UpdateResult
 from podlane.gitlab.client import RunnerApiClient
 from podlane.gitlab.wire import JobUpdate, Session
-from podlane.kit.errors import PermanentError
 from podlane.runner.crew import OpenExecutor
 from podlane.runner.job_variables import Manager
 from podlane.runner.settings import RunnerSettings
@@ -113,9 +112,7 @@ class _TerminalExecutor:
         self, job_id: int, memory: bytes, progress: Progress
     ) -> AsyncIterator[Environment]:
         # Its session ended with the process that GitLab was told of.
-        if not isinstance(self._executor, Resumes):
-            raise PermanentError(f"the executor {self.name} cannot take over a running job")
-        async with self._executor.resumed(job_id, memory, progress) as inner:
+        async with take_over(self._executor, job_id, memory, progress) as inner:
             yield inner
 
 
