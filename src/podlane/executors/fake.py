@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -81,8 +81,3 @@ class FakeExecutor:
             yield FakeEnvironment(self.script(plan))
         finally:
             self.closed.append(plan.job.id)
-
-    @property
-    def plans_left(self) -> Sequence[int]:
-        """The jobs whose environments are still open."""
-        return [job for job in self.opened if job not in self.closed]

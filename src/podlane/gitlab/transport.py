@@ -15,7 +15,6 @@ from uuid import uuid4
 import aiohttp
 from yarl import URL
 
-from podlane.gitlab import wire
 from podlane.gitlab.connections import Connections
 from podlane.gitlab.errors import BadAnswerError, UnreachableError
 from podlane.kit import log
@@ -25,10 +24,8 @@ _logger = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 10
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-SECRET_HEADERS = (wire.JOB_TOKEN, wire.RUNNER_TOKEN, "PRIVATE-TOKEN", "Authorization")
 _KEEP_METHOD = frozenset({307, 308})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 # A long poll is held for 50 s; whoever says nothing for two minutes is gone.
 _TIMEOUT = aiohttp.ClientTimeout(total=3600, sock_connect=30, sock_read=120)
 

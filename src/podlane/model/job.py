@@ -7,7 +7,7 @@ Source: GitLab Runner's ``common/spec`` and GitLab's jobs API. Field names are t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NewType
+from typing import NewType
 
 from podlane.model.frozen import Frozen
 from podlane.model.secrets import Secret
@@ -229,4 +229,3 @@ class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 
 
 DEFAULT_TIMEOUT_SECONDS = 7200
-RefType = Literal["branch", "tag"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from podlane.compiler import durations
 from podlane.compiler.findings import Entry
 from podlane.compiler.keywords import schema, values
 from podlane.compiler.keywords.schema import Schema
@@ -111,12 +110,6 @@ def environment_of(value: Node) -> Map | None:
         found["name"] = value
         return found
     return value if isinstance(value, Map) else None
-
-
-def auto_stop_seconds(value: Node) -> int | None:
-    """Return a checked ``auto_stop_in``."""
-    length = durations.seconds(value) if isinstance(value, str) else None
-    return None if length is None else int(length)
 
 
 def check_publish(entry: Entry) -> None:

@@ -142,8 +142,3 @@ def lower_pipeline_needs(value: Node) -> tuple[PipelineNeed, ...]:
         and item.get("pipeline") is not None
         and item.get("job") is not None
     )
-
-
-def check_dependencies(entry: Entry, key: str) -> None:
-    """Check ``dependencies``."""
-    values.string_list(entry, key)

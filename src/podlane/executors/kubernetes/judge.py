@@ -29,7 +29,6 @@ from podlane.model.substages import ContainerRole
 
 SYSTEM = FailureReason.RUNNER_SYSTEM_FAILURE
 NOT_WRITABLE = 120
-_OWN_ENDS = (118, 119, NOT_WRITABLE, 143)
 _OURS = "podlane:"
 _SIGKILL_EXIT = 137
 
