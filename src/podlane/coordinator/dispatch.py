@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import anyio
 import msgspec
 
-from podlane.coordinator import handover, idtokens, queue
+from podlane.coordinator import handover, idtokens, payload, queue
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
 from podlane.coordinator.live import LiveJob, LivePipeline, waiting_jobs
@@ -74,7 +74,10 @@ class Dispatcher:
         job.graceful = info.features.get("cancel_gracefully", False)
         job.can_resend = info.features.get("trace_reset", False)
         job.last_contact = anyio.current_time()
-        job.row = replace(job.row, runner_id=runner.id, started_at=self.clock.now())
+        job.row = replace(
+            job.row, runner_id=runner.id, started_at=self.clock.now(),
+            timeout_seconds=payload.timeout_seconds(job.spec, runner.maximum_timeout),
+        )  # fmt: skip
         self.engine.apply(live, job, JobEvent.OFFER)
         return live, job
 

@@ -20,7 +20,7 @@ from podlane.coordinator.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError
-from podlane.model.failures import FailureReason
+from podlane.model.failures import SERVER_TIMEOUTS, FailureReason
 from podlane.model.pipeline import When
 from podlane.model.states import FINISHED, IllegalTransitionError, JobEvent, JobState
 
@@ -191,9 +191,11 @@ class Engine:
             failure_reason=None if reason is None else reason.value,
             exit_code=exit_code if reason is None or exit_code else None,
         )
-        self.apply(live, job, JobEvent.SUCCEED if reason is None else JobEvent.FAIL)
+        overdue = reason in SERVER_TIMEOUTS
+        failed = JobEvent.EXPIRE if overdue else JobEvent.FAIL
+        self.apply(live, job, JobEvent.SUCCEED if reason is None else failed)
         self._release(job)
-        if not cancelled:
+        if overdue or not cancelled:
             self.follow_up(live, job, reason)
         self.advance(live)
 

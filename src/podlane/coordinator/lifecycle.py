@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from podlane.model.failures import ANCESTOR, FailureReason
+from podlane.model.failures import ANCESTOR, SERVER_TIMEOUTS, FailureReason
 from podlane.model.pipeline import Pipeline, PipelineJob, When
 from podlane.model.states import JobEvent, JobState
 
@@ -188,6 +188,8 @@ def is_retried(
         return not job.retry_exit_codes
     if reason is FailureReason.IMAGE_PULL_FAILURE:
         reason = ANCESTOR[reason]  # GitLab has no reason of that name, so it cannot be asked for
+    if reason in SERVER_TIMEOUTS and FailureReason.JOB_EXECUTION_TIMEOUT in job.retry_when:
+        return True  # what both were called before GitLab 19.1
     return "always" in job.retry_when or reason in job.retry_when
 
 

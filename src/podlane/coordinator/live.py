@@ -29,7 +29,7 @@ from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline, PipelineJob, When
 from podlane.model.states import FINISHED, JobEvent, JobState, advance
 
-_OVERDUE_SECONDS = 600.0  # a runner may take its time for after_script and uploads
+_OVERDUE_SECONDS = 900.0  # GitLab's: a runner may take its time for after_script and uploads
 _READ_BYTES = 256 * 1024
 DOTENV = "dotenv"
 BUSY = frozenset({JobState.OFFERED, JobState.RUNNING, JobState.CANCELING})
@@ -83,9 +83,10 @@ class LiveJob:
 
     def is_overdue(self, now: float) -> bool:
         """Whether a runner lets the job run long past its timeout, or never ends its cancelling."""
-        if not self.with_runner or self.row.started_at is None:
+        if not self.with_runner or self.state is JobState.OFFERED or self.row.started_at is None:
             return False
-        return now > self.row.started_at + payload.timeout_seconds(self.spec) + _OVERDUE_SECONDS
+        timeout = self.row.timeout_seconds or payload.timeout_seconds(self.spec)
+        return now >= self.row.started_at + timeout + _OVERDUE_SECONDS
 
     def is_due(self, now: float) -> bool:
         """Whether a delayed job has waited long enough."""

@@ -23,6 +23,10 @@ from podlane.model.states import FINISHED, JobEvent, JobState
 
 _logger = logging.getLogger(__name__)
 _LOADED_PIPELINES = 1000
+_OVERDUE_REASONS = {
+    JobState.RUNNING: FailureReason.SERVER_TIMEOUT_RUNNING,
+    JobState.CANCELING: FailureReason.SERVER_TIMEOUT_CANCELING,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ class Lookout:
             silent = now - job.last_contact
             if job.state is JobState.OFFERED and silent > self._patience.offer_seconds:
                 log.event(_logger, logging.WARNING, "offer_withdrawn", job=job.row.id)
-                job.row = replace(job.row, started_at=None, runner_id=None)
+                job.row = replace(job.row, started_at=None, runner_id=None, timeout_seconds=0)
                 self._engine.apply(live, job, JobEvent.WITHDRAW)
             elif job.with_runner and silent > self._patience.lost_after_seconds:
                 log.event(_logger, logging.WARNING, "runner_lost", job=job.row.id)
@@ -98,7 +102,7 @@ class Lookout:
                 self._engine.advance(live)
             elif job.is_overdue(stamp):
                 log.event(_logger, logging.WARNING, "job_overdue", job=job.row.id)
-                reason = FailureReason.JOB_EXECUTION_TIMEOUT
+                reason = _OVERDUE_REASONS[job.state]
                 self._engine.finish(live, job, reason=reason, exit_code=0)
             elif job.is_due(stamp):
                 stale = delays.is_stale(job, stamp)

@@ -26,7 +26,10 @@ class PipelineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """One attempt of a job. ``retried``: a later attempt took its place."""
+    """One attempt of a job. ``retried``: a later attempt took its place.
+
+    ``timeout_seconds``: what the runner was told; 0 while none has the job, and in older databases.
+    """
 
     id: int
     pipeline_id: int
@@ -40,6 +43,7 @@ class JobRow:
     finished_at: float | None = None
     failure_reason: str | None = None
     exit_code: int | None = None
+    timeout_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.states import JobState
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE pipelines (
   id INTEGER PRIMARY KEY, submission BLOB NOT NULL, snapshot BLOB NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE jobs (
   id INTEGER PRIMARY KEY, pipeline_id INTEGER NOT NULL, name TEXT NOT NULL,
   attempt INTEGER NOT NULL, retried INTEGER NOT NULL, state TEXT NOT NULL, runner_id INTEGER,
   created_at REAL NOT NULL, started_at REAL, finished_at REAL, failure_reason TEXT,
-  exit_code INTEGER);
+  exit_code INTEGER, timeout_seconds INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX jobs_of_pipeline ON jobs (pipeline_id);
 CREATE TABLE runners (
   id INTEGER PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
@@ -52,6 +52,7 @@ ALTER TABLE runners ADD COLUMN protected_only INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runners ADD COLUMN maximum_timeout INTEGER NOT NULL DEFAULT 0;
 """,
     2: "ALTER TABLE pipelines ADD COLUMN bridge_id INTEGER;",
+    3: "ALTER TABLE jobs ADD COLUMN timeout_seconds INTEGER NOT NULL DEFAULT 0;",
 }
 
 
@@ -136,7 +137,7 @@ class Store:
                 )  # fmt: skip
                 self._db.execute("INSERT OR REPLACE INTO pipelines VALUES (?,?,?,?,?,?,?)", values)
             case JobRow():
-                marks = ",".join("?" * 12)
+                marks = ",".join("?" * 13)
                 self._db.execute(f"INSERT OR REPLACE INTO jobs VALUES ({marks})", astuple(row))  # noqa: S608 - only marks
             case RunnerRow():
                 values = (
@@ -195,6 +196,7 @@ class Store:
                 id=row[0], pipeline_id=row[1], name=row[2], attempt=row[3], retried=bool(row[4]),
                 state=JobState(row[5]), runner_id=row[6], created_at=row[7], started_at=row[8],
                 finished_at=row[9], failure_reason=row[10], exit_code=row[11],
+                timeout_seconds=row[12],
             )
             for row in rows
         ]  # fmt: skip

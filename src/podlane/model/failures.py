@@ -23,6 +23,8 @@ class FailureReason(StrEnum):
     RUNNER_INTERRUPTED = "runner_interrupted"
     JOB_CANCELED = "job_canceled"
     # The server's own, which no runner reports.
+    SERVER_TIMEOUT_RUNNING = "server_timeout_running"
+    SERVER_TIMEOUT_CANCELING = "server_timeout_canceling"
     MISSING_DEPENDENCY_FAILURE = "missing_dependency_failure"
     DOWNSTREAM_PIPELINE_CREATION_FAILED = "downstream_pipeline_creation_failed"
     REACHED_MAX_DESCENDANT_PIPELINES_DEPTH = "reached_max_descendant_pipelines_depth"
@@ -41,6 +43,12 @@ ANCESTOR = {
     FailureReason.RUNNER_CONFIGURATION_ERROR: FailureReason.SCRIPT_FAILURE,
     FailureReason.RUNNER_EXTERNAL_DEPENDENCY_FAILURE: FailureReason.RUNNER_SYSTEM_FAILURE,
 }
+
+
+# The coordinator itself ends the job, for its runner is long past the timeout.
+SERVER_TIMEOUTS = frozenset(
+    {FailureReason.SERVER_TIMEOUT_RUNNING, FailureReason.SERVER_TIMEOUT_CANCELING}
+)
 
 
 def reportable(reason: FailureReason, known: Collection[str]) -> FailureReason:

@@ -40,6 +40,7 @@ class JobEvent(StrEnum):
     CANCEL_GRACEFULLY = "cancel_gracefully"
     CANCEL = "cancel"
     LOSE = "lose"
+    EXPIRE = "expire"
     RUN = "run"
     RESUME = "resume"
 
@@ -72,12 +73,14 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.RUNNING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.RUNNING, JobEvent.CANCEL_GRACEFULLY): JobState.CANCELING,
     (JobState.RUNNING, JobEvent.LOSE): JobState.FAILED,
+    (JobState.RUNNING, JobEvent.EXPIRE): JobState.FAILED,
     (JobState.RUNNING, JobEvent.HOLD): JobState.MANUAL,
     (JobState.RUNNING, JobEvent.SKIP): JobState.SKIPPED,
     (JobState.CANCELING, JobEvent.SUCCEED): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.FAIL): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.CANCELING, JobEvent.LOSE): JobState.CANCELED,
+    (JobState.CANCELING, JobEvent.EXPIRE): JobState.FAILED,
     (JobState.SUCCESS, JobEvent.RESUME): JobState.RUNNING,
     (JobState.FAILED, JobEvent.RESUME): JobState.RUNNING,
     (JobState.CANCELED, JobEvent.RESUME): JobState.RUNNING,

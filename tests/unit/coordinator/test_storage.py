@@ -34,7 +34,15 @@ PIPELINE = PipelineRow(
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    job = JobRow(id=3, pipeline_id=1, name="a", state=JobState.FAILED, exit_code=4, attempt=2)
+    job = JobRow(
+        id=3,
+        pipeline_id=1,
+        name="a",
+        state=JobState.FAILED,
+        exit_code=4,
+        attempt=2,
+        timeout_seconds=9,
+    )
     runner = RunnerRow(
         id=2, token_hash="h", tags=("x", "y"), run_untagged=False, locked=True, paused=True,
         protected_only=True, maximum_timeout=60,
@@ -60,12 +68,15 @@ def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     for column in ("locked", "paused", "protected_only", "maximum_timeout"):
         db.execute(f"ALTER TABLE runners DROP COLUMN {column}")
     db.execute("ALTER TABLE pipelines DROP COLUMN bridge_id")
+    db.execute("ALTER TABLE jobs DROP COLUMN timeout_seconds")
     db.execute("INSERT INTO runners VALUES (1, 'h', '', '[]', 1)")
+    db.execute("INSERT INTO jobs VALUES (1, 1, 'a', 1, 0, 'running', 1, 0, 0, 0, NULL, NULL)")
     db.execute("PRAGMA user_version=1")
     db.commit()
     db.close()
     store = Store(tmp_path / "db")
     assert store.runners() == [RunnerRow(id=1, token_hash="h")]
+    assert [job.timeout_seconds for job in store.jobs(1)] == [0]
     store.close()
 
 
