@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import anyio
 
+from podlane.kit.tasks import plain_errors
 from podlane.kube import channels
 from podlane.kube.channels import Channel, ExecStatus
 from podlane.kube.transport import Call, Transport, translated
@@ -132,13 +133,15 @@ def _lost(why: str) -> ExecStatus:
 @asynccontextmanager
 async def open_exec(transport: Transport, call: Call) -> AsyncIterator[ExecSession]:
     """Start an exec or attach (errors as ``Transport.request``)."""
-    async with transport.websocket(call) as websocket, anyio.create_task_group() as tasks:
-        tasks.start_soon(_ping, websocket)
-        try:
-            stdin = ("stdin", "true") in call.query
-            yield ExecSession(websocket, f"cannot write to {call.resource}", stdin=stdin)
-        finally:
-            tasks.cancel_scope.cancel()
+    async with transport.websocket(call) as websocket:
+        with plain_errors():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_ping, websocket)
+                try:
+                    stdin = ("stdin", "true") in call.query
+                    yield ExecSession(websocket, f"cannot write to {call.resource}", stdin=stdin)
+                finally:
+                    tasks.cancel_scope.cancel()
 
 
 async def _ping(websocket: aiohttp.ClientWebSocketResponse) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from podlane.kube import channels
 from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
+from podlane.kube.errors import UnreachableError
 from podlane.node.apiserver.app import serving
 from tests.contract.kube_api.conftest import TOKEN, Node
 
@@ -69,6 +70,28 @@ async def test_output_that_comes_after_the_status_is_not_lost() -> None:
             output = b"".join([data async for _, data in session.output()])
             assert output == b"first last"
             assert (await session.status()).exit_code == 7
+
+
+async def test_a_stream_that_ends_before_its_input_is_an_error_by_itself() -> None:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
+        await websocket.prepare(request)
+        await websocket.close()
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    async with serving(app, None) as port:
+        access = Access(server=f"http://127.0.0.1:{port}", source="test")
+        async with KubeClient.connect(access) as client:
+
+            async def write_too_late() -> None:
+                async with client.exec("d", "p", "build", ["cat"], stdin=True) as session:
+                    assert [part async for part in session.output()] == []
+                    await session.write_stdin(b"too late")
+
+            with pytest.raises(UnreachableError, match="cannot write to pods/exec"):
+                await write_too_late()
 
 
 async def test_our_client_speaks_v4_to_an_older_server() -> None:
