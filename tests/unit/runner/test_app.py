@@ -15,10 +15,10 @@ from typing import Any
 
 import anyio
 import pytest
-import trio.testing
 from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER, a_job, a_runner
+from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Emit, ExecutionPlan, StageScript
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
@@ -35,8 +35,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio
 import pytest
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.coordinator_api import FakeJobApi
@@ -23,6 +22,7 @@ from tests.fakes.executor import (
     until_canceled,
 )
 from tests.fakes.jobs import MANAGER, a_job, a_runner
+from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Emit, Level, Message, Output
 from podlane.gitlab.answers import PatchOutcome, PatchResult, UpdateOutcome, UpdateResult
@@ -40,8 +40,8 @@ from podlane.runner.workplace import Workplace
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 class Stopped:
@@ -378,8 +378,8 @@ def test_whatever_the_chunks_and_the_network_the_trace_arrives_whole(
         await scene.run(variables=())
         return scene.api
 
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    api = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    backend, options = virtual_time()
+    api = anyio.run(main, backend=backend, backend_options=options)
     assert api.final.state == "success"
     _, _, body = api.trace.partition(b"s_0123456789ab\x1b[0;m\n")
     assert body == expected + b"\x1b[32;1mJob succeeded\x1b[0;m\n"
@@ -496,9 +496,6 @@ async def test_wherever_the_coordinator_goes_away_trace_and_result_arrive_when_i
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(  # a thread writes the file: time must not jump while it works
-    "anyio_backend", [("trio", {"clock": trio.testing.MockClock(autojump_threshold=0.002)})]
-)
 async def test_twenty_minutes_offline_cost_disk_and_not_memory() -> None:
     chunk = b"x" * 65535 + b"\n"
 

@@ -7,14 +7,13 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 import pytest
-import trio.testing
 from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 from tests.fakes.resumable import ResumableExecutor
+from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Event, Message, Output, StageFinished, StageStarted
 from podlane.gitlab.answers import PatchResult
@@ -56,9 +55,8 @@ SAID = (
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    # Fast, but without jumps: they would not wait for the threads that write files.
-    return "trio", {"clock": trio.testing.MockClock(rate=200)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 class Ticking:

@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-import trio.testing
 from tests.fakes.jobs import a_runner
+from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.gitlab.errors import UnreachableError
 from podlane.kit.errors import PodlaneError
@@ -23,8 +23,8 @@ DAY = 86400.0
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 class VirtualClock:

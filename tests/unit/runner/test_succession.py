@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-import trio.testing
 from tests.fakes.coordinator_api import FakeJobApi
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 from tests.fakes.resumable import MEMORY, ResumableExecutor
+from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Output, Progress, StageStarted
 from podlane.gitlab.answers import NoJob, RequestJobResult, UpdateResult
@@ -38,9 +38,8 @@ RUNNER = a_runner()
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    # Fast, but without jumps: they would not wait for the threads that read and write files.
-    return "trio", {"clock": trio.testing.MockClock(rate=200)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 class Coordinator(FakeJobApi):

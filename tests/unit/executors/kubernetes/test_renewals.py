@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 import pytest
-import trio.testing
 
 from podlane.executors.base import Renewal
 from podlane.executors.kubernetes.renewals import keep_fresh
 from podlane.kit.errors import TemporaryError
+from tests.fakes.virtual_time import Backend, virtual_time
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_time()
 
 
 class Driver:
