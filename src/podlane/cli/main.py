@@ -88,7 +88,8 @@ def podlane() -> None:
     """GitLab CI jobs on Kubernetes.
 
     "podlane run" runs the .gitlab-ci.yml of the current directory in real pods: on this machine, or
-    on the cluster of --kubeconfig or --context. "podlane runner run" serves a GitLab server.
+    on the cluster of --kubeconfig or --context. "podlane runner run" takes jobs from a
+    GitLab server and runs them in the same kind of pods.
     """
 
 

@@ -83,13 +83,13 @@ def variable_option(function: Callable[P, R]) -> Callable[P, R]:
 def cluster_options(function: Callable[P, R]) -> Callable[P, R]:
     """Add ``--kubeconfig`` and ``--context``."""
     function = click.option(
-        "--context", metavar="NAME", help="Run on the cluster of this kubeconfig context."
+        "--context", metavar="NAME", help="The cluster of this kubeconfig context."
     )(function)
     return click.option(
         "--kubeconfig",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Run on the cluster of this kubeconfig instead of this machine.",
+        help="The cluster of this kubeconfig, instead of this machine.",
     )(function)
 
 

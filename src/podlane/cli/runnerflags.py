@@ -30,7 +30,7 @@ def config_option(function: Callable[P, R]) -> Callable[P, R]:
         envvar="CONFIG_FILE",
         show_envvar=True,
         metavar="FILE",
-        help="The configuration.  [default: where the official runner has it]",
+        help="The configuration.  [default: where GitLab Runner has it]",
     )(function)
 
 

@@ -25,7 +25,11 @@ def _configure_log(context: click.Context, _option: click.Parameter, chosen: str
 
 @click.group(name="coordinator")
 def command() -> None:
-    """Run the coordinator: a small GitLab for runners, on one machine."""
+    """Run the coordinator: a small GitLab for runners, on one machine.
+
+    It takes pipelines from "podlane run --coordinator" and gives their jobs to runners: "podlane
+    runner", or GitLab Runner. "podlane run" alone needs none; it has one of its own while it runs.
+    """
 
 
 @command.command(
@@ -41,9 +45,17 @@ def command() -> None:
     metavar="DIR",
     help="Pipelines, traces, artifacts, tokens.  [default: coordinator in the data directory]",
 )
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True)
 @click.option(
-    "--external-url", metavar="URL", help="How runners and jobs reach it, if not by that."
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where to wait for runners, jobs and podlane run.",
+)
+@click.option(
+    "--external-url",
+    metavar="URL",
+    help="The URL by which runners and jobs reach it.  [default: that of --listen]",
 )
 @click.option(
     "--trace-interval",
@@ -66,7 +78,7 @@ def command() -> None:
     "protected_refs",
     multiple=True,
     metavar="BRANCH",
-    help="Protected beside the default branch; * stands for anything. May be repeated.",
+    help="Protected beside the default branch; * stands for anything. Repeatable.",
 )
 @cachesettings.cache_options
 @click.option(
@@ -76,6 +88,7 @@ def command() -> None:
     show_default=True,
     expose_value=False,
     callback=_configure_log,
+    help="How to write the log, on stderr.",
 )
 def serve(
     data_dir: Path | None,
@@ -85,7 +98,11 @@ def serve(
     registration_token_file: Path | None,
     protected_refs: tuple[str, ...],
 ) -> int:
-    """Serve until interrupted. Says on stdout where it listens and where its tokens are."""
+    """Run a coordinator until interrupted.
+
+    Says on stdout where it listens, and in which files the tokens of runners and of
+    "podlane run --coordinator" are. After a crash the next one on the same directory goes on.
+    """
     from podlane.cli import coordinatorserver, eventloop
     from podlane.coordinator.app import CoordinatorSettings
 
@@ -110,11 +127,14 @@ def serve(
 )
 @coordinator_option
 @click.option(
-    "--all", "everything", is_flag=True, help="Pipelines that are over, too.", show_default=True
+    "--all", "everything", is_flag=True, help="List finished pipelines, too.", show_default=True
 )
 @format_option
 def list_(url: str, output_format: str, *, everything: bool) -> int:
-    """List the pipelines of a coordinator, newest first, and the numbers of their jobs."""
+    """List the pipelines of a coordinator.
+
+    The newest come first. The numbers of their jobs are those that "podlane cancel" takes.
+    """
     import msgspec
 
     from podlane.cli import eventloop, remote

@@ -116,7 +116,10 @@ def listing(file: Path, output_format: str) -> int:
 @command.command(name="vendor", epilog=examples("podlane includes vendor"))
 @file_option
 def vendor(file: Path) -> int:
-    """Copy the locked files into .podlane/includes, to be committed with the project."""
+    """Copy the locked files into .podlane/includes.
+
+    There they can be committed with the project, for sites without a network.
+    """
     from podlane.cli import project
     from podlane.compiler.context import FetchError
     from podlane.kit.errors import UsageError

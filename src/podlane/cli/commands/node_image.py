@@ -22,9 +22,10 @@ def image() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--again", is_flag=True, help="Build even what is up to date.")
 def build(names: tuple[str, ...], *, again: bool) -> int:
-    """Build the built-in images from Debian packages of this machine; all, or those named.
+    """Build the built-in images, all or those named.
 
-    Names are alpine, noroot-alpine, noroot-debian and helper, or the full names of the images.
+    They are made from Debian packages of this machine. Names are alpine, noroot-alpine,
+    noroot-debian and helper, or the full names of the images.
     """
     from podlane.cli import rights
     from podlane.kit.errors import UsageError
@@ -56,7 +57,10 @@ def build(names: tuple[str, ...], *, again: bool) -> int:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", metavar="NAME", help="Call the image this, whatever the file says.")
 def load(path: Path, name: str | None) -> int:
-    """Load images from a docker archive, an OCI archive or an OCI layout directory."""
+    """Load images from a file or a directory.
+
+    PATH is a docker archive, an OCI archive or an OCI layout directory.
+    """
     from podlane.cli import rights
     from podlane.node.images.archive import load_archive
     from podlane.node.images.store import ImageStore
@@ -78,10 +82,10 @@ def load(path: Path, name: str | None) -> int:
 @click.argument("path", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def save(path: Path, names: tuple[str, ...]) -> int:
-    """Write images to a docker archive, for docker load, podman load or skopeo copy.
+    """Write images to a file, a docker archive.
 
-    FILE may be - for the standard output. How the built-in helper image gets into a registry of your
-    own, for example.
+    FILE may be - for the standard output. docker load, podman load and skopeo copy read it; so the
+    built-in helper image gets into a registry of your own, for example.
     """
     import sys
 
@@ -153,7 +157,10 @@ def list_images(output_format: str) -> int:
 @click.argument("existing")
 @click.argument("new")
 def tag(existing: str, new: str) -> int:
-    """Give an image a further name, for example the one that a mirror would have."""
+    """Give an image a further name.
+
+    For example the one that a mirror would have.
+    """
     from podlane.node.images.store import ImageStore
 
     stored = ImageStore(places.images_dir()).tag(existing, new)
@@ -164,7 +171,10 @@ def tag(existing: str, new: str) -> int:
 @image.command(name="rm", epilog=examples("podlane node image rm alpine"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def remove(names: tuple[str, ...]) -> int:
-    """Remove images by name; content that nothing else uses goes too."""
+    """Remove images by name.
+
+    Content that nothing else uses goes too.
+    """
     from podlane.cli import rights
     from podlane.node.images.store import ImageStore
 

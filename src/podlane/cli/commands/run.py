@@ -66,7 +66,7 @@ from podlane.cli.options import (
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="error",
     show_default=True,
-    help="How much of our own log to show between the traces.",
+    help="How much of Podlane's own log to show between the traces.",
 )
 @click.option(
     "--play",

@@ -45,7 +45,9 @@ def command(
 ) -> None:
     """Run the runner manager: takes jobs from a GitLab and runs them in pods.
 
-    Options for the log may stand here, too, as GitLab Runner has them.
+    "register" makes a runner known to a GitLab and writes it into config.toml, the file that GitLab
+    Runner has; "run" serves the runners of that file. Options for the log may stand before the
+    command too.
     """
     if cpuprofile:
         output.standard().warning("--cpuprofile has no effect: there is no Go to measure")

@@ -13,7 +13,7 @@ from podlane.cli.runnerflags import config_option
 
 @click.group(name="config")
 def config() -> None:
-    """Look at config.toml."""
+    """Check config.toml."""
 
 
 @config.command(
@@ -22,9 +22,10 @@ def config() -> None:
 )
 @config_option
 def check(config: Path | None) -> int:
-    """Say what is wrong with config.toml: the line, why, and what to write instead.
+    """Say what is wrong with config.toml.
 
-    Exits with 2 when a manager would refuse the file; what only warns exits with 0.
+    Each finding has its line, the reason, and what to write instead. Exits with 2 when a manager
+    would refuse the file; what only warns exits with 0.
     """
     return _check(config)
 
@@ -32,7 +33,7 @@ def check(config: Path | None) -> int:
 @click.command(name="lint", epilog=examples("podlane runner lint --config config.toml"))
 @config_option
 def lint(config: Path | None) -> int:
-    """Do what ``config check`` does, under GitLab Runner's name."""
+    """Check config.toml, as "config check" does."""
     return _check(config)
 
 

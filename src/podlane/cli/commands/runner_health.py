@@ -25,11 +25,15 @@ _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what the manager 
     "--listen-address", default="", metavar="ADDRESS",
     help="Where the manager listens.  [default: listen_address of config.toml]",
 )  # fmt: skip
-@click.option("--timeout", "seconds", type=float, default=5.0, show_default=True)
+@click.option(
+    "--timeout", "seconds", type=float, default=5.0, show_default=True, metavar="SECONDS",
+    help="How long to wait for the answer.",
+)  # fmt: skip
 def health_check(config: Path | None, listen_address: str, seconds: float) -> int:
-    """Ask the manager on this machine whether it takes jobs; exits with 1 when it does not.
+    """Ask the manager here whether it takes jobs.
 
-    For a container's liveness or readiness probe. The manager needs listen_address for it.
+    Exits with 1 when it does not. For a container's liveness or readiness probe. The manager needs
+    listen_address for it.
     """
     from podlane.cli import eventloop, runnercontrol
     from podlane.runner.listener import Address, ask_ready, parse_address

@@ -103,7 +103,7 @@ def register(
     registration_token: str | None,
     **given: Given,
 ) -> int:
-    """Make a runner known to a GitLab and write it into config.toml.
+    """Add a runner to a GitLab and to config.toml.
 
     Best make the runner in GitLab and give its token here (--token glrt-…). What is not given is asked
     for, unless --non-interactive. Every setting of [[runners]] has an option.

@@ -56,7 +56,10 @@ def _tls_options(function: Callable[P, R]) -> Callable[P, R]:
 @config_option
 @format_option
 def list_runners(config: Path | None, output_format: str) -> int:
-    """List the runners of config.toml. Of a token only the part that may be shown is shown."""
+    """List the runners of config.toml.
+
+    Of a token only the part that may be shown is shown.
+    """
     from podlane.cli import runnercontrol
     from podlane.runner.system_id import short_token
 
@@ -198,7 +201,10 @@ def reset_token(  # noqa: PLR0913 - one parameter for each option
     *,
     all_runners: bool,
 ) -> int:
-    """Get new tokens for runners and write them into config.toml; the old ones are void then."""
+    """Get new tokens for runners.
+
+    They are written into config.toml; the old ones are void then.
+    """
     from podlane.cli import eventloop, runnercontrol
     from podlane.runner.roster import Choice
 

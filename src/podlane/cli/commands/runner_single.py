@@ -54,10 +54,10 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     debug: bool | None,
     **given: Given,
 ) -> int:
-    """Take jobs for one runner, one at a time, without a configuration file.
+    """Take the jobs of one runner, without a file.
 
-    The runner is described by options and environment, or with --runner by its entry in config.toml,
-    over which options win.
+    It takes one job at a time. The runner is described by options and environment, or with --runner
+    by its entry in config.toml, over which options win.
     """
     from podlane.cli import eventloop, runnerserver
     from podlane.runner import flags, registration
