@@ -15,6 +15,7 @@ from podlane.compiler.keywords import (
     control,
     environment,
     image,
+    jobinputs,
     needs,
     script,
     secrets,
@@ -82,6 +83,7 @@ def lower_job(decision: Decision, cache_keys: CacheKeys, present: Container[str]
         environment=_environment(job.get("environment"), expanded),
         resource_group=taken_group(decision) if group is not None else "",
         coverage=coverage if isinstance(coverage, str) else "",
+        inputs=jobinputs.lower_job_inputs(job.get("inputs")),
     )
 
 

@@ -24,6 +24,8 @@ from podlane.model.job import (
     Image,
     Job,
     JobInfo,
+    JobInput,
+    JobInputValue,
     RunnerLimits,
     Step,
     Variable,
@@ -82,12 +84,20 @@ def job_payload(
         cache=tuple(_named(cache, snapshot) for cache in job.cache) or None,
         dependencies=dependencies or None,
         hooks=job.hooks or None,
+        inputs=_inputs(job) or None,
         secrets=job.secrets or None,
         features=Features(
             trace_sections=True,
             token_mask_prefixes=TOKEN_MASK_PREFIXES,
             failure_reasons=tuple(reason.value for reason in FailureReason),
         ),
+    )
+
+
+def _inputs(job: PipelineJob) -> tuple[JobInput, ...]:
+    return tuple(
+        JobInput(key=name, value=JobInputValue(type=one.type, content=one.value))
+        for name, one in job.inputs.items()
     )
 
 

@@ -65,6 +65,20 @@ class IdToken(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     aud: str | tuple[str, ...]
 
 
+class DefinedInput(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    """One of a job's ``inputs``: the value it has, JSON of its ``type``, and which others it takes.
+
+    ``type`` is ``string``, ``number``, ``boolean`` or ``array``; without ``options`` and ``regex`` any
+    value of the type will do.
+    """
+
+    value: object
+    type: str = "string"
+    options: tuple[str | int | float, ...] = ()
+    regex: str = ""
+    description: str = ""
+
+
 class Trigger(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """``trigger:include``: the child pipeline that a bridge starts.
 
@@ -141,6 +155,7 @@ class PipelineJob(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     trigger: Trigger | None = None
     id_tokens: Mapping[str, IdToken] = {}
     secrets: Mapping[str, Secret] = {}
+    inputs: Mapping[str, DefinedInput] = {}
 
 
 class Pipeline(Frozen, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from podlane.coordinator import payload
 from podlane.coordinator.predefined import JobFacts, predefined_variables, slug
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab import wire
 from podlane.model.job import Artifact, Cache, Dependency, Image, Job, Variable
-from podlane.model.pipeline import PipelineJob
+from podlane.model.pipeline import DefinedInput, PipelineJob
 
 SNAPSHOT = Snapshot(
     repository="x.git",
@@ -132,6 +133,23 @@ def test_who_runs_it_for_whom_is_said_as_gitlabs_own_runner_logs_it() -> None:
     assert build(SPEC).runner_info.uuid == job.runner_info.uuid
     assert build(SPEC, runner_id=6).runner_info.uuid != job.runner_info.uuid
     assert len(job.runner_info.uuid) == 36
+
+
+def test_inputs_are_sent_with_type_and_value_and_nothing_for_a_job_without() -> None:
+    inputs = {
+        "word": DefinedInput(value="", options=("", "a")),
+        "count": DefinedInput(value=0, type="number"),
+        "fast": DefinedInput(value=False, type="boolean"),
+        "tags": DefinedInput(value=["a"], type="array"),
+    }
+    sent = msgspec.json.decode(msgspec.json.encode(build(structs.replace(SPEC, inputs=inputs))))
+    assert sent["inputs"] == [
+        {"key": "word", "value": {"type": "string", "content": ""}},
+        {"key": "count", "value": {"type": "number", "content": 0}},
+        {"key": "fast", "value": {"type": "boolean", "content": False}},
+        {"key": "tags", "value": {"type": "array", "content": ["a"]}},
+    ]
+    assert "inputs" not in msgspec.json.decode(msgspec.json.encode(build(SPEC)))
 
 
 def test_the_payload_is_readable_by_our_own_runner() -> None:

@@ -76,6 +76,13 @@ from podlane.cli.options import (
     help='Start this manual job as if a person did; of a child: "TRIGGER > JOB". Repeatable.',
 )
 @click.option(
+    "--job-input",
+    "job_inputs",
+    multiple=True,
+    metavar="JOB.NAME=VALUE",
+    help="A value for one of the job's inputs instead of its default. Repeatable.",
+)
+@click.option(
     "--allow-unsupported",
     is_flag=True,
     help="Run although the configuration asks for something that a run here cannot honour.",
@@ -95,6 +102,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     coordinator_url: str | None,
     log_level: str,
     played: tuple[str, ...],
+    job_inputs: tuple[str, ...],
     allow_unsupported: bool,
 ) -> int:
     """Run the pipeline of the current directory.
@@ -107,7 +115,7 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     Ctrl-C once cancels the jobs and cleans up; twice stops at once and cleans up.
     """
-    from podlane.cli import childfacts, configfile, project, selection
+    from podlane.cli import childfacts, configfile, jobinputs, project, selection
     from podlane.model.pipeline import without_foreign_bridges
 
     out = output.standard()
@@ -117,7 +125,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     usable = project.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
     if chosen is None or not usable:
         return 2
-    pipeline = without_foreign_bridges(chosen)
+    pipeline = jobinputs.with_given(without_foreign_bridges(chosen), job_inputs)
     runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
     from podlane.cli import local, pipelinerun
     from podlane.cli.clusters import Place

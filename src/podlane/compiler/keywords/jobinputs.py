@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from podlane.compiler.findings import Entry
-from podlane.compiler.inputs import MAX_OPTIONS, TYPES, Header, resolve_inputs
+from podlane.compiler.inputs import MAX_OPTIONS, TYPES, Header, json_of, resolve_inputs, to_text
 from podlane.compiler.keywords import values
 from podlane.compiler.source import Map, Node, Seq, text_of
+from podlane.model.pipeline import DefinedInput
 
 MAX_INPUTS = 50
 _KEYS = ("default", "description", "options", "regex", "type")
@@ -30,6 +33,52 @@ def check_job_inputs(entry: Entry) -> None:
         _, problems = resolve_inputs(Header(_typed(found.value), (), None), {})
         for problem, mark in problems:
             entry.error(problem.replace(" input:", ":"), attribute="inputs", mark=mark)
+
+
+def lower_job_inputs(value: Node) -> dict[str, DefinedInput]:
+    """Return checked ``inputs`` as the model's, each with its default."""
+    if not isinstance(value, Map):
+        return {}
+    typed = _typed(value)
+    found, _ = resolve_inputs(Header(typed, (), None), {})
+    return {
+        text_of(key): _defined(spec, found[text_of(key)])
+        for key, spec in typed.items()
+        if isinstance(spec, Map)
+    }
+
+
+def _defined(spec: Map, value: object) -> DefinedInput:
+    options, regex, description = (spec.get(key) for key in ("options", "regex", "description"))
+    return DefinedInput(
+        value=value,
+        type=str(spec.get("type") or "string"),
+        options=tuple(map(_option, options)) if isinstance(options, Seq) else (),
+        regex=regex if isinstance(regex, str) else "",
+        description="" if description is None else to_text(json_of(description)),
+    )
+
+
+def _option(node: Node) -> str | int | float:
+    return node if isinstance(node, (str, int, float)) else to_text(json_of(node))
+
+
+def given_job_input(name: str, defined: DefinedInput, text: str) -> tuple[DefinedInput, list[str]]:
+    """Return an input with the value that a person gives, and what is wrong with that.
+
+    Of another type than text, the value is JSON, as in GitLab.
+    """
+    spec = Map()
+    spec["type"] = defined.type
+    if defined.options:
+        spec["options"] = Seq(None, defined.options)
+    if defined.regex:
+        spec["regex"] = defined.regex
+    inputs = Map()
+    inputs[name] = spec
+    found, problems = resolve_inputs(Header(inputs, (), None), {name: text})
+    given = msgspec.structs.replace(defined, value=found[name])
+    return given, [problem for problem, _ in problems]
 
 
 def _typed(inputs: Map) -> Map:

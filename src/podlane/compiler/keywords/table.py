@@ -96,9 +96,7 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("job", "dast_configuration", _R, "the profiles it names are kept by a GitLab server"),
     Keyword("job", "pages", _P, "the directory becomes an artifact; nothing is published"),
     Keyword("job", "publish", _P, "the directory becomes an artifact; nothing is published"),
-    Keyword(
-        "job", "inputs", _R, "their values are asked for when a person starts the job in GitLab"
-    ),
+    Keyword("job", "inputs", _S, "with their defaults, or what --job-input gives"),
     Keyword("header", "spec:inputs:type", _S),
     Keyword("header", "spec:inputs:default", _S),
     Keyword("header", "spec:inputs:options", _S),
