@@ -66,7 +66,7 @@ class Extender:
         merged = Map(value.at)
         for name, base in bases:
             if "extends" in base:
-                base, levels = self._extend(name, base, (*ancestors, key))  # noqa: PLW2901
+                base, levels = self._extend(name, base, (*ancestors, key))  # noqa: PLW2901 - extended
                 height = max(height, levels + 1)
             merged = deep_merge(merged, base)
         merged = deep_merge(merged, value)

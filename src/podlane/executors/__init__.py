@@ -1,1 +1,1 @@
-"""Where a job can run. ``base`` is the contract; ``kubernetes`` fulfils it; ``fake`` is for tests."""
+"""Where a job can run. ``base`` is the contract; ``kubernetes`` fulfils it."""
