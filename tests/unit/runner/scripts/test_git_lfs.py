@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.git import git
 from tests.fakes.git_server import TOKEN, GitServer, git_server
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
@@ -63,24 +64,14 @@ class Place:
         return done.returncode, done.stdout
 
 
-def _git(*words: str, cwd: Path) -> str:
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
-    for who in ("AUTHOR", "COMMITTER"):
-        env |= {f"GIT_{who}_NAME": "t", f"GIT_{who}_EMAIL": "t@example.com"}
-    run = subprocess.run(
-        ["git", *words], cwd=cwd, env=env, check=True, capture_output=True, text=True
-    )
-    return run.stdout.strip()
-
-
 def _repository(path: Path, files: dict[str, str]) -> str:
     path.mkdir(parents=True)
-    _git("init", "-q", "-b", "main", cwd=path)
+    git("init", "-q", "-b", "main", cwd=path)
     for name, content in files.items():
         (path / name).write_text(content)
-    _git("add", ".", cwd=path)
-    _git("commit", "-qm", "one", cwd=path)
-    return _git("rev-parse", "HEAD", cwd=path)
+    git("add", ".", cwd=path)
+    git("commit", "-qm", "one", cwd=path)
+    return git("rev-parse", "HEAD", cwd=path)
 
 
 @pytest.fixture
@@ -96,9 +87,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
         modules = '[submodule "sub"]\n\tpath = sub\n\turl = ../inner.git\n'
         files = {".gitattributes": rules, "out.bin": server.pointer(OUTER), ".gitmodules": modules}
         _repository(outer, files)
-        _git("update-index", "--add", "--cacheinfo", f"160000,{inner},sub", cwd=outer)
-        _git("commit", "-qm", "two", cwd=outer)
-        sha = _git("rev-parse", "HEAD", cwd=outer)
+        git("update-index", "--add", "--cacheinfo", f"160000,{inner},sub", cwd=outer)
+        git("commit", "-qm", "two", cwd=outer)
+        sha = git("rev-parse", "HEAD", cwd=outer)
         yield Place(server, tmp_path / "builds", sha)
 
 
@@ -142,16 +133,16 @@ def test_submodules_are_left_with_pointers_where_the_job_wants_it(place: Place) 
 
 def test_rules_in_a_folder_count_and_a_project_without_rules_asks_nobody(place: Place) -> None:
     origin = place.server.root / "group/project.git"
-    _git("rm", "-q", ".gitattributes", cwd=origin)
-    _git("commit", "-qm", "no rules", cwd=origin)
-    place.sha = _git("rev-parse", "HEAD", cwd=origin)
+    git("rm", "-q", ".gitattributes", cwd=origin)
+    git("commit", "-qm", "no rules", cwd=origin)
+    place.sha = git("rev-parse", "HEAD", cwd=origin)
     assert "LFS" not in place.run("get_sources")
     (origin / "deep/er").mkdir(parents=True)
     (origin / "deep/er/.gitattributes").write_text("*.bin filter=lfs\n")
     (origin / "deep/er/x.bin").write_text(place.server.pointer(b"deep"))
-    _git("add", ".", cwd=origin)
-    _git("commit", "-qm", "rules in a folder", cwd=origin)
-    place.sha = _git("rev-parse", "HEAD", cwd=origin)
+    git("add", ".", cwd=origin)
+    git("commit", "-qm", "rules in a folder", cwd=origin)
+    place.sha = git("rev-parse", "HEAD", cwd=origin)
     place.run("get_sources")
     assert (place.project / "deep/er/x.bin").read_bytes() == b"deep"
 
@@ -196,16 +187,16 @@ def test_what_an_earlier_job_left_in_a_submodule_is_gone(place: Place) -> None:
 
 def test_a_submodule_may_follow_the_branch_of_its_configuration(place: Place) -> None:
     origin, inner = place.server.root / "group/project.git", place.server.root / "group/inner.git"
-    _git("checkout", "-q", "-b", "dev", cwd=inner)
+    git("checkout", "-q", "-b", "dev", cwd=inner)
     (inner / "newer").write_text("x")
-    _git("add", ".", cwd=inner)
-    _git("commit", "-qm", "newer", cwd=inner)
-    _git("checkout", "-q", "main", cwd=inner)
+    git("add", ".", cwd=inner)
+    git("commit", "-qm", "newer", cwd=inner)
+    git("checkout", "-q", "main", cwd=inner)
     (origin / ".gitmodules").write_text(
         '[submodule "sub"]\n\tpath = sub\n\turl = ../inner.git\n\tbranch = dev\n'
     )
-    _git("commit", "-qm", "follow", ".gitmodules", cwd=origin)
-    place.sha = _git("rev-parse", "HEAD", cwd=origin)
+    git("commit", "-qm", "follow", ".gitmodules", cwd=origin)
+    place.sha = git("rev-parse", "HEAD", cwd=origin)
     place.run(
         "get_sources", GIT_SUBMODULE_STRATEGY="normal", GIT_SUBMODULE_UPDATE_FLAGS="--remote",
         GIT_SUBMODULE_DEPTH="1",
@@ -226,10 +217,10 @@ def test_sources_of_a_clone_url_and_submodules_of_gitlab_itself_have_credentials
     origin = place.server.root / "group/project.git"
     absolute = f"{place.server.url}/group/inner.git"
     (origin / ".gitmodules").write_text(f'[submodule "sub"]\n\tpath = sub\n\turl = {absolute}\n')
-    _git("commit", "-qm", "absolute", ".gitmodules", cwd=origin)
-    place.sha = _git("rev-parse", "HEAD", cwd=origin)
+    git("commit", "-qm", "absolute", ".gitmodules", cwd=origin)
+    place.sha = git("rev-parse", "HEAD", cwd=origin)
     place.clone_url = place.server.url.replace("127.0.0.1", "localhost")
     place.run("get_sources", GIT_SUBMODULE_STRATEGY="normal")
-    url = _git("remote", "get-url", "origin", cwd=place.project)
+    url = git("remote", "get-url", "origin", cwd=place.project)
     assert url == f"{place.clone_url}/group/project.git"
     assert (place.project / "sub/in.bin").read_bytes() == INNER

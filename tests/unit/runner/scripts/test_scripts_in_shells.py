@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.git import git
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.model.job import Artifact, ArtifactsFile, Dependency, GitInfo, Hook, Variable
@@ -161,16 +162,6 @@ def test_the_administrators_scripts_surround_the_users(place: Place) -> None:
     scripts = a_runner().scripts.__class__(pre_build="echo pre", post_build="echo post")
     _, out = place.script("echo own", runner={"scripts": scripts})
     assert [line for line in out.splitlines() if "$" not in line] == ["pre", "own", "post"]
-
-
-def git(*words: str, cwd: Path) -> str:
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
-    for who in ("AUTHOR", "COMMITTER"):
-        env |= {f"GIT_{who}_NAME": "t", f"GIT_{who}_EMAIL": "t@example.com"}
-    run = subprocess.run(
-        ["git", *words], cwd=cwd, env=env, check=True, capture_output=True, text=True
-    )
-    return run.stdout.strip()
 
 
 @pytest.fixture(scope="module")
