@@ -43,21 +43,23 @@ class Retention:
             if live.parent is None and family_completed(live)
         ]
         for root in finished[: max(len(finished) - self._keep, 0)]:
-            for live in list(root.family()):
-                await self._remove(live)
+            await self._remove(list(root.family()))
         now = self._clock.now()
-        for live in self._engine.pipelines.values():
+        for live in list(self._engine.pipelines.values()):  # new ones may come meanwhile
             # Until a pipeline and its children have finished, jobs may need each other's artifacts.
             for job in live.attempts if family_completed(live) else ():
                 await self._expire(job, now)
 
-    async def _remove(self, live: LivePipeline) -> None:
-        self._engine.forget(live)
-        self._store.delete_pipeline(live.row.id)
-        snapshot, forget = live.row.snapshot, self._repositories.forget
-        await anyio.to_thread.run_sync(forget, snapshot, live.row.id)
-        for job in live.attempts:
-            await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
+    async def _remove(self, family: list[LivePipeline]) -> None:
+        # Nobody may see, and no crash may leave, a part of a family.
+        self._store.delete_pipelines(*(live.row.id for live in family))
+        for live in family:
+            self._engine.forget(live)
+        for live in family:
+            snapshot, forget = live.row.snapshot, self._repositories.forget
+            await anyio.to_thread.run_sync(forget, snapshot, live.row.id)
+            for job in live.attempts:
+                await anyio.to_thread.run_sync(self._blobs.remove, job.row.id)
 
     async def _expire(self, job: LiveJob, now: float) -> None:
         for kind, row in list(job.artifacts.items()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
 
@@ -116,11 +116,16 @@ class Store:
         Raises:
             PodlaneError: the disk is full or broken.
         """
+        with self._transaction():
+            for row in rows:
+                self._save(row)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             self._db.execute("BEGIN")
             try:
-                for row in rows:
-                    self._save(row)
+                yield
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -157,12 +162,18 @@ class Store:
         """Forget a runner."""
         self._execute("DELETE FROM runners WHERE id = ?", (runner_id,))
 
-    def delete_pipeline(self, pipeline_id: int) -> None:
-        """Forget a pipeline with its jobs and artifacts."""
+    def delete_pipelines(self, *pipeline_ids: int) -> None:
+        """Forget pipelines with their jobs and artifacts, all of them or none.
+
+        Raises:
+            PodlaneError: the disk is full or broken.
+        """
         jobs = "(SELECT id FROM jobs WHERE pipeline_id = ?)"
-        self._execute(f"DELETE FROM artifacts WHERE job_id IN {jobs}", (pipeline_id,))  # noqa: S608 - ours
-        self._execute("DELETE FROM jobs WHERE pipeline_id = ?", (pipeline_id,))
-        self._execute("DELETE FROM pipelines WHERE id = ?", (pipeline_id,))
+        ids = [(each,) for each in pipeline_ids]
+        with self._transaction():
+            self._db.executemany(f"DELETE FROM artifacts WHERE job_id IN {jobs}", ids)  # noqa: S608 - ours
+            self._db.executemany("DELETE FROM jobs WHERE pipeline_id = ?", ids)
+            self._db.executemany("DELETE FROM pipelines WHERE id = ?", ids)
 
     def delete_artifact(self, row: ArtifactRow) -> None:
         """Forget an artifact."""
