@@ -68,8 +68,7 @@ def claim(directory: Path, data_dir: Path, *, cgroup: bool) -> Claim:
     """
     with sweeping(data_dir):
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = try_lock(directory)
+            lock = _try_lock_anew(directory)
         except OSError as error:
             raise PermanentError(
                 f"the node's state directory {directory} cannot be used: {error.strerror}",
@@ -128,6 +127,42 @@ def take_dead_entries() -> list[NodeFile]:
             finally:
                 os.close(lock)
     return dead
+
+
+def _try_lock_anew(directory: Path) -> int | None:
+    """Lock a directory, made if it is missing; a sweep that removes it just now is waited for."""
+    while True:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with settled(directory) as is_there:
+            if is_there:
+                return try_lock(directory)
+
+
+@contextmanager
+def settled(directory: Path) -> Iterator[bool]:
+    """Claim or sweep one state directory alone; yield whether it is still there. Blocks.
+
+    A sweep holds the lock of a dead node, as a living one would. It may be that of a node with
+    another data directory, which ``sweeping`` does not keep out.
+    """
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        with suppress(OSError):  # some network file systems lock no directories
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield _is_same(handle, directory)
+    finally:
+        os.close(handle)
+
+
+def _is_same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def try_lock(directory: Path) -> int | None:

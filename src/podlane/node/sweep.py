@@ -49,13 +49,14 @@ def sweep(data_dir: Path, *more: Path) -> list[Orphan]:
 
 def _sweep(directory: Path) -> Orphan | None:
     """Clean up after the node of a state directory, if it is dead."""
-    lock = state.try_lock(directory)
-    if lock is None:
-        return None
-    try:
-        return _remove(directory, state.read_node_file(directory))
-    finally:
-        os.close(lock)
+    with state.settled(directory) as is_there:
+        lock = state.try_lock(directory) if is_there else None
+        if lock is None:
+            return None
+        try:
+            return _remove(directory, state.read_node_file(directory))
+        finally:
+            os.close(lock)
 
 
 def _sweep_entry(file: state.NodeFile) -> Orphan | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,29 @@ def test_only_the_dead_are_swept(tmp_path: Path) -> None:
     assert not dead.directory.exists()
     assert living.directory.exists()
     living.release()
+
+
+def test_a_node_waits_for_the_sweep_of_its_directory_by_another(tmp_path: Path) -> None:
+    directory = tmp_path / "node"
+    state.claim(directory, tmp_path, cgroup=False).release()
+    inode = directory.stat().st_ino
+    with ThreadPoolExecutor() as threads:
+        with state.settled(directory):  # as a sweep does that has found the node dead
+            lock = state.try_lock(directory)
+            assert lock is not None
+            claim = threads.submit(state.claim, directory, tmp_path, cgroup=False)
+            while not claim.done() and not _waited_for(inode):
+                pass
+            shutil.rmtree(directory)
+            os.close(lock)
+        claimed = claim.result()
+    assert state.read_node_file(directory) == claimed.file
+    claimed.release()
+
+
+def _waited_for(inode: int) -> bool:
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f":{inode} " in line for line in lines)
 
 
 def test_what_another_boot_left_is_only_files(tmp_path: Path) -> None:
