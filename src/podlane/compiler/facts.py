@@ -76,8 +76,6 @@ class MergeRequest:
     iid: int = 1
     source_branch: str = ""
     target_branch: str = ""
-    source_sha: str = ""
-    target_sha: str = ""
     base_sha: str = ""
     title: str = ""
     description: str = ""

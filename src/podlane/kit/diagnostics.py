@@ -6,7 +6,7 @@ is here too, so that every command shows a finding the same way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -40,7 +40,6 @@ class Diagnostic:
     place: Place
     severity: Severity = Severity.ERROR
     hint: str | None = None
-    related: tuple[Place, ...] = field(default=())
 
 
 def has_errors(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> bool:
