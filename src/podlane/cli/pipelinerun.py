@@ -57,4 +57,4 @@ def _coordinator(options: Options, view: LiveView) -> AbstractAsyncContextManage
         return local.running_here(options.here, view.note)
     from podlane.cli import remote
 
-    return remote.connect(options.coordinator_url)
+    return remote.connect(options.coordinator_url, view.note)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from podlane.cli import places
+from podlane.coordinator.outage import Patience
 from podlane.coordinator.remote import RemoteCoordinator, open_coordinator
 from podlane.kit.errors import UsageError
 
@@ -33,7 +34,13 @@ def admin_token() -> str:
 
 
 @asynccontextmanager
-async def connect(url: str) -> AsyncIterator[RemoteCoordinator]:
-    """Yield a client of the coordinator at ``url``."""
-    async with open_coordinator(url, admin_token()) as coordinator:
+async def connect(
+    url: str, note: Callable[[str], None] | None = None
+) -> AsyncIterator[RemoteCoordinator]:
+    """Yield a client of the coordinator at ``url``.
+
+    With ``note`` it waits for one that goes away, and says so there.
+    """
+    patience = None if note is None else Patience(note=note)
+    async with open_coordinator(url, admin_token(), patience) as coordinator:
         yield coordinator

@@ -13,6 +13,7 @@ import anyio.to_thread
 from podlane.coordinator import delays
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
+from podlane.coordinator.lifecycle import Composite
 from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, read_dotenv
 from podlane.coordinator.store import Store
 from podlane.kit import log
@@ -71,6 +72,8 @@ class Lookout:
                 job.dotenv = await anyio.to_thread.run_sync(read_dotenv, self._blobs, job)
                 live.add(job)
                 self._engine.jobs[job_row.id] = live, job
+            if live.finished and live.parent is not None:  # who watches again, waits to hear it
+                live.finish(Composite(row.status), row.finished_at or row.created_at)
         for live in list(self._engine.pipelines.values()):
             delays.restore(live)
             if abandon and not live.finished:

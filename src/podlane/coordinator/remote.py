@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
 import msgspec
@@ -21,8 +21,10 @@ from podlane.coordinator.events import (
     PipelineFinished,
     PipelineSummary,
 )
+from podlane.coordinator.outage import Outage, Patience
+from podlane.coordinator.replay import Replay
 from podlane.coordinator.submission import Submission
-from podlane.kit.errors import PermanentError, PodlaneError, TemporaryError, UsageError
+from podlane.kit.errors import PermanentError, TemporaryError, UsageError
 
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _LINE_BYTES = 4 * 1024 * 1024
@@ -31,8 +33,16 @@ _LINE_BYTES = 4 * 1024 * 1024
 class RemoteCoordinator:
     """Speaks the control API. Construct with :func:`open_coordinator`."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, url: str, admin_token: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        admin_token: str,
+        patience: Patience | None,
+    ) -> None:
         self._session = session
+        self._patience = patience
         self._headers = {"Authorization": f"Bearer {admin_token}"}
         self.url = url.rstrip("/")
 
@@ -49,22 +59,56 @@ class RemoteCoordinator:
     async def events(self, pipeline_id: int) -> AsyncIterator[CoordinatorEvent]:
         """Yield everything about a pipeline from its beginning, ending with PipelineFinished.
 
+        With patience the stream goes on where it broke, once the coordinator is back.
+
         Raises:
-            TemporaryError: the coordinator went away before the end.
+            TemporaryError: the coordinator went away before the end, and did not come back in time.
         """
+        replay = Replay()
+        outage = None if self._patience is None else Outage(self._patience)
+        while True:
+            replay.begin()
+            try:
+                async with aclosing(self._stream(pipeline_id)) as stream:
+                    async for event in stream:
+                        if outage is not None:
+                            outage.over()
+                        if (new := replay.new(event)) is not None:
+                            yield new
+            except TemporaryError as error:
+                if outage is None:
+                    raise
+                await outage.wait(error)
+            else:
+                return
+
+    async def _stream(self, pipeline_id: int) -> AsyncGenerator[CoordinatorEvent, None]:
         decoder = msgspec.json.Decoder(CoordinatorEvent)
         url = f"{self.url}{PREFIX}/pipelines/{pipeline_id}/events"
         try:
             async with self._session.get(url, headers=self._headers) as response:
                 await self._check(response)
                 async for line in response.content:
-                    event = decoder.decode(line)
+                    if not line.endswith(b"\n"):
+                        break  # the end of the line never came
+                    event = self._decoded(decoder, line)
                     yield event
                     if isinstance(event, PipelineFinished):
                         return
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._gone(error) from error
         raise self._gone(None)
+
+    def _decoded(
+        self, decoder: msgspec.json.Decoder[CoordinatorEvent], line: bytes
+    ) -> CoordinatorEvent:
+        try:
+            return decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise PermanentError(
+                f"the coordinator {self.url} tells what this version does not know: {error}",
+                hint="use the same version of Podlane on both sides",
+            ) from error
 
     async def cancel(
         self, pipeline_id: int, *, force: bool = False, job: str | None = None
@@ -73,7 +117,11 @@ class RemoteCoordinator:
         query = {"force": "true"} if force else {}
         if job is not None:
             query["job"] = job
-        await self._ask("POST", f"/pipelines/{pipeline_id}/cancel", query=query)
+
+        async def ask() -> bytes:
+            return await self._ask("POST", f"/pipelines/{pipeline_id}/cancel", query=query)
+
+        await (ask() if force or self._patience is None else self._patience.outlast(ask))
 
     async def cancel_job(self, job_id: int, *, force: bool = False) -> None:
         """Cancel one job.
@@ -99,7 +147,11 @@ class RemoteCoordinator:
     ) -> list[JobResult]:
         """Return how its jobs stand or ended, in the order of the file."""
         query = None if trace_bytes is None else {"trace_bytes": str(trace_bytes)}
-        body = await self._ask("GET", f"/pipelines/{pipeline_id}/jobs", query=query)
+
+        async def ask() -> bytes:
+            return await self._ask("GET", f"/pipelines/{pipeline_id}/jobs", query=query)
+
+        body = await (ask() if self._patience is None else self._patience.outlast(ask))
         return msgspec.json.decode(body, type=JobResults).jobs
 
     async def _ask(
@@ -134,7 +186,7 @@ class RemoteCoordinator:
         kind = UsageError if response.status == 400 else PermanentError  # noqa: PLR2004 - HTTP
         raise kind(problem.message, hint=problem.hint)
 
-    def _gone(self, error: Exception | None) -> PodlaneError:
+    def _gone(self, error: Exception | None) -> TemporaryError:
         why = f": {str(error) or type(error).__name__}" if error is not None else ""
         if isinstance(error, aiohttp.ClientPayloadError):  # its text is of HTTP's framing
             why = ": the connection broke in the middle of an answer"
@@ -145,7 +197,9 @@ class RemoteCoordinator:
 
 
 @asynccontextmanager
-async def open_coordinator(url: str, admin_token: str) -> AsyncIterator[RemoteCoordinator]:
-    """Open a connection to a separate coordinator."""
+async def open_coordinator(
+    url: str, admin_token: str, patience: Patience | None = None
+) -> AsyncIterator[RemoteCoordinator]:
+    """Open a connection to a separate coordinator; with ``patience``, outlast its absence."""
     async with aiohttp.ClientSession(timeout=_NO_LIMIT, read_bufsize=_LINE_BYTES) as session:
-        yield RemoteCoordinator(session, url=url, admin_token=admin_token)
+        yield RemoteCoordinator(session, url=url, admin_token=admin_token, patience=patience)
