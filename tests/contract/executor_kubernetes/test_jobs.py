@@ -136,7 +136,7 @@ async def test_a_job_that_exceeds_its_timeout_says_so_in_gitlabs_words(
         assert ran.outcome.message == f"execution took longer than {timeout}s seconds"
         if "begun\n" in ran.text:
             return
-    pytest.fail(f"the script never began: {ran}")
+    pytest.fail("the script never began")
 
 
 async def test_hostile_scripts_change_neither_result_nor_log(cluster: Cluster) -> None:
