@@ -332,6 +332,20 @@ async def test_lfs_objects_of_the_working_tree_reach_the_job(
                 assert answer.status == 401
 
 
+async def test_a_long_batch_of_lfs_objects_is_read_to_its_end(tmp_path: Path) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        taken = await bench.next_job()
+        asked = [{"oid": f"{number:064x}", "size": 1} for number in range(5000)]
+        async with raw_session() as session:
+            batch = f"{taken.git_info.repo_url}/info/lfs/objects/batch"
+            body = {"operation": "download", "objects": asked}
+            async with session.post(batch, json=body) as answer:
+                assert answer.status == 200
+                told = (await answer.json(content_type=None))["objects"]
+    assert [entry["oid"] for entry in told] == [entry["oid"] for entry in asked]
+
+
 async def test_nobody_pushes(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         await bench.start()

@@ -35,7 +35,7 @@ from podlane.model.secrets import (
 from podlane.model.variables import Variables
 from podlane.runner.secrets.aws import AwsEndpoints, Keys, sign
 from podlane.runner.secrets.gcp import GcpEndpoints
-from podlane.runner.secrets.http import SecretMissingError
+from podlane.runner.secrets.http import Ask, SecretMissingError, open_http
 from podlane.runner.secrets.resolve import Endpoints, SecretParts, resolve
 from podlane.runner.secrets.wish import Wish
 
@@ -349,3 +349,20 @@ async def test_a_secret_without_a_provider_is_refused() -> None:
     async with keeper() as server:
         with pytest.raises(PermanentError, match="no provider that this runner knows"):
             await read(server, Secret())
+
+
+@pytest.mark.anyio
+async def test_a_long_answer_is_read_to_its_end() -> None:
+    long = bytes(range(256)) * 3000
+    async with keeper() as server, open_http() as http:
+        server.answers["GET", "/long"] = lambda _: web.Response(body=long)
+        answer = await http.send(Ask(what="a secret", method="GET", url=f"{server.url}/long"))
+    assert answer.body == long
+
+
+@pytest.mark.anyio
+async def test_an_answer_without_end_is_refused() -> None:
+    async with keeper() as server, open_http() as http:
+        server.answers["GET", "/endless"] = lambda _: web.Response(body=bytes(9 * 1024 * 1024))
+        with pytest.raises(PermanentError, match=r"a secret: the answer of .* is longer than"):
+            await http.send(Ask(what="a secret", method="GET", url=f"{server.url}/endless"))

@@ -83,8 +83,15 @@ class SessionHttp:
             async with self._session.request(
                 ask.method, ask.url, headers=ask.headers, data=ask.body, allow_redirects=False
             ) as response:
-                body = await response.content.read(_MAX_BYTES)
-                return Answer(status=response.status, body=body, headers=response.headers)
+                body = bytearray()
+                async for part in response.content.iter_any():
+                    body += part
+                    if len(body) > _MAX_BYTES:
+                        raise PermanentError(
+                            f"{ask.what}: the answer of {site(ask.url)} is longer than 4 MiB",
+                            hint="a secret is no file store; see what the server has under this name",
+                        )
+                return Answer(status=response.status, body=bytes(body), headers=response.headers)
         except aiohttp.InvalidURL as error:
             raise PermanentError(f"{ask.what}: {site(ask.url)} is no URL") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
