@@ -108,12 +108,13 @@ class JobRun:
         """Run the job and deliver its result; None when the coordinator has given it up before."""
         with log.fields(job=self._job.id, project=self._job.job_info.project_id):
             try:
+                # First a note: once the coordinator counts on us, a successor must know of the job.
+                await self._keeper.state(self._state())
                 answer = await self._reporter.acknowledge()
                 if answer.outcome is UpdateOutcome.ABORT:
                     log.event(_logger, logging.INFO, "job_dropped", reason=answer.message)
                     await self._drop()
                     return None
-                await self._keeper.state(self._state())
                 return await self._run_and_report(canceled=answer.cancel_requested)
             finally:
                 self._buffer.close()

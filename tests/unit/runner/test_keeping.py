@@ -16,7 +16,8 @@ from tests.fakes.resumable import ResumableExecutor
 from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Event, Message, Output, StageFinished, StageStarted
-from podlane.gitlab.answers import PatchResult
+from podlane.gitlab.answers import PatchResult, UpdateResult
+from podlane.gitlab.wire import JobUpdate
 from podlane.model import substages
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job, Variable
@@ -200,6 +201,21 @@ async def test_nothing_is_left_of_a_job_that_has_ended(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     await scene.first()
     assert list((tmp_path / "notes").iterdir()) == []
+
+
+async def test_a_job_is_written_down_before_the_coordinator_counts_on_it(tmp_path: Path) -> None:
+    noted: list[list[str]] = []
+
+    class Api(FakeJobApi):
+        async def update_job(self, job_id: int, token: str, update: JobUpdate) -> UpdateResult:
+            noted.append([left.state.url for left in await anyio.to_thread.run_sync(shelf.running)])
+            return await super().update_job(job_id, token, update)
+
+    shelf = Shelf(tmp_path)
+    place = Scene(tmp_path).place(Api(), tmp_path)
+    files = await anyio.to_thread.run_sync(shelf.files, place.runner.url, the_job().id)
+    await JobRun(the_job(), place, files=files).run()
+    assert noted[0] == [place.runner.url]
 
 
 async def test_numbers_and_secrets_are_known_to_the_successor(tmp_path: Path) -> None:
