@@ -8,12 +8,13 @@ import aiohttp
 import msgspec
 import pytest
 
+from podlane.coordinator.submission import Submission
 from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import BadAnswerError, ForbiddenError
 from podlane.gitlab.info import runner_info
 from podlane.gitlab.wire import PRIVATE_TOKEN, Registration
-from tests.contract.runner_api import client_settings, git, running_bench
+from tests.contract.runner_api import client_settings, git, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 SECRET = "registration-token-1"
@@ -88,6 +89,24 @@ async def test_a_runner_for_protected_refs_takes_only_their_jobs(
         if branch != "main":
             git(bench.tree, "checkout", "--quiet", "-b", branch)
         await bench.start()
+        async with open_client(client_settings(bench.coordinator.url, made.token)) as client:
+            assert isinstance(await client.request_job(), JobOffered) is offered
+
+
+@pytest.mark.parametrize(("tag", "offered"), [("v1", True), ("nightly", False)])
+async def test_a_runner_for_protected_refs_takes_the_jobs_of_protected_tags(
+    tmp_path: Path, tag: str, offered: bool
+) -> None:
+    async with running_bench(
+        tmp_path, registration_token=SECRET, hold_seconds=0, protected_tags=("v*",)
+    ) as bench:
+        made = await bench.client.register(
+            msgspec.structs.replace(registration(), access_level="ref_protected")
+        )
+        git(bench.tree, "tag", tag)
+        await bench.coordinator.create_pipeline(
+            Submission(pipeline=pipeline(), source=str(bench.tree), ref=tag, is_tag=True)
+        )
         async with open_client(client_settings(bench.coordinator.url, made.token)) as client:
             assert isinstance(await client.request_job(), JobOffered) is offered
 

@@ -62,8 +62,8 @@ class CoordinatorSettings:
     free one. ``external_url``: how runners and jobs reach us, if not by ``listen``.
     ``abandon_unfinished``: end what an earlier process left, instead of waiting for its runners.
     ``runner_tags``: of the built-in runner token; ``*`` takes any job. ``cache_dir`` may be shared with
-    other coordinators; usually it is in ``data_dir``. ``protected_refs``: branches beside
-    the default one. ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
+    other coordinators; usually it is in ``data_dir``. ``protected_refs``, ``protected_tags``,
+    ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
     """
 
     data_dir: Path
@@ -79,6 +79,7 @@ class CoordinatorSettings:
     runner_tags: tuple[str, ...] = (queue.ANY_TAG,)
     registration_token: str = ""
     protected_refs: tuple[str, ...] = ()
+    protected_tags: tuple[str, ...] = ()
     ci_separated_caches: bool = True
     jobs_cache_index: int | None = None
     max_artifact_bytes: int = 5 * 1024**3
@@ -151,6 +152,7 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
             store=store, clock=SystemClock(),
             settings=EngineSettings(
                 protected_refs=settings.protected_refs,
+                protected_tags=settings.protected_tags,
                 ci_separated_caches=settings.ci_separated_caches,
                 jobs_cache_index=settings.jobs_cache_index,
             ),

@@ -29,18 +29,20 @@ from podlane.model.states import FINISHED, IllegalTransitionError, JobEvent, Job
 class EngineSettings:
     """Settings of all projects, most under GitLab's names.
 
-    ``protected_refs``: protected branches beside the default one, with ``*`` for anything.
+    ``protected_refs``: protected branches beside the default one, with ``*`` for anything;
+    ``protected_tags``: tags.
     ``ci_separated_caches`` and ``jobs_cache_index``: see ``Snapshot``.
     """
 
     protected_refs: tuple[str, ...] = ()
+    protected_tags: tuple[str, ...] = ()
     ci_separated_caches: bool = True
     jobs_cache_index: int | None = None
 
     def applied(self, snapshot: Snapshot, submission: Submission) -> Snapshot:
         """Return a snapshot with the project's settings."""
         return structs.replace(
-            snapshot, protected_refs=self.protected_refs,
+            snapshot, protected_refs=self.protected_refs, protected_tags=self.protected_tags,
             ci_separated_caches=self.ci_separated_caches, jobs_cache_index=self.jobs_cache_index,
             default_branch=submission.default_branch or snapshot.default_branch,
         )  # fmt: skip

@@ -70,8 +70,9 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     ``before_sha`` is 40 zeros without a parent. ``repository`` is the directory's name below the
     coordinator's data directory. ``project_path`` is that of the user's ``origin``, such as
     ``group/app``. The rest are settings of the project, most under GitLab's names. ``protected_refs``:
-    further protected branches, with ``*`` for anything. ``ci_separated_caches``: protected refs have
-    caches of their own. ``jobs_cache_index``: a new one leaves all older caches behind; None: none.
+    further protected branches, with ``*`` for anything; ``protected_tags``: tags.
+    ``ci_separated_caches``: protected refs have caches of their own.
+    ``jobs_cache_index``: a new one leaves all older caches behind; None: none.
     """
 
     repository: str
@@ -86,13 +87,14 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     timestamp: str = ""
     object_format: str = "sha1"
     protected_refs: tuple[str, ...] = ()
+    protected_tags: tuple[str, ...] = ()
     ci_separated_caches: bool = True
     jobs_cache_index: int | None = None
 
     @property
     def protected(self) -> bool:
         """Whether the ref is protected: the default branch, or what the coordinator was told."""
+        if self.is_tag:
+            return any(fnmatchcase(self.ref, pattern) for pattern in self.protected_tags)
         patterns = self.protected_refs
-        return not self.is_tag and (
-            self.ref == self.default_branch or any(fnmatchcase(self.ref, p) for p in patterns)
-        )
+        return self.ref == self.default_branch or any(fnmatchcase(self.ref, p) for p in patterns)

@@ -108,6 +108,15 @@ def test_the_token_is_masked_and_not_public_wherever_it_stands() -> None:
             assert variable.masked or variable.key == "CI_REPOSITORY_URL"
 
 
+@pytest.mark.parametrize(("tag", "said"), [("v1.2", "true"), ("w1", "false")])
+def test_a_job_knows_whether_its_tag_is_protected(tag: str, said: str) -> None:
+    snapshot = structs.replace(SNAPSHOT, ref=tag, is_tag=True, protected_tags=("v*",))
+    made = build(SPEC, snapshot=snapshot)
+    values = {variable.key: variable.value for variable in made.variables}
+    assert values["CI_COMMIT_REF_PROTECTED"] == said
+    assert made.git_info.protected is (said == "true")
+
+
 def test_a_tag_is_no_branch() -> None:
     tagged = Snapshot(**{f: getattr(SNAPSHOT, f) for f in SNAPSHOT.__struct_fields__
                          if f not in {"ref", "is_tag"}}, ref="v1", is_tag=True)  # fmt: skip
@@ -247,6 +256,18 @@ CACHED = PipelineJob(
         ),
         (
             {"ref": "main", "is_tag": True},
+            ["deps-non_protected", "one-non_protected", "$TWO-non_protected", "open-non_protected"],
+        ),
+        (
+            {"ref": "v1", "is_tag": True, "protected_tags": ("v*",)},
+            ["deps-protected", "one-protected", "$TWO-protected", "open-non_protected"],
+        ),
+        (
+            {"ref": "v1", "protected_tags": ("v*",)},
+            ["deps-non_protected", "one-non_protected", "$TWO-non_protected", "open-non_protected"],
+        ),
+        (
+            {"ref": "v1", "is_tag": True, "protected_refs": ("v*",)},
             ["deps-non_protected", "one-non_protected", "$TWO-non_protected", "open-non_protected"],
         ),
         (

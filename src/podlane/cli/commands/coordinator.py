@@ -32,7 +32,7 @@ def command() -> None:
     """
 
 
-@command.command(
+@click.command(
     name="serve",
     epilog=examples(
         "podlane coordinator serve",
@@ -80,6 +80,13 @@ def command() -> None:
     metavar="BRANCH",
     help="Protected beside the default branch; * stands for anything. Repeatable.",
 )
+@click.option(
+    "--protected-tag",
+    "protected_tags",
+    multiple=True,
+    metavar="TAG",
+    help="A protected tag; * stands for anything. Repeatable.",
+)
 @cachesettings.cache_options
 @click.option(
     "--log-format",
@@ -90,13 +97,15 @@ def command() -> None:
     callback=_configure_log,
     help="How to write the log, on stderr.",
 )
-def serve(
+def serve(  # noqa: PLR0913 - one parameter for each option
+    *,
     data_dir: Path | None,
     listen: str,
     external_url: str | None,
     trace_interval: float,
     registration_token_file: Path | None,
     protected_refs: tuple[str, ...],
+    protected_tags: tuple[str, ...],
 ) -> int:
     """Run a coordinator until interrupted.
 
@@ -114,11 +123,15 @@ def serve(
         trace_update_interval_seconds=trace_interval,
         registration_token=coordinatorserver.registration_token(registration_token_file),
         protected_refs=protected_refs,
+        protected_tags=protected_tags,
         ci_separated_caches=caches.ci_separated_caches,
         jobs_cache_index=caches.jobs_cache_index,
     )
     eventloop.run(coordinatorserver.serve, settings, output.standard())
     return 0
+
+
+command.add_command(serve)
 
 
 @command.command(
