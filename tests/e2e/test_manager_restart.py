@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ import pytest
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
 from podlane.kube.types import Pod
-from tests.e2e.conftest import Cluster, Project, ended, pods_gone, start
+from tests.e2e.conftest import Cluster, Project, ended, pods_gone, processes_of, start
 
 pytestmark = pytest.mark.e2e
 
 LINES = 80
+MARK = f"podlane-restart-test-{secrets.token_hex(8)}"
 COUNTING = f"""
 slow:
   image: alpine
@@ -123,9 +125,12 @@ def terminated(process: subprocess.Popen[str]) -> Iterator[None]:
     """Run a manager for the length of the block; it must end cleanly."""
     try:
         yield
-    finally:
+    except BaseException as error:
         process.send_signal(signal.SIGTERM)
-        _, err = ended(process)
+        error.add_note(f"the manager said:\n{ended(process)[1]}")
+        raise
+    process.send_signal(signal.SIGTERM)
+    _, err = ended(process)
     assert process.returncode == 0, err
     assert "Traceback" not in err, err
 
@@ -158,6 +163,27 @@ def _build_ended(pod: Pod) -> bool:
     return "build" in statuses and statuses["build"].state.terminated is not None
 
 
+def stopping(stops: list[int]) -> str:
+    """Return ``COUNTING`` with a script that stands still after some lines until ``go_on``."""
+    wait = "do sleep 0.1; done"
+    at = "|".join(map(str, stops))
+    gate = f"case $i in {at}) until [ -e /go$i ]; {wait};; esac"
+    text = COUNTING.replace("sleep 0.1; done", f"sleep 0.1; {gate}; done")
+    return text.replace("slow:\n", f"slow:\n  variables: {{MARK: {MARK}}}\n")
+
+
+def go_on(stop: int) -> None:
+    """Let a script go on: make the file that it waits for in its container."""
+    opened = 0
+    for pid in processes_of(MARK):
+        with suppress(OSError):  # the process has ended
+            root = Path(f"/proc/{pid}/root")
+            if not root.samefile("/"):
+                (root / f"go{stop}").touch()
+                opened += 1
+    assert opened
+
+
 def jobs_of(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
     out, err = ended(process)
     assert out, err
@@ -166,24 +192,27 @@ def jobs_of(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_job_goes_on_under_the_next_manager(place: Place, project: Project, times: int) -> None:
-    with place.run(project(COUNTING)) as pipeline:
-        for time in range(times):
+    stops = [30 + 20 * time for time in range(times)]  # ten lines after each manager's end
+    with place.run(project(stopping(stops))) as pipeline:
+        for stop in stops:
             with killed(place.manager()):
-                until_shown(pipeline, f"line {20 * (time + 1)}.")
+                until_shown(pipeline, f"line {stop - 10}.")
+            go_on(stop)
         with terminated(place.manager()):
             jobs = jobs_of(pipeline)
     trace = str(jobs["slow"]["trace"])
     assert jobs["slow"]["status"] == "success", trace
     whole(trace)
-    assert jobs["reader"]["status"] == "success"
+    assert jobs["reader"]["status"] == "success", jobs["reader"]
     assert "made here" in str(jobs["reader"]["trace"])
     nothing_left(place)
 
 
 def test_a_job_that_ended_while_no_manager_ran_is_reported(place: Place, project: Project) -> None:
-    with place.run(project(COUNTING)) as pipeline:
+    with place.run(project(stopping([30]))) as pipeline:
         with killed(place.manager()):
             until_shown(pipeline, "line 20.")
+        go_on(30)
         until_build_ended(place.cluster)
         with terminated(place.manager()):
             jobs = jobs_of(pipeline)
