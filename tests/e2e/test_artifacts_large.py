@@ -7,6 +7,7 @@ does not count there, for it can be taken back.
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,21 @@ def _peak_mib(pid: int) -> float:
     return int(found[1]) / 1024
 
 
+def _is_in_memory(path: Path) -> bool:
+    """Whether ``path`` is on a file system whose files are memory."""
+    told = subprocess.run(
+        ["stat", "--file-system", "--format=%T", path], capture_output=True, text=True, check=True
+    )
+    return told.stdout.strip() in {"tmpfs", "ramfs"}
+
+
 def test_one_gib_reaches_the_next_job_in_bounded_memory(
     project: Project, cluster: Cluster, tmp_path: Path
 ) -> None:
     if not cluster.own:
         pytest.skip("the pods of another cluster cannot reach a coordinator on loopback")
+    if _is_in_memory(tmp_path):
+        pytest.skip("the pods' volumes are on a tmpfs here, which counts as the helper's memory")
     folder = project("""
     default:
       image: alpine
