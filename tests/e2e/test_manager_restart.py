@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ import pytest
 
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
+from podlane.kube.errors import NotFoundError
 from podlane.kube.types import Pod
-from tests.e2e.conftest import Cluster, Project, ended, pods_gone, processes_of, start
+from tests.e2e.conftest import Cluster, Project, ended, pods_gone, start
 
 pytestmark = pytest.mark.e2e
 
 LINES = 80
-MARK = f"podlane-restart-test-{secrets.token_hex(8)}"
 COUNTING = f"""
 slow:
   image: alpine
@@ -108,6 +107,7 @@ concurrent = 2
     finally:
         serve.send_signal(signal.SIGTERM)
         ended(serve)
+        remove_pods(cluster)
 
 
 @contextmanager
@@ -148,14 +148,11 @@ def until_shown(process: subprocess.Popen[str], wanted: str) -> None:
 def until_build_ended(cluster: Cluster) -> None:
     """Wait until the script of the only job is over."""
 
-    async def wait() -> None:
-        access = load_access(cluster.kubeconfig)
-        with anyio.fail_after(30):
-            async with KubeClient.connect(access) as client:
-                while not any(map(_build_ended, (await client.list_pods("default")).items)):  # noqa: ASYNC110 - a list is asked for
-                    await anyio.sleep(0.1)
+    async def wait(client: KubeClient) -> None:
+        while not any(map(_build_ended, (await client.list_pods("default")).items)):  # noqa: ASYNC110 - a list is asked for
+            await anyio.sleep(0.1)
 
-    anyio.run(wait)
+    with_client(cluster, wait)
 
 
 def _build_ended(pod: Pod) -> bool:
@@ -168,20 +165,42 @@ def stopping(stops: list[int]) -> str:
     wait = "do sleep 0.1; done"
     at = "|".join(map(str, stops))
     gate = f"case $i in {at}) until [ -e /go$i ]; {wait};; esac"
-    text = COUNTING.replace("sleep 0.1; done", f"sleep 0.1; {gate}; done")
-    return text.replace("slow:\n", f"slow:\n  variables: {{MARK: {MARK}}}\n")
+    return COUNTING.replace("sleep 0.1; done", f"sleep 0.1; {gate}; done")
 
 
-def go_on(stop: int) -> None:
-    """Let a script go on: make the file that it waits for in its container."""
-    opened = 0
-    for pid in processes_of(MARK):
-        with suppress(OSError):  # the process has ended
-            root = Path(f"/proc/{pid}/root")
-            if not root.samefile("/"):
-                (root / f"go{stop}").touch()
-                opened += 1
-    assert opened
+def go_on(cluster: Cluster, stop: int) -> None:
+    """Let the script of the only job go on: make the file that it waits for."""
+
+    async def touch(client: KubeClient) -> None:
+        (pod,) = (await client.list_pods("default")).items
+        command = ("touch", f"/go{stop}")
+        async with client.exec("default", pod.metadata.name, "build", command) as session:
+            status = await session.status()
+            assert status.exit_code == 0, status
+
+    with_client(cluster, touch)
+
+
+def remove_pods(cluster: Cluster) -> None:
+    """Remove the pods that a test has left that failed, so that the next ones find none."""
+
+    async def remove(client: KubeClient) -> None:
+        for pod in (await client.list_pods("default")).items:
+            with suppress(NotFoundError):
+                await client.delete("pods", "default", pod.metadata.name, grace_seconds=0)
+
+    with_client(cluster, remove)
+
+
+def with_client(cluster: Cluster, work: Callable[[KubeClient], Awaitable[None]]) -> None:
+    """Do something with the cluster's API within half a minute."""
+
+    async def connected() -> None:
+        with anyio.fail_after(30):
+            async with KubeClient.connect(load_access(cluster.kubeconfig)) as client:
+                await work(client)
+
+    anyio.run(connected)
 
 
 def jobs_of(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
@@ -197,7 +216,7 @@ def test_a_job_goes_on_under_the_next_manager(place: Place, project: Project, ti
         for stop in stops:
             with killed(place.manager()):
                 until_shown(pipeline, f"line {stop - 10}.")
-            go_on(stop)
+            go_on(place.cluster, stop)
         with terminated(place.manager()):
             jobs = jobs_of(pipeline)
     trace = str(jobs["slow"]["trace"])
@@ -212,7 +231,7 @@ def test_a_job_that_ended_while_no_manager_ran_is_reported(place: Place, project
     with place.run(project(stopping([30]))) as pipeline:
         with killed(place.manager()):
             until_shown(pipeline, "line 20.")
-        go_on(30)
+        go_on(place.cluster, 30)
         until_build_ended(place.cluster)
         with terminated(place.manager()):
             jobs = jobs_of(pipeline)

@@ -128,8 +128,12 @@ class Transport:
             except aiohttp.WSServerHandshakeError as error:
                 raise _refused(error.status, self._refusals.take(error), where) from error
         # What the caller's block raises is the caller's: only the handshake is translated here.
-        async with websocket:
-            yield websocket
+        try:
+            async with websocket:
+                yield websocket
+        finally:
+            if isinstance(websocket, _WebSocket):
+                websocket.cut()
 
     async def _answer(
         self, call: Call, where: str, timeout: aiohttp.ClientTimeout
@@ -189,12 +193,27 @@ class _Sessions:
     streams: aiohttp.ClientSession
 
 
+class _WebSocket(aiohttp.ClientWebSocketResponse):
+    """A WebSocket whose connection can be cut, which aiohttp gives up politely only."""
+
+    def __init__(self, *aiohttps: object, **own: object) -> None:
+        super().__init__(*aiohttps, **own)  # type: ignore[arg-type]  # passed through
+        response = next(one for one in aiohttps if isinstance(one, aiohttp.ClientResponse))
+        self._transport = response.connection and response.connection.transport
+
+    def cut(self) -> None:
+        """End the connection without waiting for the other side."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
 def _session(trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=50, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],
         headers={"User-Agent": "podlane", "Accept": "application/json"},
+        ws_response_class=_WebSocket,
     )
 
 

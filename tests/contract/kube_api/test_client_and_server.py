@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -278,6 +279,23 @@ async def test_leaving_an_exec_ends_it_on_the_node(node: Node, client: KubeClien
     with anyio.fail_after(5):
         while node.streams.left == 0:
             await anyio.lowlevel.checkpoint()
+
+
+async def test_leaving_an_exec_closes_its_connection_without_waiting_for_the_node(
+    client: KubeClient,
+) -> None:
+    await client.create("pods", "default", manifest())
+    await running(client)
+    with anyio.fail_after(5):
+        async with client.exec("default", "p", "build", ["exit", "0"]) as session:
+            await session.status()
+            during = _open_sockets()
+        await anyio.lowlevel.checkpoint()  # one turn of the loop, the last one of many programs
+    assert _open_sockets() < during
+
+
+def _open_sockets() -> int:
+    return sum(file.is_socket() for file in Path("/proc/self/fd").iterdir())
 
 
 async def test_attach_carries_both_directions(client: KubeClient) -> None:
