@@ -12,7 +12,7 @@ import yaml
 from scripts import cli_reference, helper_reference
 
 from podlane.executors.kubernetes.permissions import PERMISSIONS
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.model.failures import FailureReason
 
 ROOT = Path(__file__).parents[1]

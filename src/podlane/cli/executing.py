@@ -11,7 +11,8 @@ import anyio.to_thread
 
 from podlane.executors.base import Executor
 from podlane.executors.kubernetes.executor import ManagerIdentity, open_executor
-from podlane.executors.kubernetes.settings import KubernetesSettings, decode_settings
+from podlane.executors.kubernetes.settings.decode import decode_settings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.takeover import names
 from podlane.kit.diagnostics import Place, has_errors
 from podlane.kit.errors import UsageError

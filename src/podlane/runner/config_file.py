@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from podlane.executors.kubernetes.settings import decode_settings
+from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.kit.clock import from_rfc3339
 from podlane.kit.diagnostics import Diagnostic, Place
 from podlane.kit.errors import UsageError

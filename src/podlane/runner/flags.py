@@ -14,8 +14,8 @@ from enum import StrEnum
 
 import msgspec
 
-from podlane.executors.kubernetes import official_keys
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject
 

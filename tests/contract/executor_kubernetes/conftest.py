@@ -31,7 +31,7 @@ from podlane.executors.kubernetes.executor import (
     ManagerIdentity,
     open_executor,
 )
-from podlane.executors.kubernetes.settings import decode_settings
+from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.kit.diagnostics import Place
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.names import random_suffix

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from podlane.executors.kubernetes import official_keys
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json
 from podlane.runner import flags

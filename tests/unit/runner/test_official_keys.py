@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.executors.kubernetes import official_keys
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.runner.config_file import read_config
 
 # Each table with its keys; the values only have the right types.

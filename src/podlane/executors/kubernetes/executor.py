@@ -30,7 +30,7 @@ from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
 from podlane.executors.kubernetes.sweep import Keeping, sweep
 from podlane.executors.kubernetes.takeover import Limits, recall

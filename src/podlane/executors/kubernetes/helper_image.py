@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.model.job import Variable
 from podlane.model.variables import Variables
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from podlane.executors.kubernetes.settings import ImageRewrite
+from podlane.executors.kubernetes.settings.keys import ImageRewrite
 
 PULL_POLICIES = {"always": "Always", "if-not-present": "IfNotPresent", "never": "Never"}
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from podlane.executors.base import ExecutionPlan, StageScript
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
-from podlane.executors.kubernetes.settings import KubernetesSettings, decode_settings
+from podlane.executors.kubernetes.settings.decode import decode_settings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
 from podlane.kit.diagnostics import Place
 from podlane.kube.types import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podlane.executors.kubernetes.manifests.services import AliasError, image_aliases
-from podlane.executors.kubernetes.plan import PlanError
+from podlane.executors.kubernetes.refusal import PlanError
 from podlane.kit.jsonvalue import objects, text
 from podlane.model.job import (
     Credentials,

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.executors.kubernetes import official_keys
-from podlane.executors.kubernetes.settings import KubernetesSettings, decode_settings
+from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings.decode import decode_settings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.diagnostics import Place
 from podlane.kit.jsonvalue import Json
 

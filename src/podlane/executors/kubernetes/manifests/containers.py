@@ -13,7 +13,8 @@ from podlane.executors.kubernetes.manifests.volumes import (
     job_mounts,
     service_mounts,
 )
-from podlane.executors.kubernetes.settings import ContainerSecurity, KubernetesSettings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
+from podlane.executors.kubernetes.settings.security import ContainerSecurity
 from podlane.kit.jsonvalue import Json, JsonObject
 
 BUILD = "build"

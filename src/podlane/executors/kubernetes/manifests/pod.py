@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from podlane.executors.kubernetes.manifests.security import pod_security
 from podlane.executors.kubernetes.manifests.volumes import volumes
-from podlane.executors.kubernetes.settings import KubernetesSettings
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.jsonvalue import Json, JsonObject
 
 _DNS_POLICIES = {

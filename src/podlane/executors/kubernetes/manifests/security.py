@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from podlane.executors.kubernetes.settings import (
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
+from podlane.executors.kubernetes.settings.security import (
     Capabilities,
     ContainerSecurity,
-    KubernetesSettings,
     PodSecurity,
     Profile,
 )

@@ -1,0 +1,15 @@
+"""The feature flags that change a job's pod, with GitLab's defaults."""
+
+from __future__ import annotations
+
+from podlane.executors.base import ExecutionPlan
+from podlane.executors.kubernetes.helper_image import REGISTRY_FLAG
+
+LEGACY_FLAG = "FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY"
+DEADLINE_FLAG = "FF_USE_POD_ACTIVE_DEADLINE_SECONDS"
+_ON_BY_DEFAULT = frozenset({DEADLINE_FLAG, REGISTRY_FLAG})
+
+
+def is_on(plan: ExecutionPlan, name: str) -> bool:
+    """Return a flag; absent ones have GitLab's default."""
+    return dict(plan.feature_flags).get(name, name in _ON_BY_DEFAULT)

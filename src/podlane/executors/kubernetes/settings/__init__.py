@@ -1,0 +1,1 @@
+"""``[runners.kubernetes]``: ``keys`` has every key, ``decode`` reads and checks them."""
