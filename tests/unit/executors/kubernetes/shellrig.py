@@ -20,7 +20,7 @@ SHELLS = {
     "dash": ["dash"],
     "bash": ["bash"],
 }
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 DEFAULT_PLAN = (
     ("prepare_script", "helper", "on_success", 1, 0, 0),
     ("get_sources", "helper", "on_success", 1, 0, 0),
@@ -63,7 +63,7 @@ class Rig:
     shell: list[str]
     plan: tuple[tuple[str, str, str, int, int, int], ...] = DEFAULT_PLAN
     scripts: Mapping[str, str] = field(default_factory=dict)
-    grace: int = 1
+    grace: int = 15  # seconds; longer than a busy machine needs to let a shell end
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property

@@ -110,6 +110,7 @@ def test_cancel_stops_the_script_and_runs_after_script(rig: Rig) -> None:
 
 def test_a_script_that_ignores_term_is_killed_after_the_grace_period(static: Rig) -> None:
     static.scripts = {"step_script": "trap '' TERM\nsleep 60\nsleep 60\n"}
+    static.grace = 1
     told = static.run(after="2.start", then="cancel")
     assert told.exit_code == 137
     assert told.ends["step_script"] == ("canceled", "137")
