@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import anyio
 import msgspec
 
-from podlane.coordinator import handover, idtokens, payload, queue
+from podlane.coordinator import handover, idtokens, lifecycle, queue
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob, LivePipeline, waiting_jobs
-from podlane.coordinator.lookout import say
+from podlane.coordinator.live import LiveJob, LivePipeline, say, waiting_jobs
 from podlane.coordinator.predefined import JobFacts
 from podlane.coordinator.rows import RunnerRow
 from podlane.coordinator.signing import Signer
@@ -76,7 +75,7 @@ class Dispatcher:
         job.last_contact = anyio.current_time()
         job.row = replace(
             job.row, runner_id=runner.id, started_at=self.clock.now(),
-            timeout_seconds=payload.timeout_seconds(job.spec, runner.maximum_timeout),
+            timeout_seconds=lifecycle.timeout_seconds(job.spec, runner.maximum_timeout),
         )  # fmt: skip
         self.engine.apply(live, job, JobEvent.OFFER)
         return live, job

@@ -18,8 +18,7 @@ from podlane.coordinator import bridges, handover, predefined
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.childconfig import MAIN, ChildConfig, Upstream, compile_child, context_of
 from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob, LivePipeline, depth, waiting_bridges
-from podlane.coordinator.lookout import say
+from podlane.coordinator.live import LiveJob, LivePipeline, depth, say, waiting_bridges
 from podlane.coordinator.repository import Repositories
 from podlane.coordinator.snapshotfiles import SnapshotFiles
 from podlane.coordinator.submission import Submission

@@ -76,7 +76,7 @@ def facts_of(
         started_at=server.now,
         project_id=1,
         snapshot=live.row.snapshot,
-        timeout_seconds=payload.timeout_seconds(
+        timeout_seconds=lifecycle.timeout_seconds(
             job.spec, 0 if runner is None else runner.maximum_timeout
         ),
         config_file=live.row.submission.config_file,

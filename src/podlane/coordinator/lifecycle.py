@@ -49,6 +49,7 @@ COMPLETED = frozenset(
 # A pipeline that waits for a person moves no more by itself.
 RESTING = COMPLETED | {Composite.MANUAL}
 
+_DEFAULT_TIMEOUT_SECONDS = 3600  # a project's
 _WARNING = "success_with_warnings"
 _IGNORED = "ignored"
 _SCHEDULED = "scheduled"
@@ -198,3 +199,9 @@ def cancels_the_rest(pipeline: Pipeline, job: PipelineJob, standing: JobStanding
     failed = standing.state is JobState.FAILED
     allowed = job.allow_failure.allows(standing.exit_code)
     return pipeline.on_job_failure == "all" and failed and not allowed
+
+
+def timeout_seconds(job: PipelineJob, maximum: int = 0) -> int:
+    """Return the job's timeout: its own, or the project's default of one hour; capped by a runner's."""
+    wanted = job.timeout_seconds or _DEFAULT_TIMEOUT_SECONDS
+    return min(wanted, maximum) if maximum > 0 else wanted

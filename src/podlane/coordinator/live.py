@@ -6,12 +6,13 @@ A pipeline that a bridge started is its ``child``; all that come from one pipeli
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator import dotenv, payload
+from podlane.coordinator import dotenv, lifecycle
 from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
     ChildPipelineCreated,
@@ -85,7 +86,7 @@ class LiveJob:
         """Whether a runner lets the job run long past its timeout, or never ends its cancelling."""
         if not self.with_runner or self.state is JobState.OFFERED or self.row.started_at is None:
             return False
-        timeout = self.row.timeout_seconds or payload.timeout_seconds(self.spec)
+        timeout = self.row.timeout_seconds or lifecycle.timeout_seconds(self.spec)
         return now >= self.row.started_at + timeout + _OVERDUE_SECONDS
 
     def is_due(self, now: float) -> bool:
@@ -241,6 +242,16 @@ def read_dotenv(blobs: Blobs, job: LiveJob) -> tuple[Variable, ...]:
         return ()
     with blobs.artifact_path(row.path).open("rb") as file:
         return dotenv.parse(file.read(_READ_BYTES))
+
+
+async def say(blobs: Blobs, live: LivePipeline, job: LiveJob, text: str) -> None:
+    """Append lines of ours to a job's trace; without them where the disk is full."""
+    content = text.encode()
+    async with job.writing:
+        with suppress(OSError):
+            await anyio.to_thread.run_sync(blobs.append_trace, job.row.id, job.trace.size, content)
+            job.trace.append(content)
+    live.changed.notify()
 
 
 def waiting_jobs(pipelines: Iterable[LivePipeline]) -> Iterator[Waiting]:

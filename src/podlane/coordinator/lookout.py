@@ -128,13 +128,3 @@ class Lookout:
                 job.trace.append(line)
             job.row = replace(job.row, failure_reason=FailureReason.RUNNER_SYSTEM_FAILURE.value)
             self._engine.apply(live, job, JobEvent.LOSE)
-
-
-async def say(blobs: Blobs, live: LivePipeline, job: LiveJob, text: str) -> None:
-    """Append lines of ours to a job's trace; without them where the disk is full."""
-    content = text.encode()
-    async with job.writing:
-        with suppress(OSError):
-            await anyio.to_thread.run_sync(blobs.append_trace, job.row.id, job.trace.size, content)
-            job.trace.append(content)
-    live.changed.notify()

@@ -32,7 +32,6 @@ from podlane.model.job import (
 )
 from podlane.model.pipeline import PipelineJob
 
-DEFAULT_TIMEOUT_SECONDS = 3600
 DEFAULT_DEPTH = 20
 AFTER_SCRIPT_TIMEOUT_SECONDS = 300
 # Of these the one who starts the pipeline knows better: they say what the rules have seen.
@@ -139,12 +138,6 @@ def _layers(variables: tuple[Variable, ...]) -> list[dict[str, Variable]]:
             found.append({})
         found[-1][variable.key] = variable
     return found
-
-
-def timeout_seconds(job: PipelineJob, maximum: int = 0) -> int:
-    """Return the job's timeout: its own, or the project's default of one hour; capped by a runner's."""
-    wanted = job.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
-    return min(wanted, maximum) if maximum > 0 else wanted
 
 
 def _git_info(facts: JobFacts, depth: int) -> GitInfo:

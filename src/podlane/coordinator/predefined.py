@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from podlane.compiler.predefined import group_name, message_variables
+from podlane.compiler.predefined import group_name, message_variables, slug
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab.info import COMPATIBLE_VERSION
 from podlane.model.job import Variable
 from podlane.model.pipeline import PipelineJob, When
 
 USER_LOGIN = "local"
-_SLUG_LENGTH = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +41,6 @@ class JobFacts:
     source_kind: str = "push"
     pipeline_name: str = ""
     is_child: bool = False
-
-
-def slug(raw: str) -> str:
-    """Return GitLab's slug: lower case, ``[a-z0-9-]``, at most 63, no dash at the ends."""
-    lowered = "".join(c if c.isascii() and c.isalnum() else "-" for c in raw.lower())
-    return lowered[:_SLUG_LENGTH].strip("-")
 
 
 def clone_url(server_url: str, project_path: str, job_token: str) -> str:

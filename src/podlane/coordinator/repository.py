@@ -20,7 +20,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator.predefined import slug
+from podlane.compiler.predefined import slug
 from podlane.coordinator.submission import Snapshot
 from podlane.kit.errors import PermanentError, UsageError
 from podlane.kit.names import random_suffix

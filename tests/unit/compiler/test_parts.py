@@ -233,6 +233,10 @@ def test_a_slug_is_what_gitlab_makes() -> None:
     assert slug("namespace/project") == "namespace-project"
     assert slug("a" * 70) == "a" * 63
     assert slug("-a-") == "a"
+    assert slug("Feature/ABC") == "feature-abc"
+    assert slug("x" * 62 + "-y") == "x" * 62
+    assert slug("größe") == "gr--e"
+    assert not slug("")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from podlane.coordinator import payload
-from podlane.coordinator.predefined import JobFacts, predefined_variables, slug
+from podlane.coordinator import lifecycle, payload
+from podlane.coordinator.predefined import JobFacts, predefined_variables
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab import wire
 from podlane.model.job import Artifact, Cache, Dependency, Image, Job, Variable
@@ -37,7 +37,7 @@ def facts(spec: PipelineJob, **fields: object) -> JobFacts:
         "started_at": 1.0,
         "project_id": 1,
         "snapshot": SNAPSHOT,
-        "timeout_seconds": payload.timeout_seconds(spec),
+        "timeout_seconds": lifecycle.timeout_seconds(spec),
         "config_file": ".gitlab-ci.yml",
         "runner_id": 5,
         "runner_tags": ("a", "b"),
@@ -180,21 +180,6 @@ def test_the_payload_is_readable_by_our_own_runner() -> None:
     assert made.timeout_seconds == 60
     assert made.features.failure_reasons is not None
     assert "image_pull_failure" in made.features.failure_reasons
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ("Feature/ABC", "feature-abc"),
-        ("-a-", "a"),
-        ("x" * 70, "x" * 63),
-        ("x" * 62 + "-y", "x" * 62),
-        ("größe", "gr--e"),
-        ("", ""),
-    ],
-)
-def test_a_slug_is_gitlabs(raw: str, expected: str) -> None:
-    assert slug(raw) == expected
 
 
 def test_values_are_expanded_through_one_another_as_gitlab_sends_them() -> None:
