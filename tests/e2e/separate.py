@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +42,15 @@ class Coordinator:
         ran = podlane("coordinator", "list", "--all", "--format", "json", env=self.env)
         assert ran.code == 0, ran
         return {job["name"]: job for one in ran.document for job in one["jobs"]}
+
+    def traces(self, pipeline: int = 1) -> dict[str, str]:
+        """What the jobs of a pipeline have printed until now, by name."""
+        asked = urllib.request.Request(
+            f"{self.url}/podlane/v1/pipelines/{pipeline}/jobs",
+            headers={"Authorization": f"Bearer {self.env['PODLANE_COORDINATOR_TOKEN']}"},
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return {job["name"]: str(job["trace"]) for job in json.load(answer)["jobs"]}
 
     def cancel(self, *args: str) -> Ran:
         """Run ``podlane cancel``."""

@@ -15,6 +15,7 @@ from tests.e2e.gate import Held, gate
 
 pytestmark = pytest.mark.e2e
 PATIENCE_SECONDS = 60.0
+CANCELED = "script canceled externally (UI, API)"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _play(mode: str, cluster: Cluster, folder: Path) -> Story:
             canceled = found.cancel(number, *(["--force"] if mode == "force" else []))
             assert canceled.code == 0, canceled
         wanted = {p.name for p in PHASES if p.ends_at_once or mode == "force"}
-        states = _until_canceled(found, wanted)
+        states = _until_canceled(found, wanted, told=set() if mode == "force" else set(BY_NAME))
         for one in held.values():
             one.released.set()
         out, err = ended(process)
@@ -123,13 +124,20 @@ def _play(mode: str, cluster: Cluster, folder: Path) -> Story:
         return Story(held=states, jobs=ran.jobs, pods_gone=pods_gone(cluster.state_dir))
 
 
-def _until_canceled(found: separate.Coordinator, wanted: set[str]) -> dict[str, str]:
-    """Return the states of all jobs once the wanted ones are canceled, or after a while."""
+def _until_canceled(
+    found: separate.Coordinator, wanted: set[str], told: set[str]
+) -> dict[str, str]:
+    """Return the states of all jobs once the wanted ones are canceled, or after a while.
+
+    ``told``: the jobs whose runner must have heard of it by then; it hears with its next update.
+    """
     states: dict[str, str] = {}
-    for _ in range(60):  # each look takes about a quarter of a second
+    for _ in range(240):  # each look takes about a quarter of a second
         states = {name: str(job["status"]) for name, job in found.jobs().items()}
         if all(states[name] == "canceled" for name in wanted):
-            break
+            traces = found.traces()
+            if all(CANCELED in traces[name] for name in told):
+                break
     return states
 
 
@@ -160,7 +168,7 @@ def test_the_trace_is_complete(story: Story, mode: str, name: str) -> None:
     assert BY_NAME[name].printed in trace
     assert "echo no" not in trace
     if mode == "graceful":
-        assert "script canceled externally (UI, API)" in trace
+        assert CANCELED in trace
         assert "ERROR: Job failed: canceled" in trace.rstrip().splitlines()[-1], trace
     if name == "upload" and mode == "graceful":
         assert "201 Created" in trace

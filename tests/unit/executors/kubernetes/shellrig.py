@@ -108,7 +108,7 @@ class Rig:
         return process
 
     def wait_for(self, name: str) -> None:
-        """Wait for a record of the supervisors."""
+        """Wait for a record of the supervisors, or a file that a script makes beside them."""
         limit = time.monotonic() + DEADLINE_SECONDS
         while not (self.logs / name).exists():
             assert time.monotonic() < limit, f"no {name}"

@@ -97,10 +97,10 @@ def test_a_failing_after_script_does_not_change_the_result(static: Rig) -> None:
 
 def test_cancel_stops_the_script_and_runs_after_script(rig: Rig) -> None:
     rig.scripts = {
-        "step_script": "echo begun\nsleep 60\necho never\n",
+        "step_script": f"echo begun\n: > '{rig.logs}/begun'\nsleep 60\necho never\n",
         "after_script": "echo status $CI_JOB_STATUS\n",
     }
-    told = rig.run(after="2.start", then="cancel")
+    told = rig.run(after="begun", then="cancel")
     assert told.exit_code == 143
     assert told.ends["step_script"][0] == "canceled"
     assert b"status canceled" in told.output
@@ -109,9 +109,10 @@ def test_cancel_stops_the_script_and_runs_after_script(rig: Rig) -> None:
 
 
 def test_a_script_that_ignores_term_is_killed_after_the_grace_period(static: Rig) -> None:
-    static.scripts = {"step_script": "trap '' TERM\nsleep 60\nsleep 60\n"}
+    begun = f": > '{static.logs}/begun'"
+    static.scripts = {"step_script": f"trap '' TERM\n{begun}\nsleep 60\nsleep 60\n"}
     static.grace = 1
-    told = static.run(after="2.start", then="cancel")
+    told = static.run(after="begun", then="cancel")
     assert told.exit_code == 137
     assert told.ends["step_script"] == ("canceled", "137")
 
