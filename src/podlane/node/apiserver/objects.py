@@ -7,9 +7,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from podlane.kit.jsonvalue import Json, JsonObject, obj, text
-from podlane.kube import errors
+from podlane.kube import errors, patching
 from podlane.kube.paths import RESOURCES, Target
-from podlane.node.apiserver import admission, patching, requests, schema, tables
+from podlane.node.apiserver import admission, requests, schema, tables
 from podlane.node.apiserver.context import Api, answer
 from podlane.node.apiserver.store import copied
 from podlane.node.apiserver.watching import watch

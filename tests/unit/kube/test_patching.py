@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podlane.kube import errors
-from podlane.node.apiserver.patching import json_patch, merge, strategic
+from podlane.kube.patching import json_patch, merge, strategic
 
 VALUES: Any = st.recursive(
     st.integers() | st.text(max_size=3) | st.booleans(),
@@ -61,7 +61,7 @@ CONTAINERS: Any = {
 @pytest.mark.parametrize(
     ("patch", "names"),
     [
-        ({"containers": [{"name": "b", "image": "2"}]}, ["a", "b"]),
+        ({"containers": [{"name": "b", "image": "2"}]}, ["b", "a"]),
         ({"containers": [{"name": "a", "$patch": "delete"}]}, []),
         ({"containers": [{"$patch": "replace"}, {"name": "c"}]}, ["c"]),
         (
@@ -82,7 +82,31 @@ def test_a_container_keeps_what_the_patch_does_not_name() -> None:
     patch: Any = {"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}]}]}
     result: Any = strategic(CONTAINERS, patch)
     assert result["containers"][0]["image"] == "1"
-    assert [variable["name"] for variable in result["containers"][0]["env"]] == ["X", "Y"]
+    assert [variable["name"] for variable in result["containers"][0]["env"]] == ["Y", "X"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "names"),
+    [
+        ({"containers": [{"name": "x"}]}, ["x", "a", "b", "c"]),
+        ({"containers": [{"name": "b"}]}, ["a", "b", "c"]),
+        ({"containers": [{"name": "b"}, {"name": "x"}]}, ["a", "b", "x", "c"]),
+        ({"containers": [{"name": "c"}, {"name": "a"}]}, ["b", "c", "a"]),
+        ({"$setElementOrder/containers": [{"name": "c"}, {"name": "b"}]}, ["a", "c", "b"]),
+    ],
+)
+def test_a_merged_list_has_the_order_of_an_api_server(patch: Any, names: list[str]) -> None:
+    target: Any = {"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}
+    result: Any = strategic(target, patch)
+    assert [container["name"] for container in result["containers"]] == names
+
+
+@pytest.mark.parametrize(
+    "entry", [{"image": "1"}, {"$patch": "delete"}, {"$patch": "delete", "image": "1"}]
+)
+def test_an_entry_without_the_merge_key_is_refused(entry: Any) -> None:
+    with pytest.raises(errors.InvalidError, match="does not contain declared merge key: name"):
+        strategic(CONTAINERS, {"containers": [entry]})
 
 
 def test_primitive_lists_can_lose_entries() -> None:

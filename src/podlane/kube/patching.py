@@ -1,12 +1,13 @@
 """Patches of objects: merge (RFC 7386), JSON (RFC 6902), strategic merge, and apply.
 
 Apply is a strategic merge of the given fields; there is no bookkeeping of field owners, so applying
-less later does not remove what was applied before.
+less later does not remove what was applied before. The merge keys are those of the core types
+(``patchStrategy`` and ``patchMergeKey`` in ``k8s.io/api/core/v1``); other lists are replaced.
 """
 
 from __future__ import annotations
 
-from podlane.kit.jsonvalue import Json, JsonObject
+from podlane.kit.jsonvalue import Json, JsonObject, items
 from podlane.kube import errors
 
 _MERGE_KEYS = {
@@ -24,6 +25,9 @@ _MERGE_KEYS = {
     "ownerReferences": "uid",
     "podIPs": "ip",
     "topologySpreadConstraints": "topologyKey",
+    "schedulingGates": "name",
+    "resourceClaims": "name",
+    "hostIPs": "ip",
     "addresses": "type",
 }
 _PORT_KEYS = ("containerPort", "port")
@@ -65,10 +69,21 @@ def strategic(target: Json, patch: Json) -> Json:
             result[key] = _strategic_field(key, result.get(key), value)
     if isinstance(kept, list):
         result = {key: value for key, value in result.items() if key in kept}
-    for key, order in fields.items():
-        if key.startswith("$setElementOrder/"):
-            name = key.partition("/")[2]
-            result[name] = _ordered(name, result.get(name), order)
+    return _with_orders(result, fields, target)
+
+
+def _with_orders(merged: JsonObject, patch: JsonObject, old: Json) -> JsonObject:
+    """Return ``merged`` with its lists as the ``$setElementOrder`` of the patch has them."""
+    result = dict(merged)
+    for key, order in patch.items():
+        directive, _, name = key.partition("/")
+        entries = result.get(name)
+        if (
+            directive == "$setElementOrder"
+            and isinstance(order, list)
+            and isinstance(entries, list)
+        ):
+            result[name] = _in_order(entries, order, items(old, name), _merge_key(name, order))
     return result
 
 
@@ -93,21 +108,56 @@ def _merge_key(key: str, entries: list[Json]) -> str | None:
 
 
 def _merge_lists(old: list[Json], new: list[Json], key: str) -> list[Json]:
-    result = list(old)
+    result, given = list(old), []
+    replaces = False
     for entry in new:
         if not isinstance(entry, dict):
             raise errors.bad_request("a list that merges by key has an entry that is no mapping")
-        if entry.get("$patch") == "replace":
-            return [e for e in new if not (isinstance(e, dict) and "$patch" in e)]
-        index = _index(result, key, entry.get(key))
-        if entry.get("$patch") == "delete":
+        directive = entry.get("$patch")
+        if directive == "replace":
+            replaces = True
+            continue
+        if key not in entry:
+            raise errors.bad_request(f"map: {entry} does not contain declared merge key: {key}")
+        index = _index(result, key, entry[key])
+        if directive == "delete":
             if index is not None:
                 del result[index]
-        elif index is None:
+            continue
+        given.append(entry)
+        if index is None:
             result.append(strategic({}, entry))
         else:
             result[index] = strategic(result[index], entry)
-    return result
+    if replaces:
+        return [strategic({}, entry) for entry in given]
+    return _in_order(result, [*given], old, key)
+
+
+def _in_order(
+    entries: list[Json], listed: list[Json], before: list[Json], key: str | None
+) -> list[Json]:
+    """Return a merged list as an API server orders it (``normalizeElementOrder``).
+
+    What the patch lists keeps the patch's order, the rest its own. Where the old list does not say
+    that one of the rest comes first, the next of the patch does: a new container stands in front.
+    """
+    wanted = [_identity(entry, key) for entry in listed]
+    had = [_identity(entry, key) for entry in before]
+    patched = [entry for entry in entries if _identity(entry, key) in wanted]
+    patched.sort(key=lambda entry: wanted.index(_identity(entry, key)))
+    rest = [entry for entry in entries if _identity(entry, key) not in wanted]
+    result: list[Json] = []
+    for entry in patched:
+        here = _identity(entry, key)
+        while rest and here in had and _identity(rest[0], key) in had[: had.index(here)]:
+            result.append(rest.pop(0))
+        result.append(entry)
+    return result + rest
+
+
+def _identity(entry: Json, key: str | None) -> Json:
+    return entry.get(key) if key and isinstance(entry, dict) else entry
 
 
 def _index(entries: list[Json], key: str, value: Json) -> int | None:
@@ -121,19 +171,6 @@ def _without(old: Json, removed: Json) -> Json:
     if isinstance(old, list) and isinstance(removed, list):
         return [entry for entry in old if entry not in removed]
     return old
-
-
-def _ordered(name: str, entries: Json, order: Json) -> Json:
-    """Return a list in the order that the patch lists, others behind."""
-    if not isinstance(entries, list) or not isinstance(order, list):
-        return entries
-    key = _merge_key(name, order)
-
-    def rank(entry: Json) -> int:
-        wanted = {key: entry.get(key)} if key and isinstance(entry, dict) else entry
-        return order.index(wanted) if wanted in order else len(order)
-
-    return sorted(entries, key=rank)
 
 
 def json_patch(target: Json, operations: Json) -> Json:
