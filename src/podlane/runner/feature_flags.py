@@ -86,7 +86,8 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_GIT_URLS_WITHOUT_TOKENS": "no URL ever has a token",
     "FF_USE_GIT_PROACTIVE_AUTH": "credentials always go with the first request",
     "FF_WAIT_FOR_POD_TO_BE_REACHABLE": "nothing connects to a pod before its containers run",
-    "FF_USE_DUMB_INIT_WITH_KUBERNETES_EXECUTOR": "a supervisor is each container's first process",
+    "FF_USE_DUMB_INIT_WITH_KUBERNETES_EXECUTOR": "a supervisor is each container's first process: "
+    "it reaps orphans and ends the script's processes",
     "FF_USE_NATIVE_CONTAINER_STOP": "the supervisor ends a script's processes, then the container's",
     "FF_USE_JOB_ROUTER": "jobs are asked for at GitLab itself",
     "FF_SCRIPT_TO_STEP_MIGRATION": _STEPS,
