@@ -46,14 +46,14 @@ class FailingPod:
 async def test_a_stages_time_limit_is_over_all_attempts_and_the_pauses_between() -> None:
     pod, events = FailingPod(), list[Event]()
     stage = StageScript(
-        substage=substages.GET_SOURCES, script="exit 1", attempts=9, timeout_seconds=0.2
+        substage=substages.GET_SOURCES, script="exit 1", attempts=9, timeout_seconds=1
     )
     run = LegacyRun(cast("PodDriver", pod), [stage], substages.GET_SOURCES)
 
     async def emit(event: Event) -> None:
         events.append(event)
 
-    with anyio.fail_after(3):  # the first pause alone is 5 s
+    with anyio.fail_after(4.5):  # the first pause alone is 5 s
         await run.run(emit, SystemClock())
     assert pod.runs == 1
     assert isinstance(events[-1], StageFinished)
