@@ -14,6 +14,7 @@ import pytest
 
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, MemoryFetcher
+from podlane.coordinator.control.remote import open_coordinator
 from podlane.coordinator.events import (
     ChildPipelineCreated,
     ChildPipelineFinished,
@@ -22,7 +23,6 @@ from podlane.coordinator.events import (
     JobStateChanged,
     PipelineFinished,
 )
-from podlane.coordinator.remote import open_coordinator
 from podlane.coordinator.submission import ChildFacts, IncludedFile, Submission
 from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.gitlab.wire import JobUpdate

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from podlane.coordinator.control.remote import open_coordinator
 from podlane.coordinator.events import JobStateChanged, PipelineFinished, TraceAppended
-from podlane.coordinator.remote import open_coordinator
 from podlane.coordinator.submission import Submission
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import TemporaryError, UsageError

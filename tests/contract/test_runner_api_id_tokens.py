@@ -18,7 +18,7 @@ from aiohttp import web
 
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, MemoryFetcher
-from podlane.coordinator import signing
+from podlane.coordinator.dispatch import signing
 from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PermanentError

@@ -17,9 +17,9 @@ import pytest
 from podlane.cli.live import LiveView
 from podlane.cli.output import Stream
 from podlane.cli.session import Ended, run_pipeline
-from podlane.coordinator.notice import Notice
-from podlane.coordinator.outage import Patience
-from podlane.coordinator.remote import open_coordinator
+from podlane.coordinator.control.outage import Patience
+from podlane.coordinator.control.remote import open_coordinator
+from podlane.coordinator.state.notice import Notice
 from podlane.coordinator.submission import Submission
 from podlane.gitlab.answers import JobOffered
 from podlane.gitlab.wire import JobUpdate

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from podlane.compiler.compile import Compilation, Outcome, compile_pipeline
 from podlane.compiler.context import Context, Fetcher, FetchError, RemoteFile
 from podlane.compiler.fetching import PARENT_PIPELINE
-from podlane.coordinator import bridges
-from podlane.coordinator.childconfig import MAIN
+from podlane.coordinator.children.childconfig import MAIN
 from podlane.coordinator.events import full_name
+from podlane.coordinator.state import bridges
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.model.pipeline import Pipeline, Trigger
 

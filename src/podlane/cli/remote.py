@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from podlane.cli import places
-from podlane.coordinator.outage import Patience
-from podlane.coordinator.remote import RemoteCoordinator, open_coordinator
+from podlane.coordinator.control.outage import Patience
+from podlane.coordinator.control.remote import RemoteCoordinator, open_coordinator
 from podlane.kit.errors import UsageError
 
 TOKEN = "PODLANE_COORDINATOR_TOKEN"  # noqa: S105 - the name of a variable

@@ -1,5 +1,6 @@
 """A small GitLab for runners: pipelines, job queue, traces, artifacts, the repository over git HTTP.
 
-Read ``lifecycle.py`` first, then ``engine.py``; ``bridges.py`` and ``downstream.py`` are about child
-pipelines. ``app`` is the composition root.
+``app`` is the composition root, ``submission`` what comes in, ``events`` what goes out. Read
+``state/lifecycle.py`` first, then ``state/engine.py``. From top to bottom; import-linter holds it:
+``control`` over ``api``, ``children``, ``dispatch``, ``state``, ``sources``, ``storage``.
 """

@@ -19,30 +19,33 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from podlane.coordinator import answers, control, queue, tokens
-from podlane.coordinator.api_artifacts import ArtifactLimits, ArtifactsApi
-from podlane.coordinator.api_cache import CacheApi
-from podlane.coordinator.api_jobs import MAX_PATCH_BYTES, JobsApi
-from podlane.coordinator.api_oidc import OidcApi
-from podlane.coordinator.api_runners import PollSettings, RunnersApi
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.caches import Caches
-from podlane.coordinator.control import ControlApi
-from podlane.coordinator.dispatch import Dispatcher
-from podlane.coordinator.downstream import Downstream
-from podlane.coordinator.engine import Engine, EngineSettings
+from podlane.coordinator.api import answers
+from podlane.coordinator.api.artifacts import ArtifactLimits, ArtifactsApi
+from podlane.coordinator.api.cache import CacheApi
+from podlane.coordinator.api.git_http import GitHttp
+from podlane.coordinator.api.jobs import MAX_PATCH_BYTES, JobsApi
+from podlane.coordinator.api.oidc import OidcApi
+from podlane.coordinator.api.runners import PollSettings, RunnersApi
+from podlane.coordinator.children.downstream import Downstream
+from podlane.coordinator.control import routes
+from podlane.coordinator.control.routes import ControlApi
+from podlane.coordinator.control.service import Service
+from podlane.coordinator.dispatch.dispatcher import Dispatcher
+from podlane.coordinator.dispatch.signing import Signer
 from podlane.coordinator.events import CoordinatorEvent, JobResult
-from podlane.coordinator.git_http import GitHttp
-from podlane.coordinator.lookout import Lookout, Patience
-from podlane.coordinator.notice import Notice
-from podlane.coordinator.repository import Repositories
-from podlane.coordinator.retention import Retention
-from podlane.coordinator.runners import Runners
-from podlane.coordinator.service import Service
-from podlane.coordinator.signing import Signer
-from podlane.coordinator.store import Store
+from podlane.coordinator.sources.repository import Repositories
+from podlane.coordinator.state import queue
+from podlane.coordinator.state.engine import Engine, EngineSettings
+from podlane.coordinator.state.lookout import Lookout, Patience
+from podlane.coordinator.state.notice import Notice
+from podlane.coordinator.state.retention import Retention
+from podlane.coordinator.storage import tokens
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.caches import Caches
+from podlane.coordinator.storage.runners import Runners
+from podlane.coordinator.storage.store import Store
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.coordinator.submission import Submission
-from podlane.coordinator.tokens import TokenMaker
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, UsageError
@@ -288,7 +291,7 @@ async def _answer_errors(
         return await handler(request)
     except PodlaneError as error:
         log.event(_logger, logging.WARNING, "request_failed", path=request.path, error=error)
-        return control.problem(error)
+        return routes.problem(error)
     except web.HTTPException:
         raise
     except ConnectionError as error:  # the client's: nobody is left to hear an answer

@@ -11,11 +11,10 @@ import anyio
 import anyio.to_thread
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from podlane.coordinator import answers
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.handover import ARCHIVE
-from podlane.coordinator.live import (
+from podlane.coordinator.api import answers
+from podlane.coordinator.dispatch.handover import ARCHIVE
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import (
     BUSY,
     DOTENV,
     LiveJob,
@@ -23,9 +22,10 @@ from podlane.coordinator.live import (
     family_rests,
     read_dotenv,
 )
-from podlane.coordinator.rows import ArtifactRow
-from podlane.coordinator.store import Store
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import ArtifactRow
+from podlane.coordinator.storage.store import Store
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.gitlab import wire
 from podlane.kit.clock import Clock
 from podlane.kit.tasks import closing

@@ -11,11 +11,11 @@ import errno
 import anyio.to_thread
 from aiohttp import web
 
-from podlane.coordinator import answers
-from podlane.coordinator.caches import Caches
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import BUSY, LiveJob
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.api import answers
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import BUSY, LiveJob
+from podlane.coordinator.storage.caches import Caches
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.gitlab import cache_urls
 from podlane.kit.tasks import closing
 

@@ -16,11 +16,11 @@ import anyio
 from aiohttp import web
 from anyio.abc import Process
 
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.git_lfs import GitLfs
-from podlane.coordinator.live import BUSY, LivePipeline
-from podlane.coordinator.repository import Repositories, git_environment
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.api.git_lfs import GitLfs
+from podlane.coordinator.sources.repository import Repositories, git_environment
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import BUSY, LivePipeline
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.kit.errors import PermanentError
 from podlane.kit.tasks import closing
 

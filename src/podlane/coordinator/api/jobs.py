@@ -8,11 +8,11 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from podlane.coordinator import answers
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.api import answers
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import BUSY, LiveJob, LivePipeline
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.gitlab import ranges, wire
 from podlane.gitlab.trace import FinalCheck
 from podlane.model.failures import FailureReason

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from podlane.coordinator import idtokens
-from podlane.coordinator.signing import Signer
+from podlane.coordinator.dispatch import idtokens
+from podlane.coordinator.dispatch.signing import Signer
 
 
 class OidcApi:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import anyio
 from aiohttp import web
 
-from podlane.coordinator import answers
-from podlane.coordinator.dispatch import Dispatcher
-from podlane.coordinator.notice import Notice
-from podlane.coordinator.rows import RunnerRow
-from podlane.coordinator.runners import Runners
-from podlane.coordinator.tokens import new_runner_token, same
+from podlane.coordinator.api import answers
+from podlane.coordinator.dispatch.dispatcher import Dispatcher
+from podlane.coordinator.state.notice import Notice
+from podlane.coordinator.storage.rows import RunnerRow
+from podlane.coordinator.storage.runners import Runners
+from podlane.coordinator.storage.tokens import new_runner_token, same
 from podlane.gitlab import wire
 from podlane.gitlab.info import RunnerInfo
 from podlane.model.job import Job

@@ -1,6 +1,6 @@
 """Start the child pipelines of bridges: compile what they include, and create what comes out.
 
-What a bridge may do and what becomes of it is decided in ``bridges``. Source: GitLab's
+What a bridge may do and what becomes of it is decided in ``state/bridges``. Source: GitLab's
 ``Ci::CreateDownstreamPipelineService``.
 """
 
@@ -14,15 +14,22 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from podlane.coordinator import bridges, handover, predefined
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.childconfig import MAIN, ChildConfig, Upstream, compile_child, context_of
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob, LivePipeline, depth, say, waiting_bridges
-from podlane.coordinator.repository import Repositories
-from podlane.coordinator.snapshotfiles import SnapshotFiles
+from podlane.coordinator.children.childconfig import (
+    MAIN,
+    ChildConfig,
+    Upstream,
+    compile_child,
+    context_of,
+)
+from podlane.coordinator.children.snapshotfiles import SnapshotFiles
+from podlane.coordinator.dispatch import handover, predefined
+from podlane.coordinator.sources.repository import Repositories
+from podlane.coordinator.state import bridges
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import LiveJob, LivePipeline, depth, say, waiting_bridges
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.coordinator.submission import Submission
-from podlane.coordinator.tokens import TokenMaker
 from podlane.kit import log
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podlane.compiler.context import FetchError, RemoteFile, offline_sentence
-from podlane.coordinator.repository import git_environment
+from podlane.coordinator.sources.repository import git_environment
 from podlane.coordinator.submission import ChildFacts
 from podlane.kit.errors import PermanentError
 

@@ -1,4 +1,4 @@
-"""A coordinator that is a separate process, behind its control API (see ``control``)."""
+"""A coordinator that is a separate process, behind its control API (see ``routes``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import aclosing, asynccontextmanager
 import aiohttp
 import msgspec
 
-from podlane.coordinator.control import (
+from podlane.coordinator.control.outage import Outage, Patience
+from podlane.coordinator.control.replay import Replay
+from podlane.coordinator.control.routes import (
     PREFIX,
     CreatedPipeline,
     JobResults,
@@ -21,8 +23,6 @@ from podlane.coordinator.events import (
     PipelineFinished,
     PipelineSummary,
 )
-from podlane.coordinator.outage import Outage, Patience
-from podlane.coordinator.replay import Replay
 from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PermanentError, TemporaryError, UsageError
 

@@ -20,12 +20,12 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from podlane.coordinator import answers
+from podlane.coordinator.api import answers
+from podlane.coordinator.control.service import Service
 from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
-from podlane.coordinator.live import LivePipeline
-from podlane.coordinator.service import Service
+from podlane.coordinator.state.live import LivePipeline
+from podlane.coordinator.storage.tokens import same
 from podlane.coordinator.submission import Submission
-from podlane.coordinator.tokens import same
 from podlane.kit.errors import PodlaneError, UsageError
 
 PREFIX = "/podlane/v1"

@@ -10,13 +10,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator import watching
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
+from podlane.coordinator.control import watching
 from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline
-from podlane.coordinator.redundant import redundant_jobs
-from podlane.coordinator.repository import Repositories
+from podlane.coordinator.sources.repository import Repositories
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import BUSY, LiveJob, LivePipeline
+from podlane.coordinator.state.redundant import redundant_jobs
+from podlane.coordinator.storage.blobs import Blobs
 from podlane.coordinator.submission import Submission
 from podlane.kit import log
 from podlane.kit.clock import Clock

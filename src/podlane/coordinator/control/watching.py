@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import anyio.to_thread
 
-from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
     ChildResult,
     CoordinatorEvent,
@@ -19,7 +18,8 @@ from podlane.coordinator.events import (
     PipelineSummary,
     TraceAppended,
 )
-from podlane.coordinator.live import LiveJob, LivePipeline
+from podlane.coordinator.state.live import LiveJob, LivePipeline
+from podlane.coordinator.storage.blobs import Blobs
 from podlane.model.states import JobState
 
 _READ_BYTES = 256 * 1024

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import anyio
 import msgspec
 
-from podlane.coordinator import handover, idtokens, lifecycle, queue
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob, LivePipeline, say, waiting_jobs
-from podlane.coordinator.predefined import JobFacts
-from podlane.coordinator.rows import RunnerRow
-from podlane.coordinator.signing import Signer
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.dispatch import handover, idtokens
+from podlane.coordinator.dispatch.predefined import JobFacts
+from podlane.coordinator.dispatch.signing import Signer
+from podlane.coordinator.state import lifecycle, queue
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import LiveJob, LivePipeline, say, waiting_jobs
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import RunnerRow
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.gitlab.info import RunnerInfo
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import msgspec
 
 from podlane.compiler.expansion import expand
-from podlane.coordinator import lifecycle, payload
-from podlane.coordinator.live import LiveJob, LivePipeline
-from podlane.coordinator.predefined import JobFacts
-from podlane.coordinator.rows import RunnerRow
-from podlane.coordinator.tokens import TokenMaker
+from podlane.coordinator.dispatch import payload
+from podlane.coordinator.dispatch.predefined import JobFacts
+from podlane.coordinator.state import lifecycle
+from podlane.coordinator.state.live import LiveJob, LivePipeline
+from podlane.coordinator.storage.rows import RunnerRow
+from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.model.job import ArtifactsFile, Dependency, Job, Variable
 from podlane.model.pipeline import PipelineNeed
 from podlane.model.states import JobState

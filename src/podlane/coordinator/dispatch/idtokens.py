@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from podlane.compiler.expansion import expand
-from podlane.coordinator.predefined import USER_LOGIN, JobFacts
+from podlane.coordinator.dispatch.predefined import USER_LOGIN, JobFacts
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.model.pipeline import IdToken
 

@@ -12,8 +12,8 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from podlane.compiler.expansion import ExpandedVariables
-from podlane.coordinator import predefined
-from podlane.coordinator.predefined import JobFacts
+from podlane.coordinator.dispatch import predefined
+from podlane.coordinator.dispatch.predefined import JobFacts
 from podlane.coordinator.submission import Snapshot
 from podlane.model.failures import FailureReason
 from podlane.model.job import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from podlane.coordinator import lifecycle
-from podlane.coordinator.live import LiveJob, LivePipeline
+from podlane.coordinator.state import lifecycle
+from podlane.coordinator.state.live import LiveJob, LivePipeline
 from podlane.model.pipeline import When
 from podlane.model.states import JobState
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
-from podlane.coordinator import bridges, lifecycle
 from podlane.coordinator.events import full_name
-from podlane.coordinator.live import LiveJob, LivePipeline, path_of
-from podlane.coordinator.notice import Notice
-from podlane.coordinator.rows import JobRow, PipelineRow
-from podlane.coordinator.store import Store
+from podlane.coordinator.state import bridges, lifecycle
+from podlane.coordinator.state.live import LiveJob, LivePipeline, path_of
+from podlane.coordinator.state.notice import Notice
+from podlane.coordinator.storage.rows import JobRow, PipelineRow
+from podlane.coordinator.storage.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.clock import Clock
 from podlane.kit.errors import UsageError

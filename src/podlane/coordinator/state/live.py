@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator import dotenv, lifecycle
-from podlane.coordinator.blobs import Blobs
 from podlane.coordinator.events import (
     ChildPipelineCreated,
     ChildPipelineFinished,
@@ -21,10 +19,12 @@ from podlane.coordinator.events import (
     JobStateChanged,
     PipelineJobName,
 )
-from podlane.coordinator.lifecycle import COMPLETED, Composite, JobStanding
-from podlane.coordinator.notice import Notice
-from podlane.coordinator.queue import Waiting
-from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow
+from podlane.coordinator.state import dotenv, lifecycle
+from podlane.coordinator.state.lifecycle import COMPLETED, Composite, JobStanding
+from podlane.coordinator.state.notice import Notice
+from podlane.coordinator.state.queue import Waiting
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import ArtifactRow, JobRow, PipelineRow
 from podlane.gitlab.trace import TraceReceiver
 from podlane.model.job import Variable
 from podlane.model.pipeline import Pipeline, PipelineJob, When

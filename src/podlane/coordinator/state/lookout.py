@@ -10,12 +10,12 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from podlane.coordinator import delays
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.lifecycle import Composite
-from podlane.coordinator.live import BUSY, LiveJob, LivePipeline, read_dotenv
-from podlane.coordinator.store import Store
+from podlane.coordinator.state import delays
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.lifecycle import Composite
+from podlane.coordinator.state.live import BUSY, LiveJob, LivePipeline, read_dotenv
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.store import Store
 from podlane.kit import log
 from podlane.kit.clock import Clock
 from podlane.model import sections

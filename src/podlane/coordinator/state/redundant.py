@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from podlane.coordinator.live import LiveJob, LivePipeline
+from podlane.coordinator.state.live import LiveJob, LivePipeline
 from podlane.model.pipeline import When
 from podlane.model.states import FINISHED, JobState
 

@@ -6,12 +6,12 @@ import anyio
 import anyio.to_thread
 
 from podlane.compiler import durations
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine
-from podlane.coordinator.live import LiveJob, LivePipeline, family_completed
-from podlane.coordinator.repository import Repositories
-from podlane.coordinator.rows import ArtifactRow
-from podlane.coordinator.store import Store
+from podlane.coordinator.sources.repository import Repositories
+from podlane.coordinator.state.engine import Engine
+from podlane.coordinator.state.live import LiveJob, LivePipeline, family_completed
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import ArtifactRow
+from podlane.coordinator.storage.store import Store
 from podlane.kit.clock import Clock
 
 

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from podlane.coordinator import coverage
+from podlane.coordinator.storage import coverage
 from podlane.gitlab.trace import TraceReceiver
 from podlane.kit.names import random_suffix
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from podlane.coordinator import tokens
-from podlane.coordinator.rows import RunnerRow
-from podlane.coordinator.store import Store
+from podlane.coordinator.storage import tokens
+from podlane.coordinator.storage.rows import RunnerRow
+from podlane.coordinator.storage.store import Store
 
 
 class Runners:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow, RunnerRow
+from podlane.coordinator.storage.rows import ArtifactRow, JobRow, PipelineRow, RunnerRow
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.states import JobState

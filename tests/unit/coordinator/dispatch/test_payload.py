@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from podlane.coordinator import lifecycle, payload
-from podlane.coordinator.predefined import JobFacts, predefined_variables
+from podlane.coordinator.dispatch import payload
+from podlane.coordinator.dispatch.predefined import JobFacts, predefined_variables
+from podlane.coordinator.state import lifecycle
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab import wire
 from podlane.model.job import Artifact, Cache, Dependency, Image, Job, Variable

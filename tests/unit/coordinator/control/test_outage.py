@@ -6,7 +6,7 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
-from podlane.coordinator.outage import Outage, Patience
+from podlane.coordinator.control.outage import Outage, Patience
 from podlane.kit.errors import TemporaryError
 
 AWAY = TemporaryError("the coordinator http://c does not answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.coordinator import bridges
+from podlane.coordinator.state import bridges
 from podlane.model.failures import FailureReason
 from podlane.model.job import Variable
 from podlane.model.pipeline import Trigger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from podlane.coordinator.notice import Notice
+from podlane.coordinator.state.notice import Notice
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.coordinator.queue import Offerer, Waiting, fits, pick
+from podlane.coordinator.state.queue import Offerer, Waiting, fits, pick
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.coordinator import coverage
+from podlane.coordinator.storage import coverage
 
 SIMPLECOV = r"/\(\d+.\d+\%\) covered/"
 STAMPED = "2024-05-22T12:43:46.962646Z 00O "

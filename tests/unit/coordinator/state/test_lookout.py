@@ -11,12 +11,12 @@ import anyio
 import msgspec
 import pytest
 
-from podlane.coordinator import lifecycle
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine, EngineSettings
-from podlane.coordinator.live import LiveJob
-from podlane.coordinator.lookout import Lookout, Patience
-from podlane.coordinator.store import Store
+from podlane.coordinator.state import lifecycle
+from podlane.coordinator.state.engine import Engine, EngineSettings
+from podlane.coordinator.state.live import LiveJob
+from podlane.coordinator.state.lookout import Lookout, Patience
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.model.failures import FailureReason
 from podlane.model.pipeline import Pipeline, PipelineJob

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from podlane.coordinator import dotenv
+from podlane.coordinator.state import dotenv
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import anyio
 
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.engine import Engine, EngineSettings
-from podlane.coordinator.live import LiveJob, LivePipeline
-from podlane.coordinator.repository import Repositories
-from podlane.coordinator.retention import Retention
-from podlane.coordinator.rows import ArtifactRow
-from podlane.coordinator.store import Store
+from podlane.coordinator.sources.repository import Repositories
+from podlane.coordinator.state.engine import Engine, EngineSettings
+from podlane.coordinator.state.live import LiveJob, LivePipeline
+from podlane.coordinator.state.retention import Retention
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import ArtifactRow
+from podlane.coordinator.storage.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.model.pipeline import Pipeline, PipelineJob
 from podlane.model.states import JobEvent

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from podlane.compiler.context import FetchError, RemoteFile
-from podlane.coordinator import snapshotfiles
-from podlane.coordinator.snapshotfiles import SnapshotFiles
+from podlane.coordinator.children import snapshotfiles
+from podlane.coordinator.children.snapshotfiles import SnapshotFiles
 from podlane.coordinator.submission import ChildFacts
 from podlane.kit.errors import PermanentError
 from tests.contract.runner_api import git, working_tree

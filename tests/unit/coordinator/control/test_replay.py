@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from podlane.coordinator.control.replay import Replay
 from podlane.coordinator.events import (
     ChildPipelineCreated,
     ChildPipelineFinished,
@@ -12,7 +13,6 @@ from podlane.coordinator.events import (
     PipelineFinished,
     TraceAppended,
 )
-from podlane.coordinator.replay import Replay
 from podlane.model.states import JobState
 
 

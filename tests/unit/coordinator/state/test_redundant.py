@@ -7,9 +7,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from podlane.coordinator.live import LiveJob, LivePipeline
-from podlane.coordinator.redundant import MAX_AGE_SECONDS, redundant_jobs
-from podlane.coordinator.rows import JobRow, PipelineRow
+from podlane.coordinator.state.live import LiveJob, LivePipeline
+from podlane.coordinator.state.redundant import MAX_AGE_SECONDS, redundant_jobs
+from podlane.coordinator.storage.rows import JobRow, PipelineRow
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.model.pipeline import Pipeline, PipelineJob, When
 from podlane.model.states import JobState

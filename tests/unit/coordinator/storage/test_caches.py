@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from podlane.coordinator.caches import Caches
+from podlane.coordinator.storage.caches import Caches
 
 
 def put(caches: Caches, name: str, content: bytes, project: str = "p") -> None:

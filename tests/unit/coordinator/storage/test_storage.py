@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from podlane.coordinator import tokens
-from podlane.coordinator.blobs import Blobs
-from podlane.coordinator.rows import ArtifactRow, JobRow, PipelineRow, RunnerRow
-from podlane.coordinator.store import Store
+from podlane.coordinator.storage import tokens
+from podlane.coordinator.storage.blobs import Blobs
+from podlane.coordinator.storage.rows import ArtifactRow, JobRow, PipelineRow, RunnerRow
+from podlane.coordinator.storage.store import Store
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.errors import PermanentError
 from podlane.model.pipeline import Pipeline, PipelineJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podlane.coordinator import lifecycle
+from podlane.coordinator.state import lifecycle
 from podlane.model.failures import FailureReason
 from podlane.model.pipeline import PipelineJob
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podlane.coordinator import lifecycle
-from podlane.coordinator.lifecycle import Composite, JobStanding
+from podlane.coordinator.state import lifecycle
+from podlane.coordinator.state.lifecycle import Composite, JobStanding
 from podlane.model.failures import FailureReason
 from podlane.model.pipeline import AllowFailure, Need, Pipeline, PipelineJob, When
 from podlane.model.states import JobEvent, JobState, advance

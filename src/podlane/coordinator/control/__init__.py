@@ -1,0 +1,1 @@
+"""What ``podlane run`` asks and sees: of this process by ``service``, of another by ``remote``."""

@@ -1,0 +1,1 @@
+"""The data directory: rows in SQLite (``store``), traces, artifacts and caches as files, and keys."""
