@@ -118,6 +118,9 @@ class ObjectClient:
         """Ask the server whether we may; ``resource`` may be ``pods/exec``."""
         name, _, subresource = resource.partition("/")
         attributes: JsonObject = {"verb": verb, "resource": name, "namespace": namespace}
+        known = paths.RESOURCES.get(name)
+        if known is not None and known.group:
+            attributes["group"] = known.group
         if subresource:
             attributes["subresource"] = subresource
         review: JsonObject = {

@@ -1,4 +1,7 @@
-"""Resource to URL and back, and the table of the resources that client and node know."""
+"""Resource to URL and back, and the table of the resources that client and node know.
+
+A resource's plural name stands for it everywhere; none of ours is in two groups.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,31 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 CORE = "/api/v1"
+_GROUPS = "/apis"
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind of object of the core group."""
+    """One kind of object, in version v1 of its group; the core group has no name."""
 
     name: str
     kind: str
+    group: str = ""
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """The ``apiVersion`` of an object."""
+        return f"{self.group}/v1" if self.group else "v1"
+
+    @property
+    def root(self) -> str:
+        """Where the paths of its group begin."""
+        return f"{_GROUPS}/{self.group}/v1" if self.group else CORE
 
 
 RESOURCES: dict[str, Resource] = {
@@ -44,6 +59,10 @@ RESOURCES: dict[str, Resource] = {
             name="nodes", kind="Node", namespaced=False, short_names=("no",),
             subresources=("status",),
         ),
+        Resource(
+            name="priorityclasses", kind="PriorityClass", group="scheduling.k8s.io",
+            namespaced=False, short_names=("pc",),
+        ),
     )
 }  # fmt: skip
 
@@ -61,9 +80,13 @@ class Target:
 def path(
     resource: str, namespace: str | None = None, name: str | None = None, subresource: str = ""
 ) -> str:
-    """Return the path of a collection, an object or a subresource."""
-    parts = [CORE]
-    if namespace is not None:
+    """Return the path of a collection, an object or a subresource.
+
+    What belongs to the whole cluster is in no namespace, whatever ``namespace`` says.
+    """
+    known = RESOURCES.get(resource)
+    parts = [CORE if known is None else known.root]
+    if namespace is not None and (known is None or known.namespaced):
         parts += ["namespaces", quote(namespace, safe="")]
     parts.append(resource)
     if name is not None:
@@ -74,21 +97,30 @@ def path(
 
 
 def parse(url_path: str) -> Target | None:
-    """Return what a path below the core group names, or None if it is not of that form."""
-    if not url_path.startswith(CORE + "/"):
-        return None
-    parts = [unquote(part) for part in url_path[len(CORE) + 1 :].split("/")]
-    if "" in parts:
+    """Return what a path names, or None if it is not of that form."""
+    root, parts = _rooted(url_path)
+    if not parts or "" in parts:
         return None
     namespace: str | None = None
     scoped = len(parts) > 2 and parts[0] == "namespaces" and parts[2] in RESOURCES  # noqa: PLR2004 - namespaces/NAME/RESOURCE
     if scoped and RESOURCES[parts[2]].namespaced:
         namespace, parts = parts[1], parts[2:]
     known = RESOURCES.get(parts[0])
-    if known is None or len(parts) > 3:  # noqa: PLR2004 - RESOURCE/NAME/SUBRESOURCE
+    if known is None or known.root != root or len(parts) > 3:  # noqa: PLR2004 - RESOURCE/NAME/SUBRESOURCE
         return None
     name = parts[1] if len(parts) > 1 else None
     subresource = parts[2] if len(parts) > 2 else None  # noqa: PLR2004 - the third is there
     if subresource is not None and subresource not in known.subresources:
         return None
     return Target(resource=known.name, namespace=namespace, name=name, subresource=subresource)
+
+
+def _rooted(url_path: str) -> tuple[str, list[str]]:
+    """Return where the path of a group begins, and the words behind it; no words: it has no group."""
+    if url_path.startswith(CORE + "/"):
+        root = CORE
+    elif url_path.startswith(_GROUPS + "/"):
+        root = "/".join(url_path.split("/")[:4])
+    else:
+        return "", []
+    return root, [unquote(part) for part in url_path[len(root) + 1 :].split("/")]

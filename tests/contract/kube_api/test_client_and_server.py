@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from podlane.kit.jsonvalue import text
+from podlane.kit.jsonvalue import number, text
 from podlane.kube import errors
 from podlane.kube.client import KubeClient
 from podlane.kube.informer import PodWatch
@@ -344,3 +344,26 @@ async def test_create_to_running_and_exec_are_fast(client: KubeClient) -> None:
     assert to_running < 0.5  # the share of HTTP alone; the bar itself is in the benchmarks
     assert to_exit < 0.5
     print(f"create to Running {to_running * 1000:.1f} ms, exec {to_exit * 1000:.1f} ms")
+
+
+async def test_a_priority_class_belongs_to_the_cluster_and_gives_pods_its_value(
+    client: KubeClient,
+) -> None:
+    low: Any = {"metadata": {"name": "low"}, "value": -1}
+    made = await client.create("priorityclasses", "", low)
+    assert (made["apiVersion"], made["kind"]) == ("scheduling.k8s.io/v1", "PriorityClass")
+    with pytest.raises(errors.AlreadyExistsError, match='priorityclasses "low" already exists'):
+        await client.create("priorityclasses", "", low)
+    pod = manifest()
+    pod["spec"]["priorityClassName"] = "low"
+    assert number(await client.create("pods", "default", pod), "spec", "priority") == -1
+    pod = manifest("q")
+    pod["spec"]["priorityClassName"] = "high"
+    with pytest.raises(errors.ForbiddenError, match="no PriorityClass with name high was found"):
+        await client.create("pods", "default", pod)
+    listed = await client.list("priorityclasses", "")
+    assert listed["kind"] == "PriorityClassList"
+    assert await client.can_i("get", "priorityclasses", "")
+    await client.delete("priorityclasses", "", "low")
+    with pytest.raises(errors.NotFoundError):
+        await client.get("priorityclasses", "", "low")

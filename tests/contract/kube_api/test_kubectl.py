@@ -143,3 +143,20 @@ async def test_labels_annotations_and_patches(kubectl: Kubectl) -> None:
     )
     assert shown == '{"app":"web"}hi'
     assert "yes" in await kubectl("auth", "can-i", "create", "pods")
+
+
+async def test_a_priority_class_is_applied_and_listed(kubectl: Kubectl) -> None:
+    manifest = """
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: low}
+value: -1
+"""
+    applied = await kubectl("apply", "-f", "-", stdin=manifest)
+    assert applied == "priorityclass.scheduling.k8s.io/low created\n"
+    header, *rows = (await kubectl("get", "pc")).splitlines()
+    assert header.split()[:3] == ["NAME", "VALUE", "GLOBAL-DEFAULT"]
+    assert dict(row.split()[:2] for row in rows) == {
+        "low": "-1", "system-cluster-critical": "2000000000", "system-node-critical": "2000001000"
+    }  # fmt: skip
+    assert "deleted" in await kubectl("delete", "priorityclass", "low")

@@ -22,6 +22,10 @@ from podlane.kube.paths import Target, parse, path
             "/api/v1/namespaces/d/status",
         ),
         (Target(resource="nodes", name="a%b"), "/api/v1/nodes/a%25b"),
+        (
+            Target(resource="priorityclasses", name="low"),
+            "/apis/scheduling.k8s.io/v1/priorityclasses/low",
+        ),
     ],
 )
 def test_a_path_goes_there_and_back(target: Target, url: str) -> None:
@@ -41,7 +45,18 @@ def test_a_path_goes_there_and_back(target: Target, url: str) -> None:
         "/api/v1/namespaces/d/pods/p/exec/more",
         "/api/v1/namespaces/d/nodes",
         "/api/v1//pods",
+        "/apis",
+        "/apis/scheduling.k8s.io",
+        "/apis/scheduling.k8s.io/v1",
+        "/apis/scheduling.k8s.io/v2/priorityclasses",
+        "/apis/policy/v1/priorityclasses",
+        "/apis/scheduling.k8s.io/v1/pods",
+        "/api/v1/priorityclasses",
     ],
 )
 def test_what_is_no_path_of_ours_is_nothing(url: str) -> None:
     assert parse(url) is None
+
+
+def test_what_belongs_to_the_whole_cluster_is_in_no_namespace() -> None:
+    assert path("priorityclasses", "d", "low") == path("priorityclasses", None, "low")

@@ -9,7 +9,7 @@ from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
 from podlane.kube.types import StatusCause
-from podlane.node.apiserver import validation
+from podlane.node.apiserver import priority, validation
 
 _DEFAULT_MODE = 0o644
 _MUTABLE_SPEC = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
@@ -30,6 +30,8 @@ def admit_create(resource: str, entry: JsonObject, *, node_name: str) -> None:
         case "namespaces":
             entry["spec"] = {"finalizers": ["kubernetes"]}
             entry["status"] = {"phase": "Active"}
+        case "priorityclasses":
+            priority.admit(entry)
         case _:
             pass
     validation.check(resource, entry)
@@ -44,6 +46,8 @@ def admit_update(resource: str, old: JsonObject, new: JsonObject) -> None:
     _identify(resource, new)
     if resource == "secrets":
         _default_secret(new)
+    elif resource == "priorityclasses":
+        priority.admit(new, old)
     if "status" in RESOURCES[resource].subresources:
         if "status" in old:
             new["status"] = old["status"]
@@ -71,7 +75,7 @@ def _forbidden(entry: JsonObject, field: str, why: str) -> errors.ApiError:
 
 
 def _identify(resource: str, entry: JsonObject) -> None:
-    entry["apiVersion"] = "v1"
+    entry["apiVersion"] = RESOURCES[resource].api_version
     entry["kind"] = RESOURCES[resource].kind
     entry["metadata"] = obj(entry, "metadata")
 

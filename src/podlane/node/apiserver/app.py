@@ -9,7 +9,7 @@ import hmac
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ from podlane.kit.tasks import closing
 from podlane.kube import errors, paths
 from podlane.kube.errors import ApiError
 from podlane.kube.paths import Target
-from podlane.node.apiserver import discovery, objects, streaming
+from podlane.node.apiserver import discovery, objects, priority, streaming
 from podlane.node.apiserver.context import Api, answer, refusal
 from podlane.node.apiserver.faults import Faults
 from podlane.node.apiserver.store import Store
@@ -122,6 +122,9 @@ def _make_defaults(store: Store) -> None:
                 store.create(resource, namespace, entry)
             except errors.AlreadyExistsError:
                 continue
+    for priority_class in priority.system_classes():
+        with suppress(errors.AlreadyExistsError):
+            store.create("priorityclasses", "", priority_class)
 
 
 async def _dispatch(api: Api, request: web.Request) -> web.StreamResponse:

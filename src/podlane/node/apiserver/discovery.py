@@ -6,7 +6,7 @@ kubectl needs OpenAPI only to know that ``fieldValidation`` is supported; then i
 from __future__ import annotations
 
 from podlane.kit.jsonvalue import Json, JsonObject
-from podlane.kube.paths import RESOURCES, Resource
+from podlane.kube.paths import CORE, RESOURCES, Resource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _VERBS = "create delete deletecollection get list patch update watch"
@@ -29,39 +29,45 @@ VERSION: JsonObject = {
 
 def aggregated(path: str) -> JsonObject:
     """Return ``/api`` or ``/apis`` in the aggregated form."""
-    if path == "/api":
-        resources: list[Json] = [_aggregated_resource(r) for r in RESOURCES.values()]
-        group = ""
-    else:
-        group = _AUTHORIZATION
-        resources = [
-            {
-                "resource": _REVIEW,
-                "responseKind": {
-                    "group": group,
-                    "version": "v1",
-                    "kind": "SelfSubjectAccessReview",
-                },
-                "scope": "Cluster",
-                "singularResource": "selfsubjectaccessreview",
-                "verbs": ["create"],
-            }
-        ]
+    groups = [""] if path == "/api" else _groups()
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {},
-        "items": [
+        "items": [_aggregated_group(group) for group in groups],
+    }
+
+
+def _groups() -> list[str]:
+    """Return the names of all groups but the core."""
+    return sorted({_AUTHORIZATION} | {r.group for r in RESOURCES.values() if r.group})
+
+
+def _of(group: str) -> list[Resource]:
+    return [resource for resource in RESOURCES.values() if resource.group == group]
+
+
+def _aggregated_group(group: str) -> JsonObject:
+    resources: list[Json] = [_aggregated_resource(resource) for resource in _of(group)]
+    if group == _AUTHORIZATION:
+        review: JsonObject = {"group": group, "version": "v1", "kind": "SelfSubjectAccessReview"}
+        resources.append(
             {
-                "metadata": {"name": group},
-                "versions": [{"version": "v1", "freshness": "Current", "resources": resources}],
+                "resource": _REVIEW,
+                "responseKind": review,
+                "scope": "Cluster",
+                "singularResource": "selfsubjectaccessreview",
+                "verbs": ["create"],
             }
-        ],
+        )
+    return {
+        "metadata": {"name": group},
+        "versions": [{"version": "v1", "freshness": "Current", "resources": resources}],
     }
 
 
 def _aggregated_resource(resource: Resource) -> JsonObject:
-    kind: JsonObject = {"group": "", "version": "v1", "kind": resource.kind}
+    kind: JsonObject = {"group": resource.group, "version": "v1", "kind": resource.kind}
     return {
         "resource": resource.name,
         "responseKind": kind,
@@ -83,34 +89,41 @@ def _sub_verbs(name: str) -> list[str]:
 
 def legacy(path: str) -> JsonObject | None:
     """Return a discovery document in the old form, or None if there is none at this path."""
-    match path:
-        case "/api":
-            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-        case "/apis":
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]}
-        case "/apis/authorization.k8s.io":
-            return _group() | {"kind": "APIGroup", "apiVersion": "v1"}
-        case "/apis/authorization.k8s.io/v1":
-            review: JsonObject = {
+    if path == "/api":
+        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+    if path == "/apis":
+        listed: list[Json] = [_group(group) for group in _groups()]
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+    if path == CORE:
+        return _resource_list("v1", _entries(""))
+    for group in _groups():
+        if path == f"/apis/{group}":
+            return _group(group) | {"kind": "APIGroup", "apiVersion": "v1"}
+        if path == f"/apis/{group}/v1":
+            return _resource_list(f"{group}/v1", _entries(group))
+    return None
+
+
+def _entries(group: str) -> list[Json]:
+    entries: list[Json] = []
+    for resource in _of(group):
+        entries += _legacy_resource(resource)
+    if group == _AUTHORIZATION:
+        entries.append(
+            {
                 "name": _REVIEW,
                 "singularName": "selfsubjectaccessreview",
                 "namespaced": False,
                 "kind": "SelfSubjectAccessReview",
                 "verbs": ["create"],
             }
-            return _resource_list(f"{_AUTHORIZATION}/v1", [review])
-        case "/api/v1":
-            entries: list[Json] = []
-            for resource in RESOURCES.values():
-                entries += _legacy_resource(resource)
-            return _resource_list("v1", entries)
-        case _:
-            return None
+        )
+    return entries
 
 
-def _group() -> JsonObject:
-    version: JsonObject = {"groupVersion": f"{_AUTHORIZATION}/v1", "version": "v1"}
-    return {"name": _AUTHORIZATION, "versions": [version], "preferredVersion": version}
+def _group(name: str) -> JsonObject:
+    version: JsonObject = {"groupVersion": f"{name}/v1", "version": "v1"}
+    return {"name": name, "versions": [version], "preferredVersion": version}
 
 
 def _resource_list(group_version: str, entries: list[Json]) -> JsonObject:
@@ -147,22 +160,24 @@ def _legacy_resource(resource: Resource) -> list[Json]:
 
 def openapi(path: str) -> JsonObject | None:
     """Return the OpenAPI index or stub, or None if there is none at this path."""
+    roots = {resource.root.removeprefix("/"): resource.group for resource in RESOURCES.values()}
     if path == "/openapi/v3":
-        return {"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1"}}}
-    if path != "/openapi/v3/api/v1":
+        return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots}}
+    root = path.removeprefix("/openapi/v3/")
+    if root not in roots:
         return None
     paths: JsonObject = {}
-    for resource in RESOURCES.values():
+    for resource in _of(roots[root]):
         scope = "/namespaces/{namespace}" if resource.namespaced else ""
         operation: JsonObject = {
             "parameters": [{"name": "fieldValidation", "in": "query"}],
             "responses": {},
             "x-kubernetes-group-version-kind": {
-                "group": "",
+                "group": resource.group,
                 "version": "v1",
                 "kind": resource.kind,
             },
         }
-        paths[f"/api/v1{scope}/{resource.name}/{{name}}"] = {"patch": operation}
+        paths[f"{resource.root}{scope}/{resource.name}/{{name}}"] = {"patch": operation}
     info: JsonObject = {"title": "Kubernetes", "version": "v1.32.0"}
     return {"openapi": "3.0.0", "info": info, "paths": paths}

@@ -9,7 +9,7 @@ from aiohttp import web
 from podlane.kit.jsonvalue import Json, JsonObject, obj, text
 from podlane.kube import errors, patching
 from podlane.kube.paths import RESOURCES, Target
-from podlane.node.apiserver import admission, requests, schema, tables
+from podlane.node.apiserver import admission, priority, requests, schema, tables
 from podlane.node.apiserver.context import Api, answer
 from podlane.node.apiserver.store import copied
 from podlane.node.apiserver.watching import watch
@@ -50,7 +50,7 @@ async def get(api: Api, request: web.Request, target: Target) -> web.StreamRespo
 def _list(resource: str, entries: list[JsonObject], version: str) -> JsonObject:
     return {
         "kind": RESOURCES[resource].kind + "List",
-        "apiVersion": "v1",
+        "apiVersion": RESOURCES[resource].api_version,
         "metadata": {"resourceVersion": version},
         "items": list(entries),
     }
@@ -66,7 +66,7 @@ def _create(
     api: Api, request: web.Request, target: Target, entry: JsonObject
 ) -> web.StreamResponse:
     resource, namespace = target.resource, target.namespace or ""
-    requests.check_kind(entry, RESOURCES[resource].kind)
+    requests.check_kind(entry, RESOURCES[resource])
     headers = _strict(entry, RESOURCES[resource].kind, request)
     admission.admit_create(resource, entry, node_name=api.node_name)
     _check_surroundings(api, target, entry)
@@ -99,7 +99,7 @@ def _strict(entry: JsonObject, kind: str, request: web.Request) -> dict[str, str
 
 
 def _check_surroundings(api: Api, target: Target, entry: JsonObject) -> None:
-    """Refuse what names a namespace or an account that is not there."""
+    """Refuse what names a namespace, an account or a priority class that is not there."""
     namespace = target.namespace
     if not RESOURCES[target.resource].namespaced:
         return
@@ -125,6 +125,7 @@ def _check_surroundings(api: Api, target: Target, entry: JsonObject) -> None:
         )
     if target.resource == "pods":
         _check_account(api, namespace, name, text(entry, "spec", "serviceAccountName"))
+        priority.assign(entry, api.store.list("priorityclasses").items)
 
 
 def _check_account(api: Api, namespace: str, pod: str, account: str) -> None:
@@ -142,7 +143,7 @@ def _check_account(api: Api, namespace: str, pod: str, account: str) -> None:
 async def update(api: Api, request: web.Request, target: Target) -> web.StreamResponse:
     """Answer a replace."""
     sent = requests.decode(await request.read(), request.content_type)
-    requests.check_kind(sent, RESOURCES[target.resource].kind)
+    requests.check_kind(sent, RESOURCES[target.resource])
     headers = _strict(sent, RESOURCES[target.resource].kind, request)
     return answer(_change(api, request, target, lambda _: sent), 200, headers)
 

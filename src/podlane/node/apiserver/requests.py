@@ -10,6 +10,7 @@ import yaml
 
 from podlane.kit.jsonvalue import Json, JsonObject, number, obj, text
 from podlane.kube import errors
+from podlane.kube.paths import Resource
 from podlane.node.apiserver import protobuf
 from podlane.node.apiserver.selectors import Selector, selector
 
@@ -146,7 +147,7 @@ def _from_protobuf(body: bytes) -> JsonObject:
     return entry
 
 
-def check_kind(entry: JsonObject, kind: str) -> None:
+def check_kind(entry: JsonObject, resource: Resource) -> None:
     """Refuse an object of another kind.
 
     Raises:
@@ -154,10 +155,10 @@ def check_kind(entry: JsonObject, kind: str) -> None:
     """
     named = text(entry, "kind")
     version = text(entry, "apiVersion")
-    if named not in ("", kind) or version not in ("", "v1"):
+    if named not in ("", resource.kind) or version not in ("", resource.api_version):
         raise errors.bad_request(
             f"the API version in the data ({version}) or the kind ({named}) does not match the "
-            f"expected v1 {kind}"
+            f"expected {resource.api_version} {resource.kind}"
         )
 
 

@@ -213,6 +213,10 @@ KINDS: dict[str, Fields] = {
         "data": _STRING_MAP,
         "binaryData": _STRING_MAP,
     },
+    "PriorityClass": {
+        **_TOP,
+        **_fields(integer="value", boolean="globalDefault", string="description preemptionPolicy"),
+    },
 }
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

@@ -133,6 +133,12 @@ def _service(entry: JsonObject, now: float) -> list[Json]:
     ]  # fmt: skip
 
 
+def _priority_class(entry: JsonObject, now: float) -> list[Json]:
+    is_default = "true" if entry.get("globalDefault") is True else "false"
+    value, policy = number(entry, "value"), text(entry, "preemptionPolicy")
+    return [_name(entry), value, is_default, _created(entry, now), policy]
+
+
 _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "pods": (
         _columns("Name,Ready,Status,Restarts,Age", "IP,Node,Nominated Node,Readiness Gates"),
@@ -143,6 +149,10 @@ _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "serviceaccounts": (_columns("Name,Secrets,Age"), _account),
     "namespaces": (_columns("Name,Status,Age"), _namespace),
     "services": (_columns("Name,Type,Cluster-IP,External-IP,Port(s),Age"), _service),
+    "priorityclasses": (
+        _columns("Name,Value,Global-Default,Age,PreemptionPolicy"),
+        _priority_class,
+    ),
     "nodes": (
         _columns(
             "Name,Status,Roles,Age,Version",

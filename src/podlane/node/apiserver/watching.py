@@ -77,7 +77,7 @@ class _Encoder:
         """Return the line that says up to which version everything was told."""
         mark: JsonObject = {
             "kind": RESOURCES[self.resource].kind,
-            "apiVersion": "v1",
+            "apiVersion": RESOURCES[self.resource].api_version,
             "metadata": {"resourceVersion": str(version), "creationTimestamp": None},
         }
         return _line(WatchType.BOOKMARK, msgspec.json.encode(mark))

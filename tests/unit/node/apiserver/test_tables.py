@@ -136,3 +136,12 @@ def test_every_row_has_a_cell_for_every_column(resource: str) -> None:
     made: Any = table(resource, [{"metadata": {"name": "x"}}], "7", now=0.0)
     assert len(made["rows"][0]["cells"]) == len(made["columnDefinitions"])
     assert made["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+
+
+def test_a_priority_class_is_a_row_with_its_value() -> None:
+    low: Any = {"metadata": {"name": "low"}, "value": -1, "preemptionPolicy": "Never"}
+    shown: Any = table("priorityclasses", [low], "1", now=0.0)
+    assert [column["name"] for column in shown["columnDefinitions"]] == [
+        "Name", "Value", "Global-Default", "Age", "PreemptionPolicy"
+    ]  # fmt: skip
+    assert shown["rows"][0]["cells"] == ["low", -1, "false", "<unknown>", "Never"]
