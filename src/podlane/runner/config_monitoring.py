@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from podlane.kit.periods import ZONE_HINT, Schedule, find_zone, parse
 from podlane.runner.monitoring import QueuingDuration
-from podlane.runner.periods import Schedule, parse
 from podlane.runner.toml_table import Table
 
 
@@ -21,9 +21,10 @@ def _duration(table: Table) -> QueuingDuration:
         table.error("jobs_running_for_project", "setting-value", problem)
         pattern = ""
     zone = table.text("timezone")
-    if zone and not _is_zone(zone):
-        hint = "write it like Europe/Berlin; without it this machine's is used"
-        table.error("timezone", "setting-value", f"{zone!r} is no time zone known here", hint)
+    try:
+        find_zone(zone)
+    except ValueError as error:
+        table.error("timezone", "setting-value", str(error), ZONE_HINT)
         zone = ""
     settings = QueuingDuration(
         periods=_periods(table), timezone=zone, jobs_running_for_project=pattern,
@@ -42,16 +43,6 @@ def _periods(table: Table) -> tuple[Schedule, ...]:
             hint = "second, minute, hour, day, month, day of the week, year: * * 9-17 * * mon-fri *"
             table.error("periods", "setting-value", str(error), hint)
     return tuple(found)
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few configurations have periods
-
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _pattern_problem(pattern: str) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
-from podlane.runner.periods import Schedule
+from podlane.kit.periods import Schedule, find_zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,8 @@ class QueuingDuration:
     def is_meant_for(self, now: float) -> bool:
         """Whether one of the periods has the second that follows ``now`` (seconds since the epoch)."""
         moment = datetime.fromtimestamp(int(now) + 1, UTC)
-        local = moment.astimezone(_zone(self.timezone))
+        local = moment.astimezone(find_zone(self.timezone))
         return any(period.has(local) for period in self.periods)
-
-
-def _zone(name: str) -> tzinfo | None:
-    """Return a time zone, None for this machine's; who checks the settings has read it before."""
-    if not name:
-        return None
-    from zoneinfo import ZoneInfo  # few configurations have one
-
-    return ZoneInfo(name)
 
 
 def waited_too_long(

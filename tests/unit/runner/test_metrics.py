@@ -17,6 +17,7 @@ from podlane.gitlab.answers import Forbidden, NoJob, RequestJobResult, Unavailab
 from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.info import architecture
 from podlane.kit.errors import UsageError
+from podlane.kit.periods import parse
 from podlane.model.failures import FailureReason
 from podlane.model.job import GitInfo, JobInfo
 from podlane.model.outcome import SUCCESS, JobOutcome
@@ -24,7 +25,6 @@ from podlane.runner import metrics
 from podlane.runner.listener import Address, listening, parse_address
 from podlane.runner.monitoring import QueuingDuration
 from podlane.runner.observe import ObservedApi, job_url, note_request
-from podlane.runner.periods import parse
 from podlane.runner.stats import RUNNING, Histogram, JobStatus, RunnerGauges, Stats, jobs_list
 
 pytestmark = pytest.mark.anyio

@@ -1,74 +1,18 @@
-"""When a wait in the queue is too long, and the periods that this is configured for."""
+"""When a wait in the queue is too long."""
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from podlane.kit.diagnostics import Diagnostic
+from podlane.kit.periods import parse
 from podlane.runner.config_file import read_config
 from podlane.runner.monitoring import QueuingDuration, waited_too_long
-from podlane.runner.periods import parse
 
 # 2024-05-06 was a Monday.
 MONDAY_NOON = datetime(2024, 5, 6, 12, 30, 15, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("* * * * * * *", True),
-        ("* * 9-17 * * mon-fri *", True),
-        ("* * 9-17 * * Monday *", True),
-        ("* * 9-17 * * sat,sun *", False),
-        ("* * 12 6 5 * 2024", True),
-        ("* * 12 6 may ? 2024", True),
-        ("* * 12 6 jun * *", False),
-        ("* */10 * * * * *", True),
-        ("* 5/10 * * * * *", False),
-        ("10-20/5 * * * * * *", True),
-        ("30 12 * * *", False),
-        ("30 12 * * * 2024", False),
-        ("@hourly", False),
-    ],
-)
-def test_an_expression_names_seconds(text: str, named: bool) -> None:
-    assert parse(text).has(MONDAY_NOON) is named
-
-
-def test_five_fields_name_the_first_second_of_a_minute() -> None:
-    assert parse("30 12 * * *").has(MONDAY_NOON.replace(second=0))
-
-
-def test_seven_is_sunday_too() -> None:
-    assert parse("* * * * * 7 *") == parse("* * * * * 0 *")
-
-
-def test_a_day_of_the_month_and_one_of_the_week_are_alternatives() -> None:
-    schedule = parse("* * * 6 * sun *")
-    assert schedule.has(MONDAY_NOON)
-    assert schedule.has(datetime(2024, 5, 5, tzinfo=UTC))
-    assert not schedule.has(datetime(2024, 5, 7, tzinfo=UTC))
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "* * *", "* * * * * * * *", "61 * * * *", "a * * * *", "*/0 * * * *", "5-1 * * * *",
-     "* * L * *", "1- * * * *"],
-)  # fmt: skip
-def test_what_is_no_expression_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match=" "):
-        parse(text)
-
-
-@given(st.text(alphabet="0123456789*/-,?monfri LW#@", max_size=40))
-def test_any_text_is_an_expression_or_a_sentence(text: str) -> None:
-    with contextlib.suppress(ValueError):
-        parse(text).has(MONDAY_NOON)
 
 
 def a_duration(

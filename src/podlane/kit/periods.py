@@ -1,16 +1,19 @@
 """Cron expressions of ``config.toml``: moments that a configuration is meant for.
 
-The grammar is that of GitLab Runner's cron library: five fields (minute, hour, day of the month,
-month, day of the week), a sixth for the year, or seven with the second before them. As there, a moment
-is in the period when the next whole second is: write ``* * 9-17 * * mon-fri *`` for working hours.
+GitLab Runner has two grammars. Periods of monitoring (:func:`parse`) have five fields (minute, hour, day
+of the month, month, day of the week), a sixth for the year, or seven with the second before them. As
+there, a moment is in the period when the next whole second is: write ``* * 9-17 * * mon-fri *`` for
+working hours. Periods of autoscaling (:func:`parse_minutes`) have five fields and mean whole minutes:
+``* 9-17 * * mon-fri``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 
+ZONE_HINT = "write it like Europe/Berlin; without it this machine's is used"
 _YEARS = (1970, 2099)
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
@@ -99,6 +102,34 @@ def parse(text: str) -> Schedule:
         weekdays=None if _is_free(fields[5]) else frozenset(value % 7 for value in weekday),
         years=frozenset(year),
     )  # fmt: skip
+
+
+def parse_minutes(text: str) -> Schedule:
+    """Return the schedule of an expression of five fields, which names whole minutes.
+
+    Raises:
+        ValueError: it is none; the sentence says what is wrong.
+    """
+    fields = text.split()
+    if len(fields) != _FEWEST:
+        raise ValueError(f"{text!r} has {len(fields)} fields; this cron expression has 5")
+    return parse(f"* {text} *")
+
+
+def find_zone(name: str) -> tzinfo | None:
+    """Return a time zone, None for this machine's (no name, or Go's ``Local``). May read a file.
+
+    Raises:
+        ValueError: no such zone is known here.
+    """
+    if name in {"", "Local"}:
+        return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few configurations have one
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone known here") from error
 
 
 def _is_free(written: str) -> bool:
