@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _QUANTITY = re.compile(
-    r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:[eE]([+-]?\d+)|(m|k|K|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?)"
+    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([+-]?[0-9]+)|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])?)"
 )
-_FACTORS = {
-    "": 1.0, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
-}  # fmt: skip
+_QUANTITY_LIMIT = 64  # characters, and decimal places either way: far beyond what Kubernetes keeps
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 def go_duration(raw: str) -> float | None:
@@ -42,12 +42,22 @@ def format_go_duration(seconds: float) -> str:
 
 def quantity(raw: str) -> float | None:
     """Return a Kubernetes quantity (``500m``, ``1Gi``, ``1e3``) as a number, or None."""
-    match = _QUANTITY.fullmatch(raw.strip())
+    exact = exact_quantity(raw)
+    return None if exact is None else float(exact)
+
+
+def exact_quantity(raw: str) -> Fraction | None:
+    """Return a Kubernetes quantity for comparisons that decide, or None if it is not one."""
+    match = _QUANTITY.fullmatch(raw) if len(raw) <= _QUANTITY_LIMIT else None
     if match is None:
         return None
-    if match[2] is not None:
-        return float(match[1]) * 10.0 ** int(match[2])
-    return float(match[1]) * _FACTORS[match[3] or ""]
+    number, exponent, suffix = match[1], match[2], match[3] or ""
+    if suffix in _BINARY:
+        return Fraction(number) * 2 ** _BINARY[suffix]
+    power = _DECIMAL[suffix] if exponent is None else int(exponent)
+    if abs(power) > _QUANTITY_LIMIT:
+        return None
+    return Fraction(number) * (Fraction(10**power) if power >= 0 else Fraction(1, 10**-power))
 
 
 def human_seconds(seconds: float) -> str:
