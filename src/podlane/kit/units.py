@@ -53,11 +53,11 @@ def exact_quantity(raw: str) -> Fraction | None:
         return None
     number, exponent, suffix = match[1], match[2], match[3] or ""
     if suffix in _BINARY:
-        return Fraction(number) * 2 ** _BINARY[suffix]
+        return Fraction(number) * (1 << _BINARY[suffix])
     power = _DECIMAL[suffix] if exponent is None else int(exponent)
     if abs(power) > _QUANTITY_LIMIT:
         return None
-    return Fraction(number) * (Fraction(10**power) if power >= 0 else Fraction(1, 10**-power))
+    return Fraction(f"{number}e{power}")
 
 
 def human_seconds(seconds: float) -> str:
