@@ -17,7 +17,8 @@ from aiohttp import web
 from anyio.abc import Process
 
 from podlane.coordinator.api.git_lfs import GitLfs
-from podlane.coordinator.sources.repository import Repositories, git_environment
+from podlane.coordinator.sources import git
+from podlane.coordinator.sources.repository import Repositories
 from podlane.coordinator.state.engine import Engine
 from podlane.coordinator.state.live import BUSY, LivePipeline
 from podlane.coordinator.storage.tokens import TokenMaker
@@ -142,7 +143,7 @@ def _password(header: str) -> str | None:
 
 
 async def _start(arguments: list[str], version: str) -> Process:
-    environment = git_environment({"GIT_PROTOCOL": version} if version else None)
+    environment = git.clean_environment({"GIT_PROTOCOL": version} if version else None)
     return await anyio.open_process(
         ["git", "upload-pack", *arguments], env=environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

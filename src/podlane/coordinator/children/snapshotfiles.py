@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podlane.compiler.context import FetchError, RemoteFile, offline_sentence
-from podlane.coordinator.sources.repository import git_environment
+from podlane.coordinator.sources import git
 from podlane.coordinator.submission import ChildFacts
 from podlane.kit.errors import PermanentError
 
@@ -134,7 +134,7 @@ class SnapshotFiles:
         return [name for name in listed.split("\0") if name]
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        environment = git_environment({"GIT_DIR": str(self.repository)})
+        environment = git.clean_environment({"GIT_DIR": str(self.repository)})
         try:
             return _run(arguments, self.repository, environment)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -143,7 +143,7 @@ class SnapshotFiles:
     def _of_user(self, *arguments: str) -> str:
         """Ask the user's repository, which may be gone by now; "" is no answer."""
         try:
-            done = _run(arguments, self.source, git_environment())
+            done = _run(arguments, self.source, git.clean_environment())
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
