@@ -41,7 +41,7 @@ RESOURCES: dict[str, Resource] = {
     for resource in (
         Resource(
             name="pods", kind="Pod", short_names=("po",), categories=("all",),
-            subresources=("status", "log", "exec", "attach"),
+            subresources=("status", "log", "exec", "attach", "eviction"),
         ),
         Resource(name="secrets", kind="Secret"),
         Resource(name="configmaps", kind="ConfigMap", short_names=("cm",)),
@@ -62,6 +62,10 @@ RESOURCES: dict[str, Resource] = {
         Resource(
             name="priorityclasses", kind="PriorityClass", group="scheduling.k8s.io",
             namespaced=False, short_names=("pc",),
+        ),
+        Resource(
+            name="poddisruptionbudgets", kind="PodDisruptionBudget", group="policy",
+            short_names=("pdb",), subresources=("status",),
         ),
     )
 }  # fmt: skip

@@ -367,3 +367,35 @@ async def test_a_priority_class_belongs_to_the_cluster_and_gives_pods_its_value(
     await client.delete("priorityclasses", "", "low")
     with pytest.raises(errors.NotFoundError):
         await client.get("priorityclasses", "", "low")
+
+
+async def test_an_eviction_obeys_the_budget_that_covers_the_pod(client: KubeClient) -> None:
+    await client.create("pods", "default", manifest(labels={"app": "x"}))
+    budget: Any = {
+        "metadata": {"name": "keep"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}},
+    }
+    made = await client.create("poddisruptionbudgets", "default", budget)
+    assert (made["apiVersion"], made["kind"]) == ("policy/v1", "PodDisruptionBudget")
+    await running(client)
+    eviction: Any = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    with pytest.raises(errors.TooManyRequestsError, match="violate the pod's disruption budget"):
+        await client.create("pods/p/eviction", "default", eviction)
+    shown = await client.get("poddisruptionbudgets", "default", "keep")
+    assert number(shown, "status", "disruptionsAllowed") == 0
+    await client.delete("poddisruptionbudgets", "default", "keep")
+    await client.create("pods/p/eviction", "default", eviction)
+    assert 'pods "p" not found' in await gone(client, "pods", "p")
+
+
+async def test_a_namespace_goes_with_all_that_is_in_it_and_takes_nothing_new(
+    node: Node, client: KubeClient
+) -> None:
+    await client.create("namespaces", "", {"metadata": {"name": "mine"}})
+    await client.create("pods", "mine", manifest())
+    await client.create("secrets", "mine", {"metadata": {"name": "s"}})
+    first = await client.delete("namespaces", "", "mine")
+    assert text(first, "status", "phase") == "Terminating"
+    assert 'namespaces "mine" not found' in await gone(client, "namespaces", "mine")
+    assert node.store.list("secrets", "mine").items == ()
+    assert node.store.list("serviceaccounts", "mine").items == ()

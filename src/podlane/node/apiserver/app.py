@@ -19,7 +19,7 @@ from podlane.kit.tasks import closing
 from podlane.kube import errors, paths
 from podlane.kube.errors import ApiError
 from podlane.kube.paths import Target
-from podlane.node.apiserver import discovery, objects, priority, streaming
+from podlane.node.apiserver import discovery, evicting, objects, priority, streaming
 from podlane.node.apiserver.context import Api, answer, refusal
 from podlane.node.apiserver.faults import Faults
 from podlane.node.apiserver.store import Store
@@ -147,6 +147,8 @@ def _handler(method: str, target: Target) -> _Handler | None:
         return streaming.log if method == "GET" else None
     if target.subresource in ("exec", "attach"):
         return streaming.exec_or_attach if method in ("GET", "POST") else None
+    if target.subresource == "eviction":
+        return evicting.evict if method == "POST" else None
     if target.name is None:
         return {
             "GET": objects.get,

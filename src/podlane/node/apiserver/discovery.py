@@ -12,7 +12,13 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 _VERBS = "create delete deletecollection get list patch update watch"
 _AUTHORIZATION = "authorization.k8s.io"
 _REVIEW = "selfsubjectaccessreviews"
-_SUB_VERBS = {"status": "get patch update", "log": "get", "exec": "create get"}
+_SUB_VERBS = {
+    "status": "get patch update",
+    "log": "get",
+    "exec": "create get",
+    "eviction": "create",
+}
+_EVICTION: JsonObject = {"group": "policy", "version": "v1", "kind": "Eviction"}
 
 VERSION: JsonObject = {
     "major": "1",
@@ -77,7 +83,11 @@ def _aggregated_resource(resource: Resource) -> JsonObject:
         "categories": list(resource.categories),
         "verbs": list(_VERBS.split()),
         "subresources": [
-            {"subresource": name, "responseKind": kind, "verbs": list(_sub_verbs(name))}
+            {
+                "subresource": name,
+                "responseKind": _EVICTION if name == "eviction" else kind,
+                "verbs": list(_sub_verbs(name)),
+            }
             for name in resource.subresources
         ],
     }
@@ -152,6 +162,7 @@ def _legacy_resource(resource: Resource) -> list[Json]:
             "namespaced": resource.namespaced,
             "kind": resource.kind,
             "verbs": list(_sub_verbs(name)),
+            **(_EVICTION if name == "eviction" else {}),
         }
         for name in resource.subresources
     ]

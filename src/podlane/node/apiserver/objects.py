@@ -11,6 +11,7 @@ from podlane.kube import errors, patching
 from podlane.kube.paths import RESOURCES, Target
 from podlane.node.apiserver import admission, priority, requests, schema, tables
 from podlane.node.apiserver.context import Api, answer
+from podlane.node.apiserver.evicting import shown
 from podlane.node.apiserver.store import copied
 from podlane.node.apiserver.watching import watch
 
@@ -32,14 +33,16 @@ async def get(api: Api, request: web.Request, target: Target) -> web.StreamRespo
         if options.watch:
             return await watch(api, request, target, options)
         listing = api.store.list(target.resource, target.namespace)
-        entries = [e for e in listing.items if options.selects is None or options.selects(e)]
+        entries = [
+            shown(api, e) for e in listing.items if options.selects is None or options.selects(e)
+        ]
         version = str(listing.resource_version)
         if options.table:
             include = options.include_object
             now = api.clock.now()
             return answer(tables.table(target.resource, entries, version, now=now, include=include))
         return answer(_list(target.resource, entries, version))
-    entry = api.store.get(target.resource, target.namespace or "", target.name)
+    entry = shown(api, api.store.get(target.resource, target.namespace or "", target.name))
     if options.table:
         version = text(entry, "metadata", "resourceVersion")
         now, include = api.clock.now(), options.include_object

@@ -303,6 +303,13 @@ _SERVICE_SPEC: Message = {
 QUANTITY: Message = {1: ("string", "string")}
 INT_OR_STRING: Message = {1: ("type", "number"), 2: ("number", "number?"), 3: ("string", "string")}
 TYPE_META: Message = _of("string", {1: "apiVersion", 2: "kind"})
+_DELETE_OPTIONS: Message = {
+    1: ("gracePeriodSeconds", "number?"),
+    2: ("preconditions", _of("string", {1: "uid", 2: "resourceVersion"})),
+    3: ("orphanDependents", "bool?"),
+    4: ("propagationPolicy", "string"),
+    5: ("dryRun", _STRINGS),
+}
 KINDS: dict[str, Message] = {
     "Pod": {**_TOP, 2: ("spec", _POD_SPEC)},
     "ConfigMap": {
@@ -326,11 +333,18 @@ KINDS: dict[str, Message] = {
         3: ("imagePullSecrets", [_LOCAL_REF]),
         4: ("automountServiceAccountToken", "bool?"),
     },
-    "DeleteOptions": {
-        1: ("gracePeriodSeconds", "number?"),
-        2: ("preconditions", _of("string", {1: "uid", 2: "resourceVersion"})),
-        3: ("orphanDependents", "bool?"),
-        4: ("propagationPolicy", "string"),
-        5: ("dryRun", _STRINGS),
+    "PodDisruptionBudget": {
+        **_TOP,
+        2: (
+            "spec",
+            {
+                1: ("minAvailable", "intstr"),
+                2: ("selector", _LABEL_SELECTOR),
+                3: ("maxUnavailable", "intstr"),
+                4: ("unhealthyPodEvictionPolicy", "string"),
+            },
+        ),
     },
+    "Eviction": {**_TOP, 2: ("deleteOptions", _DELETE_OPTIONS)},
+    "DeleteOptions": _DELETE_OPTIONS,
 }

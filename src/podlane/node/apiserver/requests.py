@@ -100,7 +100,11 @@ def delete_options(query: Mapping[str, str], body: bytes, content_type: str) -> 
     Raises:
         errors.InvalidError: one of them cannot be understood.
     """
-    sent = decode(body, content_type) if body else {}
+    return options_of(decode(body, content_type) if body else {}, query)
+
+
+def options_of(sent: JsonObject, query: Mapping[str, str]) -> DeleteOptions:
+    """Return the options in a DeleteOptions, or else in the query (errors as ``delete_options``)."""
     grace = number(sent, "gracePeriodSeconds")
     return DeleteOptions(
         grace_seconds=whole(query, "gracePeriodSeconds") if grace is None else grace,

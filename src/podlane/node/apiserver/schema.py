@@ -213,6 +213,17 @@ KINDS: dict[str, Fields] = {
         "data": _STRING_MAP,
         "binaryData": _STRING_MAP,
     },
+    "PodDisruptionBudget": {
+        **_TOP,
+        "spec": {
+            **_fields(intstr="minAvailable maxUnavailable", string="unhealthyPodEvictionPolicy"),
+            "selector": {
+                "matchLabels": _STRING_MAP,
+                "matchExpressions": [{**_fields(string="key operator"), "values": _STRINGS}],
+            },
+        },
+        "status": "any",
+    },
     "PriorityClass": {
         **_TOP,
         **_fields(integer="value", boolean="globalDefault", string="description preemptionPolicy"),

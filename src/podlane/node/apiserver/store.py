@@ -263,6 +263,8 @@ class Store:
 
     def _delete_namespace(self, old: JsonObject) -> JsonObject:
         """Mark a namespace, delete what is in it; it goes itself when its last pod has gone."""
+        if text(old, "metadata", "deletionTimestamp"):
+            return old
         name = text(old, "metadata", "name")
         new = copied(old)
         obj(new, "metadata")["deletionTimestamp"] = rfc3339(self._clock.now())

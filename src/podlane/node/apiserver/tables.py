@@ -139,6 +139,15 @@ def _priority_class(entry: JsonObject, now: float) -> list[Json]:
     return [_name(entry), value, is_default, _created(entry, now), policy]
 
 
+def _budget(entry: JsonObject, now: float) -> list[Json]:
+    spec, status = obj(entry, "spec"), obj(entry, "status")
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    return [
+        _name(entry), "N/A" if least is None else str(least), "N/A" if most is None else str(most),
+        number(status, "disruptionsAllowed") or 0, _created(entry, now),
+    ]  # fmt: skip
+
+
 _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "pods": (
         _columns("Name,Ready,Status,Restarts,Age", "IP,Node,Nominated Node,Readiness Gates"),
@@ -149,6 +158,10 @@ _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "serviceaccounts": (_columns("Name,Secrets,Age"), _account),
     "namespaces": (_columns("Name,Status,Age"), _namespace),
     "services": (_columns("Name,Type,Cluster-IP,External-IP,Port(s),Age"), _service),
+    "poddisruptionbudgets": (
+        _columns("Name,Min Available,Max Unavailable,Allowed Disruptions,Age"),
+        _budget,
+    ),
     "priorityclasses": (
         _columns("Name,Value,Global-Default,Age,PreemptionPolicy"),
         _priority_class,

@@ -13,6 +13,7 @@ from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
 from podlane.kube.types import StatusCause
+from podlane.node.apiserver import disruption
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -94,6 +95,8 @@ def check(resource: str, entry: JsonObject) -> None:
         _pod(findings, obj(entry, "spec"))
     elif resource in ("secrets", "configmaps"):
         _data(findings, resource, entry)
+    elif resource == "poddisruptionbudgets":
+        findings.causes += disruption.causes(entry)
     if findings.causes:
         name = text(entry, "metadata", "name") or text(entry, "metadata", "generateName")
         raise errors.invalid(RESOURCES[resource].kind, name, tuple(findings.causes))
