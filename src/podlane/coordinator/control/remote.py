@@ -10,7 +10,7 @@ import msgspec
 
 from podlane.coordinator.control.outage import Outage, Patience
 from podlane.coordinator.control.replay import Replay
-from podlane.coordinator.control.routes import (
+from podlane.coordinator.control.wire import (
     PREFIX,
     CreatedPipeline,
     JobResults,

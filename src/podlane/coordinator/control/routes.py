@@ -22,38 +22,18 @@ from aiohttp import web
 
 from podlane.coordinator.api import answers
 from podlane.coordinator.control.service import Service
-from podlane.coordinator.events import CoordinatorEvent, JobResult, PipelineSummary
+from podlane.coordinator.control.wire import (
+    PREFIX,
+    CreatedPipeline,
+    JobResults,
+    PipelineList,
+    Problem,
+)
+from podlane.coordinator.events import CoordinatorEvent
 from podlane.coordinator.state.live import LivePipeline
 from podlane.coordinator.storage.tokens import same
 from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PodlaneError, UsageError
-
-PREFIX = "/podlane/v1"
-
-
-class CreatedPipeline(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to ``POST pipelines``."""
-
-    id: int
-
-
-class JobResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to ``GET pipelines/:id/jobs``."""
-
-    jobs: list[JobResult]
-
-
-class PipelineList(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to ``GET pipelines``."""
-
-    pipelines: list[PipelineSummary]
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What every error answer carries."""
-
-    message: str
-    hint: str | None = None
 
 
 class _Encoder(Protocol):
