@@ -138,8 +138,8 @@ def test_options_of_other_executors_are_known_as_such(option: str, executor: str
 
 def test_variables_of_what_is_not_supported_are_named() -> None:
     environ = {
-        "KUBERNETES_REQUEST_RETRY_LIMIT": "3",
+        "KUBERNETES_SUSPEND_PVC_SIZE": "3Gi",
         "KUBERNETES_PORT": "tcp://x",
         "KUBERNETES_AFFINITY": "",
     }
-    assert flags.not_supported(environ) == ["KUBERNETES_REQUEST_RETRY_LIMIT"]
+    assert flags.not_supported(environ) == ["KUBERNETES_SUSPEND_PVC_SIZE"]

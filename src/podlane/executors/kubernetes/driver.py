@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TypeVar
-
-import anyio
 
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
 from podlane.executors.kubernetes.manifests.pod import owner_patch
 from podlane.executors.kubernetes.plan import PodPlan
-from podlane.kit.backoff import Backoff, Random
+from podlane.executors.kubernetes.retries import Retries, retried
+from podlane.kit.backoff import Random
 from podlane.kit.errors import PodlaneError, TemporaryError
 from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.kit.log import event
@@ -27,7 +26,7 @@ from podlane.kube.execstream import ExecSession
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_RETRY = Backoff(first_seconds=0.2, max_seconds=5.0, attempts=5)
+_RETRIES = Retries()
 _REMOVE_SECONDS = 30.0
 _LAST_LINE = "# end"
 
@@ -35,10 +34,13 @@ _LAST_LINE = "# end"
 class PodDriver:
     """The pod and Secret of one job."""
 
-    def __init__(self, client: KubeClient, plan: PodPlan, random: Random) -> None:
+    def __init__(
+        self, client: KubeClient, plan: PodPlan, random: Random, retries: Retries = _RETRIES
+    ) -> None:
         self._client = client
         self._plan = plan
         self._random = random
+        self._retries = retries
         self._uid = ""
         self._secret_made = False
         self._owned = False
@@ -134,12 +136,12 @@ class PodDriver:
         command = [self._plan.shell, "-c", script, "leave", path, _LAST_LINE]
         await self._quietly(HELPER, command, f"{text.rstrip()}\n{_LAST_LINE}\n".encode())
 
-    async def remove(self, grace_seconds: int) -> None:
-        """Delete what was created. Never raises, never takes longer than a deadline."""
+    async def remove(self, grace_seconds: int, deadline_seconds: float = _REMOVE_SECONDS) -> None:
+        """Delete what was created. Never raises, never takes longer than the deadline."""
         plan = self._plan
         if not self._secret_made:
             return
-        with closing(_REMOVE_SECONDS) as scope:
+        with closing(deadline_seconds) as scope:
             await self._delete("pods", grace_seconds, self._uid or None)
             if not self._owned:
                 await self._delete("secrets", None, None)
@@ -164,14 +166,15 @@ class PodDriver:
 
     async def _delete(self, resource: str, grace: int | None, uid: str | None) -> None:
         plan = self._plan
-        try:
-            await self._retried(
-                lambda: self._client.delete(
+
+        async def once() -> None:
+            with suppress(NotFoundError, ConflictError):
+                await self._client.delete(
                     resource, plan.namespace, plan.name, grace_seconds=grace, uid=uid
                 )
-            )
-        except (NotFoundError, ConflictError):
-            return
+
+        try:
+            await self._retried(once)
         except PodlaneError as error:
             event(_log, logging.WARNING, "not_removed", resource=resource, error=error.message)
 
@@ -195,12 +198,4 @@ class PodDriver:
             event(_log, logging.WARNING, "signal_failed", error=error.message)
 
     async def _retried(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        delays = _RETRY.delays(self._random)
-        while True:
-            try:
-                return await call()
-            except TemporaryError as error:
-                delay = next(delays, None)
-                if delay is None:
-                    raise
-                await anyio.sleep(max(delay, error.retry_after_seconds or 0.0))
+        return await retried(call, self._retries, self._random)

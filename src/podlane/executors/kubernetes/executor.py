@@ -30,6 +30,8 @@ from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
+from podlane.executors.kubernetes.retries import configured
+from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
 from podlane.executors.kubernetes.sweep import Keeping, sweep
@@ -85,6 +87,7 @@ class KubernetesExecutor:
         self._texts = texts
         self._clock = clock
         self._random = SystemRandom()
+        self._retries = configured(settings)
         self.client = client
 
     @asynccontextmanager
@@ -104,7 +107,7 @@ class KubernetesExecutor:
         except PermanentError as error:
             yield RefusedEnvironment(error, self._clock)
             return
-        driver = PodDriver(self.client, pod, self._random)
+        driver = PodDriver(self.client, pod, self._random, self._retries)
         parts = self._parts(driver, pod.created(), self._limits(plan), self._clock.now())
         parts = replace(parts, renewal=plan.renewal)
         del plan, pod  # they are large; from here on only the driver needs them, and not for long
@@ -123,7 +126,7 @@ class KubernetesExecutor:
         known = recall(memory)
         event(_log, logging.DEBUG, "pod_taken_over", pod=known.name, job=job_id)
         seen = present(self._watch, known.namespace, known.name)
-        driver = PodDriver(self.client, known.plan(), self._random)
+        driver = PodDriver(self.client, known.plan(), self._random, self._retries)
         driver.take_over(seen.metadata.uid)
         parts = self._parts(driver, known.plan(), known.limits, known.began_at)
         async with _removed(replace(parts, told=progress)) as environment:
@@ -155,6 +158,7 @@ class KubernetesExecutor:
             unreachable_seconds=settings.unreachable_timeout,
             grace_seconds=slow if configured is None else configured,
             quick_grace_seconds=quick if configured is None else configured,
+            remove_seconds=cleanup_seconds(settings.cleanup_resources_timeout),
         )
 
 
@@ -165,7 +169,8 @@ async def _removed(parts: EnvironmentParts) -> AsyncIterator[KubernetesEnvironme
         yield environment
     finally:
         quick = environment.ended_well
-        await parts.driver.remove(limits.quick_grace_seconds if quick else limits.grace_seconds)
+        grace = limits.quick_grace_seconds if quick else limits.grace_seconds
+        await parts.driver.remove(grace, limits.remove_seconds)
 
 
 class RefusedEnvironment:

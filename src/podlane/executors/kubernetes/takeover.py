@@ -12,18 +12,23 @@ from podlane.executors.base import StageScript
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories
 from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.settings.cluster import CLEANUP_SECONDS
 from podlane.kit.errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take. ``quick_grace_seconds``: for a pod whose job has ended by itself."""
+    """How long things may take. ``quick_grace_seconds``: for a pod whose job has ended by itself.
+
+    ``remove_seconds``: for all that is to be deleted then.
+    """
 
     timeout_seconds: int
     poll_timeout_seconds: float
     unreachable_seconds: float
     grace_seconds: int
     quick_grace_seconds: int
+    remove_seconds: float = CLEANUP_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

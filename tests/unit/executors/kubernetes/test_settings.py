@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.diagnostics import Place
@@ -49,6 +50,12 @@ def test_quantities_and_policies_are_checked() -> None:
     assert '"sometimes" is not a pull policy' in finding("pull_policy", "sometimes")
     assert "not supported yet" in finding("pull_policy", ["always", "never"])
     assert "is not a DNS policy" in finding("dns_policy", "mine")
+
+
+def test_the_time_for_cleaning_up_is_a_duration_of_go() -> None:
+    assert '"soon" is not a duration' in finding("cleanup_resources_timeout", "soon")
+    for value, seconds in (("5m", 300.0), ("", 30.0), ("0", 30.0), ("-1h", 30.0)):
+        assert cleanup_seconds(value) == seconds
 
 
 def test_everything_wrong_is_told_at_once() -> None:

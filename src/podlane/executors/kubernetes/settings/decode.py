@@ -11,7 +11,7 @@ from typing import TypeAlias, get_type_hints
 
 import msgspec
 
-from podlane.executors.kubernetes.settings import official_keys
+from podlane.executors.kubernetes.settings import cluster, official_keys
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.kit.jsonvalue import Json, JsonObject
@@ -110,6 +110,8 @@ def _value_problem(key: str, value: object, where: str) -> _Problem:
     if key == "dns_policy" and value and value not in _DNS_POLICIES:
         hint = f"use one of {', '.join(_DNS_POLICIES)}"
         return ("setting-value", f'{where}: "{value}" is not a DNS policy', hint)
+    if wrong := cluster.problem(key, value):
+        return ("setting-value", f"{where}: {wrong[0]}", wrong[1])
     return None
 
 

@@ -84,6 +84,10 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     helper_image_flavor: str = ""
     pod_termination_grace_period_seconds: int | None = None
     cleanup_grace_period_seconds: int | None = None
+    cleanup_resources_timeout: str = ""
+    retry_limit: int = 0
+    retry_backoff_max: int = 0
+    retry_limits: dict[str, int] = msgspec.field(default_factory=dict)
     poll_interval: int = 3
     poll_timeout: int = 180
     pod_labels: dict[str, str] = msgspec.field(default_factory=dict)
