@@ -8,10 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.fakes.files import MemoryFetcher
+
 from bench.commands import podlane
 from bench.figures import HEAD, Figure
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 
 STAGES = ("build", "test", "scan", "package", "deploy")
 

@@ -19,11 +19,12 @@ import pytest
 import yaml
 
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.compiler.facts import Event, GitFacts, MergeRequest
 from podlane.compiler.present import pipeline_document
 from podlane.kit.diagnostics import Severity
 from podlane.model.job import Variable
+from tests.fakes.files import MemoryFetcher
 
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path.parent for path in CASES.rglob("case.yml"))

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.coordinator.control.remote import open_coordinator
 from podlane.coordinator.events import (
     ChildPipelineCreated,
@@ -30,6 +30,7 @@ from podlane.kit.errors import UsageError
 from podlane.model.job import Job, Variable
 from podlane.model.pipeline import Pipeline
 from tests.contract.runner_api import Bench, git, running_bench
+from tests.fakes.files import MemoryFetcher
 
 pytestmark = pytest.mark.anyio
 

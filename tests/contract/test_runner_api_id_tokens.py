@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.coordinator.dispatch import signing
 from podlane.gitlab.answers import JobOffered, NoJob
 from podlane.kit.clock import SystemClock
@@ -29,6 +29,7 @@ from podlane.runner.secrets.resolve import SecretParts, resolve
 from podlane.runner.secrets.wish import Wish
 from tests.contract.runner_api import Bench, job, pipeline, running_bench
 from tests.contract.test_secrets import keeper
+from tests.fakes.files import MemoryFetcher
 
 pytestmark = pytest.mark.anyio
 

@@ -75,50 +75,6 @@ class Fetcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryFetcher:
-    """Files as values: tests, and whatever else already has them in memory."""
-
-    files: Mapping[str, str | bytes]
-    changes: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
-    remotes: Mapping[str, str | bytes] = field(default_factory=dict)
-    commits: Mapping[str, str] = field(default_factory=dict)
-
-    def read_local(self, path: str) -> bytes | str | None:
-        """Return the file's content."""
-        return self.files.get(path)
-
-    def list_files(self) -> Sequence[str]:
-        """Return the paths of all files."""
-        return sorted(self.files)
-
-    def changed_files(self, compare_to: str | None) -> Sequence[str] | None:
-        """Return the changes given for ``compare_to``."""
-        if compare_to is not None and compare_to not in self.changes:
-            raise FetchError("rules:changes:compare_to is not a valid ref")
-        return self.changes.get(compare_to)
-
-    def object_id(self, path: str) -> str | None:
-        """Return the id of the file's content."""
-        content = self.files.get(path)
-        if content is None:
-            return None
-        return blob_id(content.encode() if isinstance(content, str) else content)
-
-    def last_commit(self, path: str) -> str | None:
-        """Return the commit given for the path."""
-        return self.commits.get(path)
-
-    def read_remote(self, file: RemoteFile) -> bytes | str:
-        """Return the file given for its address: location, and ``@ref:file`` for a project's."""
-        address = file.location
-        if file.kind == "project":
-            address += f"@{file.ref or 'HEAD'}:{file.file}"
-        if address not in self.remotes:
-            raise FetchError(offline_sentence(file))
-        return self.remotes[address]
-
-
 def blob_id(content: bytes) -> str:
     """Return the id that git gives to a file's content."""
     head = f"blob {len(content)}\0".encode()

@@ -9,7 +9,8 @@ import pytest
 from podlane.cli.children import Child, known
 from podlane.cli.main import main
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
+from tests.fakes.files import MemoryFetcher
 
 
 def children(main_file: str, **files: str) -> dict[str, Child]:

@@ -6,9 +6,9 @@ import pytest
 
 from podlane.cli.jobinputs import with_given
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import MemoryFetcher
 from podlane.kit.errors import UsageError
 from podlane.model.pipeline import Pipeline
+from tests.fakes.files import MemoryFetcher
 from tests.test_cases import context_of
 
 FILE = b"""

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podlane.compiler.compile import Outcome, compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher, ScopedVariable
+from podlane.compiler.context import Context, ScopedVariable
 from podlane.compiler.explain import explain_text
 from podlane.compiler.keywords import table
 from podlane.compiler.present import merged_document, pipeline_document
 from podlane.kit.diagnostics import render
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable
+from tests.fakes.files import MemoryFetcher
 
 WORDS = [
     *table.names("job"), *table.names("global"),

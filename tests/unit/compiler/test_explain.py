@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ET
 
 from podlane.compiler import drawing
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.compiler.explain import explain_job, explain_text
+from tests.fakes.files import MemoryFetcher
 
 FILES = {
     ".gitlab-ci.yml": """\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from podlane.compiler.compile import Compilation, compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.compiler.keywords import (
     artifacts,
     cache,
@@ -22,6 +22,7 @@ from podlane.compiler.keywords import (
 from podlane.compiler.keywords.job import BRIDGE_KEYS, DEFAULT_KEYS
 from podlane.compiler.keywords.page import keywords_page
 from podlane.compiler.keywords.table import KEYWORDS, Status
+from tests.fakes.files import MemoryFetcher
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "keywords.md"
 

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from podlane.compiler import durations, globs, wildcards
 from podlane.compiler.cachekeys import CacheKeys
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.compiler.expansion import ExpandedVariables, circles, circles_message, expand
 from podlane.compiler.facts import server_of
 from podlane.compiler.lower import environment_slug
 from podlane.compiler.predefined import message_variables, pipeline_variables, slug
 from podlane.compiler.source import Map, Seq, text_of
 from podlane.model.job import Variable
+from tests.fakes.files import MemoryFetcher
 
 # ChronicDuration's own examples, and those of GitLab's documentation.
 DURATIONS = {

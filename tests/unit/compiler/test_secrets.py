@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from podlane.compiler.compile import compile_pipeline
-from podlane.compiler.context import Context, MemoryFetcher
+from podlane.compiler.context import Context
 from podlane.model.secrets import Secret
+from tests.fakes.files import MemoryFetcher
 
 VARIABLES = """\
 variables:
