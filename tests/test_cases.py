@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.compilation import Compilation
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
 from podlane.compiler.facts import Event, GitFacts, MergeRequest
 from podlane.compiler.present import pipeline_document

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from podlane.compiler.compile import Compilation, Outcome, compile_pipeline
+from podlane.compiler.compilation import Compilation, Outcome
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, Fetcher, FetchError, RemoteFile
 from podlane.compiler.fetching import PARENT_PIPELINE
 from podlane.coordinator.children.childconfig import MAIN

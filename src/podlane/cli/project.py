@@ -14,7 +14,8 @@ from podlane.cli.context import Changes, context_of
 from podlane.cli.history import History
 from podlane.cli.includestore import IncludeStore, Locked
 from podlane.cli.output import Output, Style
-from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.compilation import Compilation
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import FetchError, RemoteFile
 from podlane.compiler.facts import Event
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render

@@ -12,11 +12,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from podlane.compiler import notices, support
 from podlane.compiler.cachekeys import CacheKeys
+from podlane.compiler.compilation import Compilation, Outcome
 from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.decide import Decider, Decision, check_included, has_real_jobs
@@ -25,7 +24,7 @@ from podlane.compiler.fetching import FileFinder
 from podlane.compiler.files import FileLoader
 from podlane.compiler.findings import Findings
 from podlane.compiler.graph import GraphCheck, stage_of
-from podlane.compiler.includes import Included, Includer
+from podlane.compiler.includes import Includer
 from podlane.compiler.inheritance import Extender
 from podlane.compiler.layers import Layers
 from podlane.compiler.lower import lower_job
@@ -33,63 +32,14 @@ from podlane.compiler.matrix import expand_parallel
 from podlane.compiler.references import Resolver
 from podlane.compiler.rules import Evaluator, Match
 from podlane.compiler.source import Map, Mark
-from podlane.kit.diagnostics import Diagnostic, has_errors
+from podlane.kit.diagnostics import has_errors
 from podlane.model.pipeline import Pipeline
 
-DEFAULT_FILE = ".gitlab-ci.yml"
 NO_PIPELINE = "The pipeline did not run. Review the workflow:rules configuration for the pipeline."
 EMPTY_PIPELINE = (
     "The resulting pipeline would have been empty. "
     "Review the rules configuration for the relevant jobs."
 )
-
-
-class Outcome(StrEnum):
-    """Whether the context gives a pipeline at all."""
-
-    CREATED = "created"
-    FILTERED = "filtered"  # by workflow:rules
-    EMPTY = "empty"  # no job left
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compilation:
-    """What became of a configuration.
-
-    ``pipeline`` is None when there are errors or when no pipeline comes about (``outcome``, with
-    GitLab's sentence among the diagnostics). ``refusals`` are, by the name of the job, valid keywords
-    that a run cannot honour: ``podlane run`` refuses them unless the user allows it. ``sources`` are
-    the texts of all files read, for excerpts. ``decisions`` tell for each job why it is in or out.
-    ``tree`` is the merged configuration before ``extends``.
-    """
-
-    pipeline: Pipeline | None
-    diagnostics: tuple[Diagnostic, ...]
-    outcome: Outcome = Outcome.INVALID
-    refusals: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
-    config: Config | None = None
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
-    workflow: Match | None = None
-    included: tuple[Included, ...] = ()
-    tree: Map | None = None
-    main_file: str = DEFAULT_FILE
-
-    @property
-    def run_refusals(self) -> tuple[Diagnostic, ...]:
-        """What a run of all jobs cannot honour."""
-        return tuple(finding for found in self.refusals.values() for finding in found)
-
-    def refusals_of(self, pipeline: Pipeline) -> tuple[Diagnostic, ...]:
-        """Return what a run of these jobs, perhaps not all, cannot honour."""
-        groups = {"", *(job.group or job.name for job in pipeline.jobs)}
-        return tuple(
-            finding
-            for group, found in self.refusals.items()
-            if group in groups
-            for finding in found
-        )
 
 
 def compile_pipeline(root: str, fetcher: Fetcher, context: Context) -> Compilation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from podlane.compiler.compile import Compilation
+from podlane.compiler.compilation import Compilation
 from podlane.compiler.decide import Decision
 from podlane.compiler.present import at, outcome
 from podlane.compiler.source import Map, Mark, Scalar, Seq, text_of

@@ -8,8 +8,7 @@ from podlane.compiler.components import circles
 from podlane.compiler.findings import Findings, did_you_mean
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.matrix import ConfiguredJob, expand_needs
-from podlane.compiler.reader import is_blank
-from podlane.compiler.source import Map, Mark, Seq
+from podlane.compiler.source import Map, Mark, Seq, is_blank
 from podlane.model.pipeline import Need
 
 DEFAULT_STAGE = "test"

@@ -10,8 +10,7 @@ from dataclasses import replace
 from podlane.compiler import durations
 from podlane.compiler.findings import Entry, Findings
 from podlane.compiler.keywords import rules
-from podlane.compiler.reader import is_blank
-from podlane.compiler.source import Map, Seq, text_of
+from podlane.compiler.source import Map, Seq, is_blank, text_of
 
 KINDS = ("local", "project", "remote", "template", "artifact", "component")
 MIN_CACHE_SECONDS = 60

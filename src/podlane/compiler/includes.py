@@ -29,7 +29,6 @@ from podlane.compiler.includechecks import (
 )
 from podlane.compiler.keywords import rules, values
 from podlane.compiler.layers import Values
-from podlane.compiler.reader import is_blank
 from podlane.compiler.rules import Evaluator
 from podlane.compiler.source import (
     Map,
@@ -38,6 +37,7 @@ from podlane.compiler.source import (
     Reference,
     Seq,
     deep_merge,
+    is_blank,
     place,
     text_of,
 )

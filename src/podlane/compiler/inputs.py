@@ -14,8 +14,7 @@ from podlane.compiler.expr.parser import parse
 from podlane.compiler.findings import Entry, Findings
 from podlane.compiler.includechecks import check_header_include
 from podlane.compiler.keywords import values
-from podlane.compiler.reader import is_blank
-from podlane.compiler.source import Map, Mark, Node, Reference, Seq, Symbol, text_of
+from podlane.compiler.source import Map, Mark, Node, Reference, Seq, Symbol, is_blank, text_of
 from podlane.kit.jsonvalue import Json
 
 TYPES = ("array", "boolean", "number", "string")

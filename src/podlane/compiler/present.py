@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podlane.compiler.compile import Compilation
+from podlane.compiler.compilation import Compilation
 from podlane.compiler.decide import Decision
 from podlane.compiler.rules import Match, RuleTrace
 from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place, text_of

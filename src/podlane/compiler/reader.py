@@ -36,7 +36,7 @@ from yaml.events import (
 from yaml.reader import ReaderError
 
 from podlane.compiler import scalars
-from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq
+from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq, is_blank
 
 MAX_BYTES = 2_097_152
 MAX_DEPTH = 100
@@ -102,13 +102,6 @@ def read_documents(text: str, file: str) -> list[Document]:
         start = divider.end()
     documents.append(_read_piece(text, start, len(text), file))
     return [one for one in documents if one is not None and not is_blank(one.root)]
-
-
-def is_blank(node: Node) -> bool:
-    """Ruby's ``blank?``."""
-    if isinstance(node, str):
-        return not node.strip()
-    return node is None or node is False or (isinstance(node, (Map, Seq)) and not node)
 
 
 def _read_piece(text: str, start: int, end: int, file: str) -> Document | None:

@@ -160,6 +160,13 @@ def flatten(node: Seq, levels: int) -> Seq | None:
     return flat
 
 
+def is_blank(node: Node) -> bool:
+    """Ruby's ``blank?``."""
+    if isinstance(node, str):
+        return not node.strip()
+    return node is None or node is False or (isinstance(node, (Map, Seq)) and not node)
+
+
 def text_of(value: Scalar) -> str:
     """Return a scalar as Ruby's ``to_s`` prints it."""
     if isinstance(value, str):

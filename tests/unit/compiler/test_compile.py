@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podlane.compiler.compile import Outcome, compile_pipeline
+from podlane.compiler.compilation import Outcome
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, ScopedVariable
 from podlane.compiler.explain import explain_text
 from podlane.compiler.keywords import table

@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from podlane.compiler import drawing
-from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.compilation import Compilation
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
 from podlane.compiler.explain import explain_job, explain_text
 from tests.fakes.files import MemoryFetcher

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.compilation import Compilation
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
 from podlane.compiler.keywords import (
     artifacts,

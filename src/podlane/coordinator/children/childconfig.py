@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from podlane.compiler.compile import Compilation, compile_pipeline
+from podlane.compiler.compilation import Compilation
+from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.facts import GitFacts
 from podlane.compiler.fetching import PARENT_PIPELINE
