@@ -48,7 +48,7 @@ from podlane.node.settings import NodeSettings
 KUBECONFIG = "PODLANE_E2E_KUBECONFIG"
 IMAGES = "PODLANE_E2E_IMAGES"
 LEGACY = ("FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY", True)
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 _ids = count(int(time.time()) % 1_000_000 * 100)
 
 

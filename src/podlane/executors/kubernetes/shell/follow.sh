@@ -30,9 +30,12 @@ while read -r word value; do
 done < "$here/plan"
 if [ -d "$tools/bin" ]; then PATH=$tools/bin:$PATH; export PATH; fi
 
+# A bell of its own: where two followers share one, as after a broken stream, the byte that wakes both
+# goes to one, and the read of the other waits for the next byte, whatever its time limit.
 bell=sleep
-if [ -p "$logs/.bell-follow" ]; then
-  exec 7<> "$logs/.bell-follow"
+mkfifo -m 0666 "$logs/.bell-follow-$$" 2> /dev/null
+if [ -p "$logs/.bell-follow-$$" ]; then
+  exec 7<> "$logs/.bell-follow-$$"
   read -r -t 0.01 _ < /dev/null 2> /dev/null
   [ $? -eq 2 ] || bell=read
 fi

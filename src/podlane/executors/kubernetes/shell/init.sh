@@ -23,7 +23,7 @@ if ! printf '' >> "$logs/output.log"; then
   exit 1
 fi
 chmod 0666 "$logs/output.log" 2> /dev/null
-mkfifo -m 0666 "$logs/.bell-helper" "$logs/.bell-build" "$logs/.bell-follow"
+mkfifo -m 0666 "$logs/.bell-helper" "$logs/.bell-build"
 
 if [ -x /usr/lib/podlane/busybox ]; then
   cp /usr/lib/podlane/busybox "$tools/busybox" || exit 1

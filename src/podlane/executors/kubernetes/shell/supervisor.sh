@@ -16,7 +16,7 @@
 # Records are written to a temporary name and renamed. Nothing about the job's result is ever
 # printed into the log. The result of "build" is the exit code of this process.
 #
-# Works in busybox ash, dash and bash. Descriptors: 9 spool, 8 plan, 7 own bell, 6 and 5 the others'.
+# Works in busybox ash, dash and bash. Descriptors: 9 spool, 8 plan, 7 own bell, 6 the other's.
 
 role=$1
 idle=
@@ -83,7 +83,9 @@ restore_records() {
 
 ring() { # wake the others; a bell is only a hint, everybody also looks by himself
   printf '\n' >&6
-  printf '\n' >&5
+  for follower in "$logs"/.bell-follow-*; do
+    [ -p "$follower" ] && printf '\n' 1<> "$follower"
+  done
 } 2> /dev/null
 
 rest() { # rest <seconds>: wait for the bell, a signal, or this long
@@ -182,7 +184,7 @@ fi
 exec 9>> "$spool"
 
 [ "$role" = build ] && other=helper || other=build
-for name in "$role" "$other" follow; do
+for name in "$role" "$other"; do
   [ -p "$logs/.bell-$name" ] || mkfifo -m 0666 "$logs/.bell-$name" 2> /dev/null
 done
 bell=sleep
@@ -194,7 +196,6 @@ else
   exec 7< /dev/null
 fi
 if [ -p "$logs/.bell-$other" ]; then exec 6<> "$logs/.bell-$other"; else exec 6> /dev/null; fi
-if [ -p "$logs/.bell-follow" ]; then exec 5<> "$logs/.bell-follow"; else exec 5> /dev/null; fi
 
 if [ "$idle" ]; then
   until [ "$ending" ]; do linger; done
