@@ -28,6 +28,7 @@ from podlane.executors.base import (
 from podlane.executors.kubernetes import process, shelltexts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
+from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
 from podlane.executors.kubernetes.retries import configured
@@ -150,6 +151,9 @@ class KubernetesExecutor:
         settings = self._settings
         configured = settings.cleanup_grace_period_seconds
         slow, quick = max(1, round(plan.grace_seconds)), _QUICK_GRACE_SECONDS
+        hook = stop_seconds(settings)
+        if hook is not None:
+            slow, quick = max(slow, hook), max(quick, hook)
         return Limits(
             timeout_seconds=plan.job.timeout_seconds,
             poll_timeout_seconds=min(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from podlane.executors.base import ExecutionPlan, Message, StageScript
+from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
 from podlane.executors.kubernetes.chosen_images import ChosenImages, numeric_user
 from podlane.executors.kubernetes.flags import DEADLINE_FLAG, LEGACY_FLAG, is_on
 from podlane.executors.kubernetes.images import PodImage
@@ -21,12 +21,14 @@ from podlane.executors.kubernetes.jobfiles import (
 from podlane.executors.kubernetes.manifests import containers as boxes
 from podlane.executors.kubernetes.manifests import metadata
 from podlane.executors.kubernetes.manifests.containers import ContainerInputs
+from podlane.executors.kubernetes.manifests.lifecycle import with_farewell
 from podlane.executors.kubernetes.manifests.pod import PodParts, pod_manifest, secret_manifest
 from podlane.executors.kubernetes.manifests.services import (
     host_names,
     name_services,
 )
-from podlane.executors.kubernetes.manifests.volumes import JobDirectories, directories
+from podlane.executors.kubernetes.manifests.uservolumes import user_volumes
+from podlane.executors.kubernetes.manifests.volumes import JobDirectories, directories, volumes
 from podlane.executors.kubernetes.readiness import with_health_checks
 from podlane.executors.kubernetes.settings.keys import ConfiguredService, KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
@@ -55,7 +57,7 @@ class PodPlan:
 
     ``stages`` are in the order of the supervisor's records. ``legacy``: each stage by exec.
     ``has_tools``: ``init-permissions`` brings our tools. ``watched_services``: containers whose logs
-    the trace shows.
+    the trace shows. ``mounts_volumes``: there are some of the settings, which may not be there.
     """
 
     namespace: str
@@ -72,6 +74,7 @@ class PodPlan:
     memory_limits: tuple[tuple[str, str], ...]
     has_tools: bool
     watched_services: tuple[str, ...]
+    mounts_volumes: bool = False
 
     def created(self) -> PodPlan:
         """Return what is left to remember once Secret and pod exist; they are large."""
@@ -108,7 +111,10 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         plan.job.job_info.project_id,
         plan.job.id,
     )
-    inputs = ContainerInputs(settings=settings, where=where, idle=is_on(plan, LEGACY_FLAG))
+    mounted = user_volumes(settings.volumes, variables.expand, where)
+    inputs = ContainerInputs(
+        settings=settings, where=where, volumes=mounted, idle=is_on(plan, LEGACY_FLAG)
+    )
     files = pod_files(
         replace(plan, stages=scripts), stages, where, around.texts, legacy=inputs.idle
     )
@@ -116,6 +122,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     name = f"{metadata.unique_name(plan)}-{around.suffix}"
     build = images.build()
     helper = images.helper()
+    files = with_farewell(files, settings, idle=inputs.idle)
     parts = PodParts(
         name=name,
         namespace=settings.namespace or "default",
@@ -139,7 +146,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         init_containers=(
             () if settings.unsafe_skip_init_permissions else (boxes.init_container(inputs, helper),)
         ),
-        projected=tuple(files),
+        volumes=tuple(volumes(name, files, where, mounted)),
         host_names=tuple(host_names(services)),
         pull_secrets=_pull_secrets(settings, name if DOCKER_CONFIG in hidden else None),
         active_deadline_seconds=plan.job.timeout_seconds + 1
@@ -156,12 +163,13 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         watched_services=tuple(service.container for service in services)
         if variables.flag("CI_DEBUG_SERVICES")
         else (),
+        mounts_volumes=bool(mounted.volumes),
         where=where,
         project_dir=plan.project_dir,
         legacy=inputs.idle,
         build_image=build.image,
         helper_image=helper.image,
-        notes=tuple(_notes(parts, images, legacy=inputs.idle)),
+        notes=tuple(_notes(parts, images, inputs)),
         memory_limits=(
             (boxes.BUILD, settings.memory_limit),
             (boxes.HELPER, settings.helper_memory_limit),
@@ -181,9 +189,10 @@ def _configured(service: ConfiguredService) -> Image:
     )
 
 
-def _notes(parts: PodParts, images: ChosenImages, *, legacy: bool) -> list[Message]:
-    strategy = "exec" if legacy else "attach"
+def _notes(parts: PodParts, images: ChosenImages, inputs: ContainerInputs) -> list[Message]:
+    strategy = "exec" if inputs.idle else "attach"
     return [
+        *(Message(text=text, level=Level.WARNING) for text in inputs.volumes.warnings),
         Message(text=f"Using Kubernetes namespace: {parts.namespace}"),
         *dict.fromkeys(images.notes),
         Message(text=f"Using {strategy} strategy to execute scripts..."),

@@ -48,6 +48,7 @@ class PodMemory:
     memory_limits: tuple[tuple[str, str], ...]
     has_tools: bool
     watched_services: tuple[str, ...]
+    mounts_volumes: bool = False
     limits: Limits
     began_at: float
 
@@ -58,7 +59,7 @@ class PodMemory:
             where=self.where, project_dir=self.project_dir, legacy=False,
             build_image=self.build_image, helper_image=self.helper_image, notes=(),
             memory_limits=self.memory_limits, has_tools=self.has_tools,
-            watched_services=self.watched_services,
+            watched_services=self.watched_services, mounts_volumes=self.mounts_volumes,
         )  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def remember(pod: PodPlan, limits: Limits, began_at: float) -> bytes:
         namespace=pod.namespace, name=pod.name, stages=pod.stages, where=pod.where,
         project_dir=pod.project_dir, build_image=pod.build_image, helper_image=pod.helper_image,
         memory_limits=pod.memory_limits, has_tools=pod.has_tools,
-        watched_services=pod.watched_services, limits=limits, began_at=began_at,
+        watched_services=pod.watched_services, mounts_volumes=pod.mounts_volumes,
+        limits=limits, began_at=began_at,
     )  # fmt: skip
     return msgspec.json.encode(memory)
 

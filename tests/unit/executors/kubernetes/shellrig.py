@@ -64,6 +64,8 @@ class Rig:
     plan: tuple[tuple[str, str, str, int, int, int], ...] = DEFAULT_PLAN
     scripts: Mapping[str, str] = field(default_factory=dict)
     grace: int = 15  # seconds; longer than a busy machine needs to let a shell end
+    pre_stop: str = ""
+    pre_stop_seconds: int = 60
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -84,6 +86,9 @@ class Rig:
             f"grace {self.grace}",
             "pause 0",
         ]
+        if self.pre_stop:
+            lines.append(f"pre_stop {self.pre_stop_seconds}")
+            files["stage.pre_stop"] = self.pre_stop
         for stage in self.plan:
             lines.append("stage " + " ".join(map(str, stage)))
             name = stage[0]

@@ -272,3 +272,24 @@ def test_following_from_an_offset_brings_the_rest_only(static: Rig) -> None:
     rest = static.start("follow", "10", str(helper.pid)).communicate(timeout=DEADLINE_SECONDS)
     assert rest[0] == first[0][10:]
     assert len(rest[1].splitlines()) == len(first[1].splitlines())
+
+
+@pytest.mark.parametrize("script", ["exit 0\n", "exit 3\n"])
+def test_the_pre_stop_hook_runs_before_build_ends_and_decides_nothing(
+    rig: Rig, script: str
+) -> None:
+    rig.pre_stop = f"echo called >> '{rig.root}/hook' && exec sh -c 'exit 4' > /dev/null\n"
+    rig.scripts = {"step_script": script, "cleanup_file_variables": f"cat '{rig.root}/hook'\n"}
+    told = rig.run()
+    assert told.exit_code == int(script.split()[1])
+    # Once, after all that the job does there, and before the helper's last stages.
+    assert told.output.decode().endswith("\ncalled\n")
+    assert b"podlane: pre_stop in container build: finished with exit code 4\n" in told.output
+    assert told.ends["after_script"] == ("finished", "0")
+
+
+def test_a_pre_stop_hook_that_takes_too_long_is_stopped(static: Rig) -> None:
+    static.pre_stop, static.pre_stop_seconds = "exec sleep 1000\n", 1
+    told = static.run()
+    assert told.exit_code == 0
+    assert b"podlane: pre_stop in container build: timedout with exit code 143\n" in told.output

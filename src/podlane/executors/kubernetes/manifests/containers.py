@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from podlane.executors.kubernetes.images import PULL_POLICIES, PodImage
+from podlane.executors.kubernetes.manifests.lifecycle import container_lifecycle
 from podlane.executors.kubernetes.manifests.security import container_security
 from podlane.executors.kubernetes.manifests.services import PodService
 from podlane.executors.kubernetes.manifests.volumes import (
+    NO_VOLUMES,
     JobDirectories,
+    UserVolumes,
     init_mounts,
     job_mounts,
     service_mounts,
@@ -36,6 +39,7 @@ class ContainerInputs:
 
     settings: KubernetesSettings
     where: JobDirectories
+    volumes: UserVolumes = NO_VOLUMES
     idle: bool = False
 
 
@@ -48,7 +52,8 @@ def build_container(
         **_base(BUILD, image),
         "command": _supervisor(inputs, BUILD),
         "resources": _resources(settings, ""),
-        "volumeMounts": job_mounts(inputs.where),
+        "volumeMounts": job_mounts(inputs.where, inputs.volumes),
+        **container_lifecycle(settings.container_lifecycle),
         "securityContext": container_security(
             settings, settings.build_container_security_context, user
         ),
@@ -62,7 +67,8 @@ def helper_container(inputs: ContainerInputs, image: ContainerImage) -> JsonObje
         **_base(HELPER, image),
         "command": _supervisor(inputs, HELPER),
         "resources": _resources(settings, "helper_"),
-        "volumeMounts": job_mounts(inputs.where),
+        "volumeMounts": job_mounts(inputs.where, inputs.volumes),
+        **container_lifecycle(settings.container_lifecycle),
         "securityContext": container_security(settings, settings.helper_container_security_context),
     }
 
@@ -75,7 +81,7 @@ def init_container(inputs: ContainerInputs, image: ContainerImage) -> JsonObject
         **_base(INIT, image),
         "command": ["sh", f"{inputs.where.scripts}/init"],
         "resources": _resources(settings, "helper_"),
-        "volumeMounts": init_mounts(inputs.where),
+        "volumeMounts": init_mounts(inputs.where, inputs.volumes),
         "securityContext": container_security(settings, own),
     }
 
@@ -99,7 +105,8 @@ def service_container(
         **asked,
         **({"env": env} if env else {}),
         "resources": _resources(settings, "service_"),
-        "volumeMounts": service_mounts(inputs.where),
+        "volumeMounts": service_mounts(inputs.where, inputs.volumes),
+        **container_lifecycle(settings.container_lifecycle),
         "securityContext": container_security(
             settings, settings.service_container_security_context, user
         ),

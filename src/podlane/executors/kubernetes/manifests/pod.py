@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from podlane.executors.kubernetes.manifests.lifecycle import dns_config
 from podlane.executors.kubernetes.manifests.security import pod_security
-from podlane.executors.kubernetes.manifests.volumes import volumes
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.jsonvalue import Json, JsonObject
 
@@ -20,7 +20,7 @@ _DNS_POLICIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodParts:
-    """Everything that goes into one pod, decided. ``projected``: keys of the Secret to mount."""
+    """Everything that goes into one pod, decided."""
 
     name: str
     namespace: str
@@ -29,7 +29,7 @@ class PodParts:
     annotations: Mapping[str, Json]
     containers: tuple[JsonObject, ...]
     init_containers: tuple[JsonObject, ...]
-    projected: tuple[str, ...]
+    volumes: tuple[Json, ...]
     host_names: tuple[str, ...]
     pull_secrets: tuple[str, ...]
     active_deadline_seconds: int | None
@@ -52,6 +52,7 @@ def pod_manifest(parts: PodParts, settings: KubernetesSettings) -> JsonObject:
         "securityContext": pod_security(settings.pod_security_context),
         "hostAliases": _host_aliases(parts, settings),
         "dnsPolicy": _DNS_POLICIES.get(settings.dns_policy),
+        "dnsConfig": dns_config(settings.dns_config),
     }
     return {
         "apiVersion": "v1",
@@ -65,7 +66,7 @@ def pod_manifest(parts: PodParts, settings: KubernetesSettings) -> JsonObject:
         "spec": {
             "restartPolicy": "Never",
             "containers": [*parts.containers],
-            "volumes": volumes(parts.secret, parts.projected),
+            "volumes": [*parts.volumes],
             **{key: value for key, value in optional.items() if value not in (None, "", [], {})},
         },
     }

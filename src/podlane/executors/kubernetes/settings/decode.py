@@ -11,7 +11,7 @@ from typing import TypeAlias, get_type_hints
 
 import msgspec
 
-from podlane.executors.kubernetes.settings import cluster, official_keys
+from podlane.executors.kubernetes.settings import cluster, lifecycle, official_keys, volumes
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.kit.jsonvalue import Json, JsonObject
@@ -49,7 +49,12 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
         else:
             code, message, hint = problem
             findings.append(Diagnostic(code=code, message=message, place=place, hint=hint))
-    return msgspec.convert(good, KubernetesSettings), findings
+    settings = msgspec.convert(good, KubernetesSettings)
+    bases = (settings.scripts_base_dir, settings.logs_base_dir)
+    findings += volumes.problems(settings.volumes, bases, place)
+    findings += lifecycle.dns_problems(settings.dns_config, settings.dns_policy, place)
+    findings += lifecycle.lifecycle_problems(settings.container_lifecycle, place)
+    return settings, findings
 
 
 def _removed(key: str, place: Place) -> Diagnostic:

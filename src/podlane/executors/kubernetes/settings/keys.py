@@ -12,7 +12,9 @@ from typing import TypeAlias
 import msgspec
 
 from podlane.executors.kubernetes.settings.base import Table
+from podlane.executors.kubernetes.settings.lifecycle import DnsConfig, Lifecycle
 from podlane.executors.kubernetes.settings.security import ContainerSecurity, PodSecurity
+from podlane.executors.kubernetes.settings.volumes import Volumes
 
 
 class ImageRewrite(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,11 +103,14 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     build_container_security_context: ContainerSecurity | None = None
     helper_container_security_context: ContainerSecurity | None = None
     service_container_security_context: ContainerSecurity | None = None
+    volumes: Volumes = Volumes()
     host_aliases: tuple[HostAlias, ...] = ()
     services: tuple[ConfiguredService, ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     dns_policy: str = ""
+    dns_config: DnsConfig = DnsConfig()
+    container_lifecycle: Lifecycle = Lifecycle()
     logs_base_dir: str = ""
     scripts_base_dir: str = ""
     print_pod_warning_events: bool = True

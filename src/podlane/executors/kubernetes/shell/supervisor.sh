@@ -22,7 +22,7 @@ role=$1
 idle=
 if [ "$role" = idle ]; then idle=1; role=$2; fi
 here=${0%/*}
-logs=; tools=; grace=10; first_pause=5
+logs=; tools=; grace=10; first_pause=5; pre_stop=
 
 while read -r word value; do
   case $word in
@@ -30,6 +30,7 @@ while read -r word value; do
     tools) tools=$value ;;
     grace) grace=$value ;;
     pause) first_pause=$value ;;
+    pre_stop) pre_stop=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -336,6 +337,13 @@ digest() { # digest <name> <state> <code> <ignore>: what the stage's end means f
   return 0
 }
 
+say_farewell() { # the hook pre_stop: Kubernetes calls it only in containers that it stops itself
+  uptime_now
+  run_script pre_stop $((NOW + pre_stop * 100)) ''
+  [ "$STATE$CODE" = finished0 ] && return
+  printf 'podlane: pre_stop in container build: %s with exit code %s\n' "$STATE" "$CODE" >&9
+}
+
 await() { # await <index> <owner>: sets STATE and CODE from the other container's record
   while [ ! -e "$logs/$1.end" ]; do
     rest 0.02
@@ -391,6 +399,7 @@ while [ "$index" -le "$last" ] && read -r word name owner when attempts timeout 
     # The last records of "build" come after the end of every process of the job, so that
     # nothing can remove them again.
     if [ "$role" = build ] && [ "$index" = "$last" ]; then
+      [ "$pre_stop" ] && say_farewell
       [ $$ -eq 1 ] && kill -KILL -1 2> /dev/null
       restore_records
     fi
