@@ -294,7 +294,9 @@ class _Post:
 
     async def _run(self, job: Job, lease: Lease, poller: Poller, left: Left | None = None) -> None:
         runner, outcome = self._place.runner, None
-        flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=False)
+        flags = feature_flags.resolve(
+            runner.feature_flags, runner.variables_of(job), timestamps=False
+        )
         status = JobStatus(
             id=job.id, url=job_url(job), runner=self._shown, runner_name=runner.name,
             project_id=job.job_info.project_id, started_at=anyio.current_time(),

@@ -43,7 +43,7 @@ def interpolated(job: Job, runner: RunnerSettings, note: Callable[[str], None]) 
     """
     if not job.inputs:
         return job
-    flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=False)
+    flags = feature_flags.resolve(runner.feature_flags, runner.variables_of(job), timestamps=False)
     if not flags[FLAG]:
         return job
     writer = _Writer(_scope(job.inputs), note)

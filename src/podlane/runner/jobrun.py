@@ -69,7 +69,7 @@ class JobRun:
         self._numbers = numbers
         runner = place.runner
         flags = feature_flags.resolve(
-            runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
+            runner.feature_flags, runner.variables_of(job), timestamps=runner.timestamps_by_default
         )
         self._left = left
         self._buffer = TraceBuffer(

@@ -139,7 +139,7 @@ def _surroundings(
     resolved: Sequence[Variable],
 ) -> tuple[dict[str, bool], Directories, Variables]:
     flags = feature_flags.resolve(
-        runner.feature_flags, job.variables, timestamps=runner.timestamps_by_default
+        runner.feature_flags, runner.variables_of(job), timestamps=runner.timestamps_by_default
     )
     job = msgspec.structs.replace(job, variables=(*job.variables, *resolved))
     places = job_variables.directories(job, runner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from podlane.kit.jsonvalue import JsonObject
-from podlane.model.job import Variable
+from podlane.model.job import Job, Variable
 from podlane.runner.cache.settings import CacheSettings
 from podlane.runner.monitoring import QueuingDuration
 
@@ -82,6 +82,10 @@ class RunnerSettings:
     connection_max_age_seconds: float = (
         DEFAULT_CONNECTION_MAX_AGE_SECONDS  # a global key of the file
     )
+
+    def variables_of(self, job: Job) -> tuple[Variable, ...]:
+        """Return where feature flags of a job may be set: ``environment``, and the job over it."""
+        return (*self.environment, *job.variables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,9 @@ class TraceLog:
     async def header(self, runner: RunnerSettings, manager: Manager, job: Job) -> None:
         """Write who runs the job."""
         usual = runner.timestamps_by_default
-        flags = feature_flags.resolve(runner.feature_flags, job.variables, timestamps=usual)
+        flags = feature_flags.resolve(
+            runner.feature_flags, runner.variables_of(job), timestamps=usual
+        )
         changed = feature_flags.not_default(flags, timestamps=usual)
         if flags["FF_TIMESTAMPS"]:
             self._stampers = {n: Timestamper(n) for n in _STREAMS}

@@ -63,3 +63,13 @@ def test_git_tells_the_correlation_id_unless_the_flag_says_no() -> None:
             "Gitaly correlation ID: 01HX"
         )
         assert told == expected
+
+
+@pytest.mark.parametrize(("own", "expected"), [((), True), (("false",), False)])
+def test_the_runners_environment_sets_flags_and_the_job_has_the_last_word(
+    own: tuple[str, ...], expected: bool
+) -> None:
+    runner = a_runner(environment=(Variable(key="FF_SCRIPT_SECTIONS", value="true"),))
+    variables = tuple(Variable(key="FF_SCRIPT_SECTIONS", value=value) for value in own)
+    plan = make_plan(a_job(more_variables=variables), runner, MANAGER)
+    assert plan.execution.flag("FF_SCRIPT_SECTIONS") is expected
