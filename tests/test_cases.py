@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-from podlane.compiler.compilation import Compilation
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
 from podlane.compiler.facts import Event, GitFacts, MergeRequest
-from podlane.compiler.present import pipeline_document
+from podlane.compiler.output.compilation import Compilation
+from podlane.compiler.output.present import pipeline_document
 from podlane.kit.diagnostics import Severity
 from podlane.model.job import Variable
 from tests.fakes.files import MemoryFetcher

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from podlane.compiler.compilation import Compilation, Outcome
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, Fetcher, FetchError, RemoteFile
-from podlane.compiler.fetching import PARENT_PIPELINE
+from podlane.compiler.files.fetching import PARENT_PIPELINE
+from podlane.compiler.output.compilation import Compilation, Outcome
 from podlane.coordinator.children.childconfig import MAIN
 from podlane.coordinator.events import full_name
 from podlane.coordinator.state import bridges

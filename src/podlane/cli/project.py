@@ -14,10 +14,10 @@ from podlane.cli.context import Changes, context_of
 from podlane.cli.history import History
 from podlane.cli.includestore import IncludeStore, Locked
 from podlane.cli.output import Output, Style
-from podlane.compiler.compilation import Compilation
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import FetchError, RemoteFile
 from podlane.compiler.facts import Event
+from podlane.compiler.output.compilation import Compilation
 from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.pipeline import Pipeline

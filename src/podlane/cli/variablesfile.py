@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from podlane.compiler import reader
 from podlane.compiler.context import ScopedVariable
+from podlane.compiler.files import reader
 from podlane.compiler.source import Map, Node, Seq, text_of
 from podlane.kit.errors import UsageError
 from podlane.model.job import Variable

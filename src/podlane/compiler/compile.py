@@ -13,25 +13,25 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from podlane.compiler import notices, support
-from podlane.compiler.cachekeys import CacheKeys
-from podlane.compiler.compilation import Compilation, Outcome
-from podlane.compiler.config import Config, configure
 from podlane.compiler.context import Context, Fetcher
-from podlane.compiler.decide import Decider, Decision, check_included, has_real_jobs
-from podlane.compiler.expansion import expand
-from podlane.compiler.fetching import FileFinder
-from podlane.compiler.files import FileLoader
+from podlane.compiler.files.fetching import FileFinder
+from podlane.compiler.files.includes import Includer
+from podlane.compiler.files.loader import FileLoader
 from podlane.compiler.findings import Findings
-from podlane.compiler.graph import GraphCheck, stage_of
-from podlane.compiler.includes import Includer
-from podlane.compiler.inheritance import Extender
-from podlane.compiler.layers import Layers
-from podlane.compiler.lower import lower_job
-from podlane.compiler.matrix import expand_parallel
-from podlane.compiler.references import Resolver
-from podlane.compiler.rules import Evaluator, Match
+from podlane.compiler.jobs.config import Config, configure
+from podlane.compiler.jobs.inheritance import Extender
+from podlane.compiler.jobs.matrix import expand_parallel
+from podlane.compiler.jobs.references import Resolver
+from podlane.compiler.output import notices, support
+from podlane.compiler.output.cachekeys import CacheKeys
+from podlane.compiler.output.compilation import Compilation, Outcome
+from podlane.compiler.output.lower import lower_job
+from podlane.compiler.selection.decide import Decider, Decision, check_included, has_real_jobs
+from podlane.compiler.selection.graph import GraphCheck, stage_of
+from podlane.compiler.selection.rules import Evaluator, Match
 from podlane.compiler.source import Map, Mark
+from podlane.compiler.variables.expansion import expand
+from podlane.compiler.variables.layers import Layers
 from podlane.kit.diagnostics import has_errors
 from podlane.model.pipeline import Pipeline
 

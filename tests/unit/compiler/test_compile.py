@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podlane.compiler.compilation import Outcome
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, ScopedVariable
-from podlane.compiler.explain import explain_text
 from podlane.compiler.keywords import table
-from podlane.compiler.present import merged_document, pipeline_document
+from podlane.compiler.output.compilation import Outcome
+from podlane.compiler.output.explain import explain_text
+from podlane.compiler.output.present import merged_document, pipeline_document
 from podlane.kit.diagnostics import render
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Variable

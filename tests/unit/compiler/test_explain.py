@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from podlane.compiler import drawing
-from podlane.compiler.compilation import Compilation
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
-from podlane.compiler.explain import explain_job, explain_text
+from podlane.compiler.output import drawing
+from podlane.compiler.output.compilation import Compilation
+from podlane.compiler.output.explain import explain_job, explain_text
 from tests.fakes.files import MemoryFetcher
 
 FILES = {

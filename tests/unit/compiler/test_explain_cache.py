@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
-from podlane.compiler.explain import explain_job, explain_text
+from podlane.compiler.output.explain import explain_job, explain_text
 from tests.fakes.files import MemoryFetcher
 
 FILES = {

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from podlane.compiler.compilation import Compilation
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
 from podlane.compiler.keywords import (
@@ -23,6 +22,7 @@ from podlane.compiler.keywords import (
 from podlane.compiler.keywords.job import BRIDGE_KEYS, DEFAULT_KEYS
 from podlane.compiler.keywords.page import keywords_page
 from podlane.compiler.keywords.table import KEYWORDS, Status
+from podlane.compiler.output.compilation import Compilation
 from tests.fakes.files import MemoryFetcher
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "keywords.md"

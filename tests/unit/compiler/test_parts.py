@@ -6,14 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from podlane.compiler import durations, globs, wildcards
-from podlane.compiler.cachekeys import CacheKeys
+from podlane.compiler import durations
 from podlane.compiler.context import Context
-from podlane.compiler.expansion import ExpandedVariables, circles, circles_message, expand
 from podlane.compiler.facts import server_of
-from podlane.compiler.lower import environment_slug
-from podlane.compiler.predefined import message_variables, pipeline_variables, slug
+from podlane.compiler.files import wildcards
+from podlane.compiler.output.cachekeys import CacheKeys
+from podlane.compiler.output.lower import environment_slug
+from podlane.compiler.selection import globs
 from podlane.compiler.source import Map, Seq, text_of
+from podlane.compiler.variables.expansion import ExpandedVariables, circles, circles_message, expand
+from podlane.compiler.variables.predefined import message_variables, pipeline_variables, slug
 from podlane.model.job import Variable
 from tests.fakes.files import MemoryFetcher
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podlane.compiler import reader
+from podlane.compiler.files import reader
 from podlane.compiler.source import Map, Reference, Seq, Symbol
 
 REFUSED = object()

@@ -37,7 +37,7 @@ def command(
     Findings go to stderr. Exits with 2 when there are errors.
     """
     from podlane.cli import project
-    from podlane.compiler import present
+    from podlane.compiler.output import present
 
     out = output.standard()
     compilation = project.here(file).compile(variables)

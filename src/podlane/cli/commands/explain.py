@@ -29,7 +29,7 @@ def command(
     The name of a job with parallel means all of its jobs.
     """
     from podlane.cli import project
-    from podlane.compiler.explain import explain_job, explain_text
+    from podlane.compiler.output.explain import explain_job, explain_text
     from podlane.kit.errors import UsageError
 
     out = output.standard()

@@ -29,7 +29,7 @@ from podlane.cli.options import examples, file_option, variable_option
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """Draw the pipeline: its stages, its jobs, and what waits for what."""
     from podlane.cli import project
-    from podlane.compiler import drawing
+    from podlane.compiler.output import drawing
 
     out = output.standard()
     compilation = project.here(file).compile(variables)

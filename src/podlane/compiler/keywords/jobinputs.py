@@ -5,8 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from podlane.compiler.findings import Entry
-from podlane.compiler.inputs import MAX_OPTIONS, TYPES, Header, json_of, resolve_inputs, to_text
 from podlane.compiler.keywords import values
+from podlane.compiler.keywords.inputs import (
+    MAX_OPTIONS,
+    TYPES,
+    Header,
+    json_of,
+    resolve_inputs,
+    to_text,
+)
 from podlane.compiler.source import Map, Node, Seq, text_of
 from podlane.model.pipeline import DefinedInput
 

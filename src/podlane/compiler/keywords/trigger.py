@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 
 from podlane.compiler.findings import Entry
-from podlane.compiler.includechecks import check_remote
-from podlane.compiler.inputs import json_of
 from podlane.compiler.keywords import rules, values
+from podlane.compiler.keywords.include import check_remote
+from podlane.compiler.keywords.inputs import json_of
 from podlane.compiler.source import Map, Mark, Node, Seq, place
 from podlane.model.job import Variable
 from podlane.model.pipeline import Trigger

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from podlane.compiler.compilation import Compilation
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context, Fetcher
 from podlane.compiler.facts import GitFacts
-from podlane.compiler.fetching import PARENT_PIPELINE
+from podlane.compiler.files.fetching import PARENT_PIPELINE
+from podlane.compiler.output.compilation import Compilation
 from podlane.coordinator.submission import Snapshot, Submission
 from podlane.kit.diagnostics import Diagnostic, Severity
 from podlane.model.job import Variable

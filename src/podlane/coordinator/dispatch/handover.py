@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from podlane.compiler.expansion import expand
+from podlane.compiler.variables.expansion import expand
 from podlane.coordinator.dispatch import payload
 from podlane.coordinator.dispatch.predefined import JobFacts
 from podlane.coordinator.state import lifecycle

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from podlane.compiler.expansion import expand
+from podlane.compiler.variables.expansion import expand
 from podlane.coordinator.dispatch.predefined import USER_LOGIN, JobFacts
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.model.pipeline import IdToken

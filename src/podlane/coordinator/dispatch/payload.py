@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from podlane.compiler.expansion import ExpandedVariables
+from podlane.compiler.variables.expansion import ExpandedVariables
 from podlane.coordinator.dispatch import predefined
 from podlane.coordinator.dispatch.predefined import JobFacts
 from podlane.coordinator.submission import Snapshot

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from podlane.compiler.predefined import group_name, message_variables, slug
+from podlane.compiler.variables.predefined import group_name, message_variables, slug
 from podlane.coordinator.submission import Snapshot
 from podlane.gitlab.info import COMPATIBLE_VERSION
 from podlane.model.job import Variable

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from podlane.compiler.predefined import slug
+from podlane.compiler.variables.predefined import slug
 from podlane.coordinator.sources import git
 from podlane.kit.errors import PermanentError, UsageError
 

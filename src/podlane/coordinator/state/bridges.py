@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from podlane.compiler.expansion import expand, references
+from podlane.compiler.variables.expansion import expand, references
 from podlane.coordinator.state.lifecycle import Composite
 from podlane.model.failures import FailureReason
 from podlane.model.job import Variable

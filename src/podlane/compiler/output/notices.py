@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from podlane.compiler.decide import Decision
-from podlane.compiler.expansion import expand
 from podlane.compiler.findings import Findings
-from podlane.compiler.graph import stage_of
 from podlane.compiler.keywords.environment import is_resource_group
+from podlane.compiler.selection.decide import Decision
+from podlane.compiler.selection.graph import stage_of
+from podlane.compiler.variables.expansion import expand
 
 PAGES_DEPLOY, DEPLOY = "pages:deploy", "deploy"
 

@@ -35,7 +35,7 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
-from podlane.compiler import scalars
+from podlane.compiler.files import scalars
 from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq, is_blank
 
 MAX_BYTES = 2_097_152

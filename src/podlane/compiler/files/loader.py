@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from podlane.compiler import inputs, reader
+from podlane.compiler.files import reader
+from podlane.compiler.files.interpolation import MAX_ERRORS, Interpolator
 from podlane.compiler.findings import Findings
-from podlane.compiler.interpolation import MAX_ERRORS, Interpolator
+from podlane.compiler.keywords import inputs
 from podlane.compiler.source import Map, Mark, Node, Seq, text_of
 from podlane.kit.diagnostics import has_errors
 from podlane.kit.jsonvalue import Json

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podlane.compiler.findings import Findings
+from podlane.compiler.jobs.matrix import ConfiguredJob
 from podlane.compiler.keywords import secrets, table
-from podlane.compiler.matrix import ConfiguredJob
 from podlane.compiler.source import Map, place
 from podlane.kit.diagnostics import Diagnostic
 

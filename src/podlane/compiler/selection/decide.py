@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from podlane.compiler.config import Config
 from podlane.compiler.context import Context
-from podlane.compiler.expansion import circles, circles_message
 from podlane.compiler.findings import Findings
-from podlane.compiler.graph import MAX_NEEDS, stage_of
+from podlane.compiler.jobs.config import Config
+from podlane.compiler.jobs.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.keywords import control
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.keywords.variables import lower_variables
-from podlane.compiler.layers import Layers, Values, merged
-from podlane.compiler.matrix import ConfiguredJob, expand_needs
-from podlane.compiler.refs import admits
-from podlane.compiler.rules import Evaluator, Match
+from podlane.compiler.selection.graph import MAX_NEEDS, stage_of
+from podlane.compiler.selection.refs import admits
+from podlane.compiler.selection.rules import Evaluator, Match
 from podlane.compiler.source import Map, Mark, Node
+from podlane.compiler.variables.expansion import circles, circles_message
+from podlane.compiler.variables.layers import Layers, Values, merged
 from podlane.model.job import Variable
 from podlane.model.pipeline import AllowFailure, Need, When
 

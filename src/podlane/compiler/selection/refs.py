@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from podlane.compiler.context import Context
 from podlane.compiler.expr import regex
 from podlane.compiler.keywords import values
-from podlane.compiler.rules import Evaluator
+from podlane.compiler.selection.rules import Evaluator
 from podlane.compiler.source import Map, Node, Seq
 
 DEFAULT_REFS = ("branches", "tags")

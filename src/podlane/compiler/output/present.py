@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from podlane.compiler.compilation import Compilation
-from podlane.compiler.decide import Decision
-from podlane.compiler.rules import Match, RuleTrace
+from podlane.compiler.output.compilation import Compilation
+from podlane.compiler.selection.decide import Decision
+from podlane.compiler.selection.rules import Match, RuleTrace
 from podlane.compiler.source import Map, Mark, Node, Reference, Seq, place, text_of
 from podlane.kit.diagnostics import Severity
 from podlane.kit.jsonvalue import Json, JsonObject

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podlane.compiler import globs
 from podlane.compiler.context import Fetcher, FetchError
-from podlane.compiler.expansion import expand
 from podlane.compiler.expr import evaluate, nodes
 from podlane.compiler.expr.errors import ExpressionError
 from podlane.compiler.expr.parser import parse
 from podlane.compiler.keywords import values
+from podlane.compiler.selection import globs
 from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.variables.expansion import expand
 
 MAX_COMPARISONS = 50_000
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from podlane.compiler.context import Context
-from podlane.compiler.expansion import ExpandedVariables, expand
+from podlane.compiler.jobs.matrix import ConfiguredJob
 from podlane.compiler.keywords import inherit
 from podlane.compiler.keywords.variables import lower_variables
-from podlane.compiler.matrix import ConfiguredJob
-from podlane.compiler.predefined import group_name, pipeline_variables, slug
 from podlane.compiler.source import Map, Node
+from podlane.compiler.variables.expansion import ExpandedVariables, expand
+from podlane.compiler.variables.predefined import group_name, pipeline_variables, slug
 from podlane.model.job import Variable
 
 

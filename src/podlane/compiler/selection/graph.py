@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from podlane.compiler.components import circles
 from podlane.compiler.findings import Findings, did_you_mean
+from podlane.compiler.jobs.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.keywords.rules import listed_rules
-from podlane.compiler.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.source import Map, Mark, Seq, is_blank
 from podlane.model.pipeline import Need
 

@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from podlane.compiler import wildcards
 from podlane.compiler.context import Fetcher
+from podlane.compiler.files import wildcards
 from podlane.compiler.keywords import values
 from podlane.compiler.keywords.cache import caches
 from podlane.compiler.source import Map, Node

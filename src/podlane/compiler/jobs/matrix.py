@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from podlane.compiler.findings import Findings
-from podlane.compiler.inputs import inspected
 from podlane.compiler.keywords import needs, parallel, values
+from podlane.compiler.keywords.inputs import inspected
 from podlane.compiler.source import Map, Node, Seq, Symbol, text_of
 from podlane.kit.jsonvalue import Json
 from podlane.model.pipeline import Need

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from podlane.compiler.config import Config
-from podlane.compiler.decide import Decision
-from podlane.compiler.includes import Included
-from podlane.compiler.rules import Match
+from podlane.compiler.files.includes import Included
+from podlane.compiler.jobs.config import Config
+from podlane.compiler.selection.decide import Decision
+from podlane.compiler.selection.rules import Match
 from podlane.compiler.source import Map
 from podlane.kit.diagnostics import Diagnostic
 from podlane.model.pipeline import Pipeline

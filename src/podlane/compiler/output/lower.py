@@ -6,10 +6,6 @@ import hashlib
 import re
 from collections.abc import Container, Mapping
 
-from podlane.compiler.cachekeys import CacheKeys
-from podlane.compiler.decide import Decision
-from podlane.compiler.expansion import expand
-from podlane.compiler.graph import stage_of
 from podlane.compiler.keywords import (
     artifacts,
     control,
@@ -24,8 +20,12 @@ from podlane.compiler.keywords import (
     values,
 )
 from podlane.compiler.keywords.job import is_bridge
-from podlane.compiler.notices import taken_group
+from podlane.compiler.output.cachekeys import CacheKeys
+from podlane.compiler.output.notices import taken_group
+from podlane.compiler.selection.decide import Decision
+from podlane.compiler.selection.graph import stage_of
 from podlane.compiler.source import Map, Node, Seq
+from podlane.compiler.variables.expansion import expand
 from podlane.model.job import Artifact, Hook, Variable
 from podlane.model.pipeline import DeploymentEnvironment, Need, PipelineJob
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from podlane.compiler.compilation import Compilation
-from podlane.compiler.decide import Decision
-from podlane.compiler.present import at, outcome
+from podlane.compiler.output.compilation import Compilation
+from podlane.compiler.output.present import at, outcome
+from podlane.compiler.selection.decide import Decision
 from podlane.compiler.source import Map, Mark, Scalar, Seq, text_of
 from podlane.kit.jsonvalue import Json, JsonObject
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podlane.compiler.expansion import expand, names_in
-from podlane.compiler.inputs import to_text
+from podlane.compiler.keywords.inputs import to_text
 from podlane.compiler.source import Map, Mark, Node, Reference, Scalar, Seq, text_of
+from podlane.compiler.variables.expansion import expand, names_in
 from podlane.kit.jsonvalue import Json
 
 _BLOCK = re.compile(r"\$\[\[\s*(\S.*?\S)\s*\]\]", re.ASCII)

@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass, field
 from functools import partial
 
-from podlane.compiler import inputs, wildcards
 from podlane.compiler.context import Context, Fetcher, FetchError
-from podlane.compiler.expansion import expand
-from podlane.compiler.fetching import (
+from podlane.compiler.files import wildcards
+from podlane.compiler.files.fetching import (
     URL,
     FetchedFile,
     FileFinder,
@@ -17,9 +16,10 @@ from podlane.compiler.fetching import (
     WantedFile,
     location_problem,
 )
-from podlane.compiler.files import Arguments, FileLoader
+from podlane.compiler.files.loader import Arguments, FileLoader
 from podlane.compiler.findings import Entry, Findings
-from podlane.compiler.includechecks import (
+from podlane.compiler.keywords import inputs, rules, values
+from podlane.compiler.keywords.include import (
     HEADER_KINDS,
     KINDS,
     check_include_rules,
@@ -27,9 +27,7 @@ from podlane.compiler.includechecks import (
     check_remote,
     warn_ignored,
 )
-from podlane.compiler.keywords import rules, values
-from podlane.compiler.layers import Values
-from podlane.compiler.rules import Evaluator
+from podlane.compiler.selection.rules import Evaluator
 from podlane.compiler.source import (
     Map,
     Mark,
@@ -41,6 +39,8 @@ from podlane.compiler.source import (
     place,
     text_of,
 )
+from podlane.compiler.variables.expansion import expand
+from podlane.compiler.variables.layers import Values
 from podlane.kit.diagnostics import has_errors
 
 MAX_INCLUDES = 150

@@ -12,8 +12,8 @@ from podlane.compiler.expr.errors import ExpressionError
 from podlane.compiler.expr.evaluate import Environment, Value, present, value_of
 from podlane.compiler.expr.parser import parse
 from podlane.compiler.findings import Entry, Findings
-from podlane.compiler.includechecks import check_header_include
 from podlane.compiler.keywords import values
+from podlane.compiler.keywords.include import check_header_include
 from podlane.compiler.source import Map, Mark, Node, Reference, Seq, Symbol, is_blank, text_of
 from podlane.kit.jsonvalue import Json
 

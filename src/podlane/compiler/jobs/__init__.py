@@ -1,0 +1,1 @@
+"""The merged tree to jobs: ``extends``, ``!reference``, defaults and ``parallel``."""

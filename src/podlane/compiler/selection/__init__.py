@@ -1,0 +1,1 @@
+"""Which jobs are in the pipeline, by ``rules`` or ``only``, and in which order. See ``decide``."""
