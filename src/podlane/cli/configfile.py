@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podlane.cli import output, project
+from podlane.cli import output, reports
 from podlane.kit.diagnostics import has_errors
 from podlane.kit.errors import UsageError
 from podlane.runner.config_file import load_config
@@ -25,7 +25,7 @@ def load(path: Path, out: output.Output, *, needs_gitlab: bool = True) -> Global
     findings = [f for f in found if needs_gitlab or f.code != "setting-missing"]
     source = without_secrets(path.read_text()) if findings else None
     for finding in findings:
-        out.note(project.painted(out, finding, source))
+        out.note(reports.painted(out, finding, source))
     if has_errors(findings):
         raise UsageError(f"{path} cannot be used", hint="mend what is listed above")
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,14 +13,10 @@ from podlane.cli.checkout import DEFAULT_BRANCH, Checkout
 from podlane.cli.context import Changes, context_of
 from podlane.cli.history import History
 from podlane.cli.includestore import IncludeStore, Locked
-from podlane.cli.output import Output, Style
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import FetchError, RemoteFile
 from podlane.compiler.facts import Event
 from podlane.compiler.output.compilation import Compilation
-from podlane.kit.diagnostics import Diagnostic, Severity, has_errors, render
-from podlane.kit.jsonvalue import JsonObject
-from podlane.model.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from podlane.cli.children import Child
@@ -163,45 +159,3 @@ def here(file: Path) -> Project:
     if file.is_absolute() and file.is_relative_to(root):
         file = file.relative_to(root)
     return Project(root=root, file=file)
-
-
-def show_findings(
-    out: Output, compilation: Compilation, *, refuse: bool = True, only: Pipeline | None = None
-) -> bool:
-    """Print all findings, and return whether the pipeline may be used.
-
-    ``refuse``: what a run cannot honour is an error; otherwise a warning. ``only`` has the jobs whose
-    refusals count; None: all.
-    """
-    refusals = compilation.run_refusals if only is None else compilation.refusals_of(only)
-    if not refuse:
-        refusals = as_warnings(refusals)
-    for finding in (*compilation.diagnostics, *refusals):
-        out.note(painted(out, finding, compilation.sources.get(finding.place.file)))
-    errors = has_errors(compilation.diagnostics) or (refuse and has_errors(refusals))
-    return compilation.pipeline is not None and not errors
-
-
-def as_warnings(findings: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return findings as warnings."""
-    return tuple(replace(finding, severity=Severity.WARNING) for finding in findings)
-
-
-def finding_document(finding: Diagnostic) -> JsonObject:
-    """Return a finding as JSON."""
-    return {
-        "severity": str(finding.severity),
-        "code": finding.code,
-        "message": finding.message,
-        "file": finding.place.file,
-        "line": finding.place.line,
-        "column": finding.place.column,
-        "hint": finding.hint,
-    }
-
-
-def painted(out: Output, finding: Diagnostic, source: str | None) -> str:
-    """Return a finding as text for stderr, its severity in colour."""
-    look = Style.RED if finding.severity is Severity.ERROR else Style.YELLOW
-    word = f" {finding.severity}: "
-    return render(finding, source).replace(word, out.err.style(word, look, Style.BOLD), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.cli import project
+from podlane.cli import project, reports
 from podlane.cli.main import main
 from podlane.cli.output import Output, Stream
 from podlane.compiler.context import FetchError
@@ -55,7 +55,7 @@ def test_findings_are_shown_with_place_and_excerpt(tmp_path: Path) -> None:
     err = io.StringIO()
     stream = Stream(file=err, color=False, terminal=False)
     found = _project(tmp_path, "job:\n  stage: nowhere\n  script: ['true']\n")
-    usable = project.show_findings(Output(out=stream, err=stream), found.compile([]))
+    usable = reports.show_findings(Output(out=stream, err=stream), found.compile([]))
     assert not usable
     assert err.getvalue().startswith(".gitlab-ci.yml:")
     assert "error:" in err.getvalue()

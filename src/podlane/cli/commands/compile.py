@@ -36,12 +36,12 @@ def command(
 
     Findings go to stderr. Exits with 2 when there are errors.
     """
-    from podlane.cli import project
+    from podlane.cli import project, reports
     from podlane.compiler.output import present
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
-    if not project.show_findings(out, compilation, refuse=False):
+    if not reports.show_findings(out, compilation, refuse=False):
         return 2
     present_as = present.merged_document if merged else present.pipeline_document
     document = present_as(compilation)

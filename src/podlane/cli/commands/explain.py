@@ -28,13 +28,13 @@ def command(
 
     The name of a job with parallel means all of its jobs.
     """
-    from podlane.cli import project
+    from podlane.cli import project, reports
     from podlane.compiler.output.explain import explain_job, explain_text
     from podlane.kit.errors import UsageError
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
-    usable = project.show_findings(out, compilation, refuse=False)
+    usable = reports.show_findings(out, compilation, refuse=False)
     decisions = compilation.decisions
     names = [name for name, one in decisions.items() if job in (name, one.job.group)]
     if not names:

@@ -28,12 +28,12 @@ from podlane.cli.options import examples, file_option, variable_option
 )
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """Draw the pipeline: its stages, its jobs, and what waits for what."""
-    from podlane.cli import project
+    from podlane.cli import project, reports
     from podlane.compiler.output import drawing
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
-    if not project.show_findings(out, compilation, refuse=False):
+    if not reports.show_findings(out, compilation, refuse=False):
         return 2
     assert compilation.pipeline is not None, "a pipeline without errors exists"
     if output_format == "svg":

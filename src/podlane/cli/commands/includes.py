@@ -47,7 +47,7 @@ def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str |
     """
     import os
 
-    from podlane.cli import project
+    from podlane.cli import project, reports
     from podlane.cli.checkout import Checkout
     from podlane.cli.fetch import GitLabFetcher, find_token
     from podlane.cli.includestore import LOCK
@@ -69,9 +69,9 @@ def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str |
         old = before.get(entry.name)
         state = "new" if old is None else "unchanged" if old == entry.digest else "changed"
         out.note(f"{entry.kind} {entry.name}: {state}")
-    valid = project.show_findings(out, compilation, refuse=False) and not missing
+    valid = reports.show_findings(out, compilation, refuse=False) and not missing
     for finding in missing:
-        out.note(project.painted(out, finding, None))
+        out.note(reports.painted(out, finding, None))
     if list(store):
         out.note(f"locked in {LOCK}" if valid else f"what could be fetched is locked in {LOCK}")
     return 0 if valid else 2

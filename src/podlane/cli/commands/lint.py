@@ -56,22 +56,22 @@ def command(
     below = [(child, finding) for child in children for finding in child.findings()]
     refusals = compilation.run_refusals
     if allow_unsupported:
-        refusals = project.as_warnings(refusals)
+        refusals = reports.as_warnings(refusals)
     findings = (*compilation.diagnostics, *refusals, *(finding for _, finding in below))
     valid = compilation.pipeline is not None and not has_errors(findings)
     if output_format == "json":
-        shown: list[Json] = [project.finding_document(finding) for finding in findings]
+        shown: list[Json] = [reports.finding_document(finding) for finding in findings]
         partial = bool(refusals)
         out.document({"valid": valid, "partial": partial, "findings": shown})
     elif output_format == "sarif":
         out.document(reports.sarif(findings))
     elif output_format == "codequality":
         out.document(reports.codequality(findings))
-    elif project.show_findings(out, compilation, refuse=not allow_unsupported):
+    elif reports.show_findings(out, compilation, refuse=not allow_unsupported):
         assert compilation.pipeline is not None, "a pipeline without findings exists"
         jobs = len(compilation.pipeline.jobs)
         for child, finding in below:
             source = child.source(finding.place.file) or compilation.sources.get(finding.place.file)
-            out.note(project.painted(out, finding, source))
+            out.note(reports.painted(out, finding, source))
         out.out.line(f"{file}: valid, {jobs} job{'' if jobs == 1 else 's'}")
     return 0 if valid else 2

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @format_option
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """List the jobs of the pipeline, in the order of its stages."""
-    from podlane.cli import project
+    from podlane.cli import project, reports
 
     out = output.standard()
     compilation = project.here(file).compile(variables)
-    if not project.show_findings(out, compilation, refuse=False):
+    if not reports.show_findings(out, compilation, refuse=False):
         return 2
     pipeline = compilation.pipeline
     assert pipeline is not None, "a pipeline without errors exists"

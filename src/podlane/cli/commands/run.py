@@ -115,14 +115,14 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     Ctrl-C once cancels the jobs and cleans up; twice stops at once and cleans up.
     """
-    from podlane.cli import childfacts, configfile, jobinputs, project, selection
+    from podlane.cli import childfacts, configfile, jobinputs, project, reports, selection
     from podlane.model.pipeline import without_foreign_bridges
 
     out = output.standard()
     found = project.here(file)
     compilation = found.compile(variables)
     chosen = compilation.pipeline and selection.select(compilation.pipeline, jobs)
-    usable = project.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
+    usable = reports.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
     if chosen is None or not usable:
         return 2
     pipeline = jobinputs.with_given(without_foreign_bridges(chosen), job_inputs)
