@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from podlane.executors.base import ExecutionPlan, Level, Message
+from podlane.executors.base import ExecutionPlan, Message
 from podlane.executors.kubernetes import helper_image as helper_images
+from podlane.executors.kubernetes.allowed import check_image, job_user
 from podlane.executors.kubernetes.flags import is_on
 from podlane.executors.kubernetes.images import PULL_POLICIES, rewrite
 from podlane.executors.kubernetes.manifests import containers as boxes
 from podlane.executors.kubernetes.manifests.containers import ContainerImage
-from podlane.executors.kubernetes.manifests.security import parse_user
+from podlane.executors.kubernetes.manifests.security import JobUser
+from podlane.executors.kubernetes.manifests.services import PodService
 from podlane.executors.kubernetes.refusal import PlanError
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
+from podlane.executors.kubernetes.settings.security import ContainerSecurity
 from podlane.model.job import Image
 from podlane.model.variables import Variables
 
@@ -31,11 +34,6 @@ class ChosenImages:
         self._machine = machine
         self.notes: list[Message] = []
 
-    @property
-    def user(self) -> tuple[int, int | None] | None:
-        """The user that the job asks for."""
-        return numeric_user(self._plan.job.image)
-
     def build(self) -> ContainerImage:
         """Return the image of the job; notes what the trace should say."""
         job = self._plan.job.image
@@ -46,7 +44,7 @@ class ChosenImages:
                 hint="give the job an image, or set image in [runners.kubernetes]",
             )
         self.notes.append(Message(text=f"Using Kubernetes executor with image {name} ..."))
-        self._checknumeric_user(job, "build")
+        check_image(name, "images", self._settings.allowed_images, self._always())
         return self._image(name, boxes.BUILD, job.pull_policy)
 
     def helper(self) -> ContainerImage:
@@ -62,15 +60,32 @@ class ChosenImages:
     def service(self, service: Image) -> ContainerImage:
         """Return the image of a service."""
         name = self._variables.expand(service.name)
-        self._checknumeric_user(service, name)
+        own = (self._variables.expand(configured.name) for configured in self._settings.services)
+        check_image(name, "services", self._settings.allowed_services, (*self._always(), *own))
         return self._image(name, name, service.pull_policy)
 
-    def _checknumeric_user(self, image: Image, what: str) -> None:
+    def user(self) -> JobUser:
+        """Return the user of the job's container, as far as the job decides it."""
+        own = self._settings.build_container_security_context
+        return self._user(self._plan.job.image, boxes.BUILD, own)
+
+    def user_of(self, service: PodService) -> JobUser:
+        """Return the user of a service, as far as the job decides it."""
+        own = self._settings.service_container_security_context
+        return self._user(service.service, service.container, own)
+
+    def _user(self, image: Image, container: str, own: ContainerSecurity | None) -> JobUser:
         options = image.executor_opts
-        wished = options.kubernetes.user if options and options.kubernetes else ""
-        if wished != "" and numeric_user(image) is None:
-            text = f'user "{wished}" of {what} is not allowed or not uid[:gid]; using the image\'s'
-            self.notes.append(Message(text=text, level=Level.WARNING))
+        wished = str(options.kubernetes.user) if options and options.kubernetes else ""
+        expanded = self._variables.expand(wished)
+        user, notes = job_user(expanded, container, self._settings, own)
+        self.notes += notes
+        return user
+
+    def _always(self) -> tuple[str, ...]:
+        """Return the images that may run whatever is allowed: as GitLab Runner, those it chooses."""
+        default = self._variables.expand(self._settings.image)
+        return default, helper_images.repository(lambda flag: is_on(self._plan, flag))
 
     def _image(self, name: str, container: str, wished: tuple[str, ...] | None) -> ContainerImage:
         policy = self._policy(container, wished)
@@ -100,12 +115,3 @@ class ChosenImages:
 
 def _shown(policies: tuple[str, ...] | list[str]) -> str:
     return f"[{' '.join(PULL_POLICIES.get(policy, policy) for policy in policies)}]"
-
-
-def numeric_user(image: Image) -> tuple[int, int | None] | None:
-    """Return the uid and gid that a job asks for; None: the image's own."""
-    options = image.executor_opts
-    raw = options.kubernetes.user if options is not None and options.kubernetes else ""
-    user = parse_user(raw)
-    # Root is only for those whom allowed_users names, and that list is empty.
-    return None if user is None or 0 in user else user

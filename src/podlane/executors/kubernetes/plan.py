@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
-from podlane.executors.kubernetes.chosen_images import ChosenImages, numeric_user
+from podlane.executors.kubernetes.chosen_images import ChosenImages
 from podlane.executors.kubernetes.flags import DEADLINE_FLAG, LEGACY_FLAG, is_on
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.jobfiles import (
@@ -29,6 +29,7 @@ from podlane.executors.kubernetes.manifests.services import (
 )
 from podlane.executors.kubernetes.manifests.uservolumes import user_volumes
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories, directories, volumes
+from podlane.executors.kubernetes.overwrites import overwritten
 from podlane.executors.kubernetes.readiness import with_health_checks
 from podlane.executors.kubernetes.settings.keys import ConfiguredService, KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
@@ -100,8 +101,10 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         PlanError, AliasError: job and settings do not fit; the text says what to change.
     """
     variables = Variables(plan.variables, temp_dir=f"{plan.project_dir}.tmp")
-    images = ChosenImages(plan, settings, variables, around.machine)
     services = name_services([*map(_configured, settings.services), *(plan.job.services or ())])
+    asked = overwritten(settings, variables, services)
+    settings = asked.settings
+    images = ChosenImages(plan, settings, variables, around.machine)
     scripts = with_health_checks(plan.stages, services)
     stages = tuple(s for s in scripts if s.substage != substages.CLEAR_WORKTREE)
     where = directories(
@@ -130,15 +133,15 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         labels=metadata.pod_labels(plan, settings.pod_labels, variables, around.process),
         annotations=metadata.pod_annotations(plan, settings.pod_annotations, variables),
         containers=(
-            boxes.build_container(inputs, build, images.user),
+            boxes.build_container(inputs, build, images.user()),
             boxes.helper_container(inputs, helper),
             *(
                 boxes.service_container(
-                    inputs,
+                    replace(inputs, settings=asked.of_service(service.container)),
                     service,
                     images.service(service.service),
                     service_env(name, index, service, variables),
-                    numeric_user(service.service),
+                    images.user_of(service),
                 )
                 for index, service in enumerate(services)
             ),
@@ -169,7 +172,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         legacy=inputs.idle,
         build_image=build.image,
         helper_image=helper.image,
-        notes=tuple(_notes(parts, images, inputs)),
+        notes=(*asked.notes, *_notes(parts, images, inputs)),
         memory_limits=(
             (boxes.BUILD, settings.memory_limit),
             (boxes.HELPER, settings.helper_memory_limit),

@@ -238,7 +238,7 @@ def test_the_jobs_user_yields_to_settings_and_is_never_root() -> None:
     assert user(pod_plan(execution_plan(image("1000:1001")))) == 1000
     refused = pod_plan(execution_plan(image("0")))
     assert user(refused) is None
-    assert any("not allowed" in note.text for note in refused.notes)
+    assert any("not in the allowed list" in note.text for note in refused.notes)
     context = {"run_as_user": 5}
     assert (
         user(

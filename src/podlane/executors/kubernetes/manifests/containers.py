@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from podlane.executors.kubernetes.images import PULL_POLICIES, PodImage
 from podlane.executors.kubernetes.manifests.lifecycle import container_lifecycle
-from podlane.executors.kubernetes.manifests.security import container_security
+from podlane.executors.kubernetes.manifests.security import JobUser, container_security
 from podlane.executors.kubernetes.manifests.services import PodService
 from podlane.executors.kubernetes.manifests.volumes import (
     NO_VOLUMES,
@@ -43,9 +43,7 @@ class ContainerInputs:
     idle: bool = False
 
 
-def build_container(
-    inputs: ContainerInputs, image: ContainerImage, user: tuple[int, int | None] | None
-) -> JsonObject:
+def build_container(inputs: ContainerInputs, image: ContainerImage, user: JobUser) -> JsonObject:
     """Return the container of the user's script."""
     settings = inputs.settings
     return {
@@ -91,7 +89,7 @@ def service_container(
     service: PodService,
     image: ContainerImage,
     env: list[Json],
-    user: tuple[int, int | None] | None,
+    user: JobUser,
 ) -> JsonObject:
     """Return the container of a service. ``env`` refers to the Secret; it holds no value."""
     settings = inputs.settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.settings.security import (
@@ -14,34 +15,24 @@ from podlane.executors.kubernetes.settings.security import (
 from podlane.kit.jsonvalue import Json, JsonObject
 
 _DEFAULT_DROP = "NET_RAW"
-
-
-def parse_user(raw: str | int) -> tuple[int, int | None] | None:
-    """Return uid and gid of ``image:kubernetes:user`` (``uid[:gid]``), or None if it is not that."""
-    user, colon, group = str(raw).partition(":")
-    if not user.isdigit() or (colon and not group.isdigit()):
-        return None
-    return int(user), int(group) if colon else None
+JobUser: TypeAlias = "tuple[int | None, int | None]"  # uid and gid; None: as settings and image say
 
 
 def container_security(
     settings: KubernetesSettings,
     own: ContainerSecurity | None,
-    user: tuple[int, int | None] | None = None,
+    user: JobUser = (None, None),
 ) -> JsonObject:
-    """Return the context of one container. ``user`` is the job's wish and yields to settings."""
+    """Return the context of one container. ``user``: what it takes of the job's wish, if anything."""
     own = own or ContainerSecurity()
     context: JsonObject = {"capabilities": _capabilities(settings, own.capabilities)}
-    pod = settings.pod_security_context or PodSecurity()
-    wished_user, wished_group = user or (None, None)
-    decided = own.run_as_user is not None or pod.run_as_user is not None
     values: dict[str, Json] = {
         "privileged": _first(own.privileged, settings.privileged),
         "allowPrivilegeEscalation": _first(
             own.allow_privilege_escalation, settings.allow_privilege_escalation
         ),
-        "runAsUser": own.run_as_user if decided else wished_user,
-        "runAsGroup": own.run_as_group if own.run_as_group is not None or decided else wished_group,
+        "runAsUser": own.run_as_user if own.run_as_user is not None else user[0],
+        "runAsGroup": own.run_as_group if own.run_as_group is not None else user[1],
         "runAsNonRoot": own.run_as_non_root,
         "readOnlyRootFilesystem": own.read_only_root_filesystem,
         "procMount": own.proc_mount.capitalize() or None,

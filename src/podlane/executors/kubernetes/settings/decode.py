@@ -11,7 +11,13 @@ from typing import TypeAlias, get_type_hints
 
 import msgspec
 
-from podlane.executors.kubernetes.settings import cluster, lifecycle, official_keys, volumes
+from podlane.executors.kubernetes.settings import (
+    allowances,
+    cluster,
+    lifecycle,
+    official_keys,
+    volumes,
+)
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.kit.jsonvalue import Json, JsonObject
@@ -54,6 +60,7 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
     findings += volumes.problems(settings.volumes, bases, place)
     findings += lifecycle.dns_problems(settings.dns_config, settings.dns_policy, place)
     findings += lifecycle.lifecycle_problems(settings.container_lifecycle, place)
+    findings += allowances.warnings(settings, place)
     return settings, findings
 
 
@@ -115,7 +122,7 @@ def _value_problem(key: str, value: object, where: str) -> _Problem:
     if key == "dns_policy" and value and value not in _DNS_POLICIES:
         hint = f"use one of {', '.join(_DNS_POLICIES)}"
         return ("setting-value", f'{where}: "{value}" is not a DNS policy', hint)
-    if wrong := cluster.problem(key, value):
+    if wrong := cluster.problem(key, value) or allowances.problem(key, value):
         return ("setting-value", f"{where}: {wrong[0]}", wrong[1])
     return None
 
