@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from podlane.cli.live import LiveView
 from podlane.cli.output import Stream
-from podlane.cli.session import Ended, run_pipeline
+from podlane.cli.run.live import LiveView
+from podlane.cli.run.session import Ended, run_pipeline
 from podlane.coordinator.control.outage import Patience
 from podlane.coordinator.control.remote import open_coordinator
 from podlane.coordinator.state.notice import Notice

@@ -31,7 +31,8 @@ def command(job: int | None, pipeline: int | None, url: str, *, force: bool) -> 
     The numbers are in "podlane coordinator list"; a job sees its own as CI_JOB_ID. A "podlane run"
     in the foreground is canceled with Ctrl-C.
     """
-    from podlane.cli import eventloop, remote
+    from podlane.cli import eventloop
+    from podlane.cli.servers import remote
     from podlane.kit.errors import UsageError
 
     if (job is None) == (pipeline is None):

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 
 @click.command(
@@ -36,11 +36,12 @@ def command(
 
     Findings go to stderr. Exits with 2 when there are errors.
     """
-    from podlane.cli import project, reports
+    from podlane.cli import reports
+    from podlane.cli.project import directory
     from podlane.compiler.output import present
 
     out = output.standard()
-    compilation = project.here(file).compile(variables)
+    compilation = directory.here(file).compile(variables)
     if not reports.show_findings(out, compilation, refuse=False):
         return 2
     present_as = present.merged_document if merged else present.pipeline_document

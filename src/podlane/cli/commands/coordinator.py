@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podlane.cli import cachesettings, output, places
+from podlane.cli import output, places
 from podlane.cli.options import coordinator_option, examples, format_option
+from podlane.cli.servers import cachesettings
 
 if TYPE_CHECKING:
     from podlane.coordinator.events import PipelineSummary
@@ -112,7 +113,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     Says on stdout where it listens, and in which files the tokens of runners and of
     "podlane run --coordinator" are. After a crash the next one on the same directory goes on.
     """
-    from podlane.cli import coordinatorserver, eventloop
+    from podlane.cli import eventloop
+    from podlane.cli.servers import coordinator
     from podlane.coordinator.app import CoordinatorSettings
 
     caches = cachesettings.current()
@@ -121,13 +123,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         listen=listen,
         external_url=external_url,
         trace_update_interval_seconds=trace_interval,
-        registration_token=coordinatorserver.registration_token(registration_token_file),
+        registration_token=coordinator.registration_token(registration_token_file),
         protected_refs=protected_refs,
         protected_tags=protected_tags,
         ci_separated_caches=caches.ci_separated_caches,
         jobs_cache_index=caches.jobs_cache_index,
     )
-    eventloop.run(coordinatorserver.serve, settings, output.standard())
+    eventloop.run(coordinator.serve, settings, output.standard())
     return 0
 
 
@@ -150,7 +152,8 @@ def list_(url: str, output_format: str, *, everything: bool) -> int:
     """
     import msgspec
 
-    from podlane.cli import eventloop, remote
+    from podlane.cli import eventloop
+    from podlane.cli.servers import remote
 
     async def ask() -> list[PipelineSummary]:
         async with remote.connect(url) as coordinator:

@@ -26,7 +26,7 @@ def command(kubeconfig: Path | None, context: str | None, output_format: str) ->
     Checks what the embedded node needs, or with --kubeconfig or --context the cluster and what we
     may do there. Exits with 1 when something needed is missing.
     """
-    from podlane.cli import checkup
+    from podlane.cli.servers import checkup
 
     out = output.standard()
     checks = checkup.machine()

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 
 @click.command(
@@ -28,12 +28,13 @@ def command(
 
     The name of a job with parallel means all of its jobs.
     """
-    from podlane.cli import project, reports
+    from podlane.cli import reports
+    from podlane.cli.project import directory
     from podlane.compiler.output.explain import explain_job, explain_text
     from podlane.kit.errors import UsageError
 
     out = output.standard()
-    compilation = project.here(file).compile(variables)
+    compilation = directory.here(file).compile(variables)
     usable = reports.show_findings(out, compilation, refuse=False)
     decisions = compilation.decisions
     names = [name for name, one in decisions.items() if job in (name, one.job.group)]

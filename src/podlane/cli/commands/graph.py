@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 
 @click.command(
@@ -28,11 +28,12 @@ from podlane.cli.options import examples, file_option, variable_option
 )
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """Draw the pipeline: its stages, its jobs, and what waits for what."""
-    from podlane.cli import project, reports
+    from podlane.cli import reports
+    from podlane.cli.project import directory
     from podlane.compiler.output import drawing
 
     out = output.standard()
-    compilation = project.here(file).compile(variables)
+    compilation = directory.here(file).compile(variables)
     if not reports.show_findings(out, compilation, refuse=False):
         return 2
     assert compilation.pipeline is not None, "a pipeline without errors exists"

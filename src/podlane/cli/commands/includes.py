@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 if TYPE_CHECKING:
     from podlane.kit.diagnostics import Diagnostic
@@ -47,14 +47,15 @@ def update(file: Path, variables: tuple[tuple[str, str], ...], gitlab_url: str |
     """
     import os
 
-    from podlane.cli import project, reports
-    from podlane.cli.checkout import Checkout
-    from podlane.cli.fetch import GitLabFetcher, find_token
-    from podlane.cli.includestore import LOCK
+    from podlane.cli import reports
+    from podlane.cli.project import directory
+    from podlane.cli.project.checkout import Checkout
+    from podlane.cli.project.fetch import GitLabFetcher, find_token
+    from podlane.cli.project.includestore import LOCK
     from podlane.compiler.facts import Server, server_of
 
     out = output.standard()
-    here = project.here(file)
+    here = directory.here(file)
     remote = Checkout(here.root).facts().remote_url
     url = (gitlab_url or (server_of(remote) or Server()).url).rstrip("/")
     store = here.includes()
@@ -87,11 +88,11 @@ def _is_missing(finding: Diagnostic) -> bool:
 @format_option
 def listing(file: Path, output_format: str) -> int:
     """List the locked files, and where their contents are."""
-    from podlane.cli import project
+    from podlane.cli.project import directory
     from podlane.kit.jsonvalue import Json
 
     out = output.standard()
-    store = project.here(file).includes()
+    store = directory.here(file).includes()
     if output_format == "json":
         shown: list[Json] = [
             {
@@ -120,13 +121,13 @@ def vendor(file: Path) -> int:
 
     There they can be committed with the project, for sites without a network.
     """
-    from podlane.cli import project
+    from podlane.cli.project import directory
     from podlane.compiler.context import FetchError
     from podlane.kit.errors import UsageError
 
     out = output.standard()
     try:
-        for path in project.here(file).includes().vendor():
+        for path in directory.here(file).includes().vendor():
             out.out.line(str(path.relative_to(Path.cwd())))
     except FetchError as error:
         raise UsageError(str(error)) from error

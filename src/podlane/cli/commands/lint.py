@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 
 @click.command(
@@ -47,12 +47,13 @@ def command(
     Prints every finding with its place. Exits with 2 when there are errors. What is wrong with a child
     pipeline whose files are there is a warning: it is compiled again when its trigger job starts it.
     """
-    from podlane.cli import project, reports
+    from podlane.cli import reports
+    from podlane.cli.project import directory
     from podlane.kit.diagnostics import has_errors
     from podlane.kit.jsonvalue import Json
 
     out = output.standard()
-    compilation, children = project.here(file).compile_all(variables)
+    compilation, children = directory.here(file).compile_all(variables)
     below = [(child, finding) for child in children for finding in child.findings()]
     refusals = compilation.run_refusals
     if allow_unsupported:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from podlane.cli import output
-from podlane.cli.asked import pipeline_options
 from podlane.cli.options import examples, file_option, format_option, variable_option
+from podlane.cli.project.asked import pipeline_options
 
 if TYPE_CHECKING:
     from podlane.kit.jsonvalue import Json, JsonObject
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 @format_option
 def command(file: Path, variables: tuple[tuple[str, str], ...], output_format: str) -> int:
     """List the jobs of the pipeline, in the order of its stages."""
-    from podlane.cli import project, reports
+    from podlane.cli import reports
+    from podlane.cli.project import directory
 
     out = output.standard()
-    compilation = project.here(file).compile(variables)
+    compilation = directory.here(file).compile(variables)
     if not reports.show_findings(out, compilation, refuse=False):
         return 2
     pipeline = compilation.pipeline

@@ -64,14 +64,14 @@ def start(
     foreground: bool,
 ) -> int:
     """Start the node and wait until it is ready."""
-    from podlane.cli import daemon
+    from podlane.cli.servers import daemon
 
     out = output.standard()
     folder = (state_dir or places.node_dir()).absolute()
     if foreground:
-        from podlane.cli import nodeserver
+        from podlane.cli.servers import node
 
-        nodeserver.serve(folder, port=port, network=network, runtime=runtime)
+        node.serve(folder, port=port, network=network, runtime=runtime)
         return 0
     found = daemon.running(folder)
     if found is None:
@@ -90,7 +90,7 @@ def start(
 @state_dir_option
 def stop(state_dir: Path | None) -> int:
     """Stop the node and everything that runs on it."""
-    from podlane.cli import daemon
+    from podlane.cli.servers import daemon
 
     stopped = daemon.stop((state_dir or places.node_dir()).absolute())
     output.standard().out.line("node stopped" if stopped else "no node was running")
@@ -104,7 +104,7 @@ def stop(state_dir: Path | None) -> int:
 @format_option
 def status(state_dir: Path | None, output_format: str) -> int:
     """Say whether the node runs, where, and how many pods it has. Exits with 1 when it does not."""
-    from podlane.cli import daemon
+    from podlane.cli.servers import daemon
 
     out = output.standard()
     folder = (state_dir or places.node_dir()).absolute()
@@ -115,9 +115,9 @@ def status(state_dir: Path | None, output_format: str) -> int:
         else:
             out.out.line(f"no node is running (state directory {folder})")
         return 1
-    from podlane.cli import nodeserver
+    from podlane.cli.servers import node
 
-    pods = nodeserver.count_pods(Path(found.kubeconfig))
+    pods = node.count_pods(Path(found.kubeconfig))
     if output_format == "json":
         out.document(
             {
@@ -140,7 +140,7 @@ def status(state_dir: Path | None, output_format: str) -> int:
 @state_dir_option
 def kubeconfig(state_dir: Path | None) -> int:
     """Print the path of the running node's kubeconfig."""
-    from podlane.cli import daemon
+    from podlane.cli.servers import daemon
     from podlane.kit.errors import PermanentError
 
     folder = (state_dir or places.node_dir()).absolute()

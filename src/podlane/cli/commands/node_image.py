@@ -27,7 +27,7 @@ def build(names: tuple[str, ...], *, again: bool) -> int:
     They are made from Debian packages of this machine. Names are alpine, noroot-alpine,
     noroot-debian and helper, or the full names of the images.
     """
-    from podlane.cli import rights
+    from podlane.cli.servers import rights
     from podlane.kit.errors import UsageError
     from podlane.node.images.build import ensure_images
     from podlane.node.images.recipes import default_recipes
@@ -61,7 +61,7 @@ def load(path: Path, name: str | None) -> int:
 
     PATH is a docker archive, an OCI archive or an OCI layout directory.
     """
-    from podlane.cli import rights
+    from podlane.cli.servers import rights
     from podlane.node.images.archive import load_archive
     from podlane.node.images.store import ImageStore
 
@@ -89,7 +89,7 @@ def save(path: Path, names: tuple[str, ...]) -> int:
     """
     import sys
 
-    from podlane.cli import rights
+    from podlane.cli.servers import rights
     from podlane.kit.errors import UsageError
     from podlane.node.images.export import save_images
     from podlane.node.images.store import ImageStore
@@ -175,7 +175,7 @@ def remove(names: tuple[str, ...]) -> int:
 
     Content that nothing else uses goes too.
     """
-    from podlane.cli import rights
+    from podlane.cli.servers import rights
     from podlane.node.images.store import ImageStore
 
     rights.acquire()

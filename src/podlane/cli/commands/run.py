@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from podlane.cli import cachesettings, output
-from podlane.cli.asked import pipeline_options
+from podlane.cli import output
 from podlane.cli.options import (
     cluster_options,
     examples,
@@ -15,6 +14,8 @@ from podlane.cli.options import (
     format_option,
     variable_option,
 )
+from podlane.cli.project.asked import pipeline_options
+from podlane.cli.servers import cachesettings
 
 
 @click.command(
@@ -115,11 +116,14 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     Ctrl-C once cancels the jobs and cleans up; twice stops at once and cleans up.
     """
-    from podlane.cli import childfacts, configfile, jobinputs, project, reports, selection
+    from podlane.cli import reports
+    from podlane.cli.project import childfacts, directory
+    from podlane.cli.run import jobinputs, selection
+    from podlane.cli.runner import configfile
     from podlane.model.pipeline import without_foreign_bridges
 
     out = output.standard()
-    found = project.here(file)
+    found = directory.here(file)
     compilation = found.compile(variables)
     chosen = compilation.pipeline and selection.select(compilation.pipeline, jobs)
     usable = reports.show_findings(out, compilation, refuse=not allow_unsupported, only=chosen)
@@ -127,8 +131,8 @@ def command(  # noqa: PLR0913 - one parameter per option
         return 2
     pipeline = jobinputs.with_given(without_foreign_bridges(chosen), job_inputs)
     runner = None if config is None else configfile.load(config, out, needs_gitlab=False)
-    from podlane.cli import local, pipelinerun
-    from podlane.cli.clusters import Place
+    from podlane.cli.run import local, pipelinerun
+    from podlane.cli.run.clusters import Place
     from podlane.coordinator.submission import Submission
     from podlane.model.job import Variable
 

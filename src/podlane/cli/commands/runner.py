@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from podlane.cli import output, runnerservice
+from podlane.cli import output
 from podlane.cli.commands import (
     runner_config,
     runner_health,
@@ -13,7 +13,8 @@ from podlane.cli.commands import (
     runner_run,
     runner_single,
 )
-from podlane.cli.runnerflags import log_options
+from podlane.cli.runner import service
+from podlane.cli.runner.flags import log_options
 
 
 def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
@@ -29,7 +30,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
-        return super().get_command(ctx, cmd_name) or runnerservice.refusing(cmd_name)
+        return super().get_command(ctx, cmd_name) or service.refusing(cmd_name)
 
 
 @click.group(name="runner", cls=_Commands)

@@ -8,7 +8,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples
-from podlane.cli.runnerflags import config_option
+from podlane.cli.runner.flags import config_option
 
 
 @click.group(name="config")
@@ -38,7 +38,7 @@ def lint(config: Path | None) -> int:
 
 
 def _check(config: Path | None) -> int:
-    from podlane.cli import configfile
+    from podlane.cli.runner import configfile
     from podlane.runner.config_file import default_path
 
     file = config or default_path()

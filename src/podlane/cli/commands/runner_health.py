@@ -8,7 +8,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples
-from podlane.cli.runnerflags import config_option
+from podlane.cli.runner.flags import config_option
 from podlane.kit.errors import UsageError
 
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what the manager may listen on
@@ -35,11 +35,12 @@ def health_check(config: Path | None, listen_address: str, seconds: float) -> in
     Exits with 1 when it does not. For a container's liveness or readiness probe. The manager needs
     listen_address for it.
     """
-    from podlane.cli import eventloop, runnercontrol
+    from podlane.cli import eventloop
+    from podlane.cli.runner import registered
     from podlane.runner.listener import Address, ask_ready, parse_address
 
     out = output.standard()
-    given = listen_address or runnercontrol.settings(config).listen_address
+    given = listen_address or registered.settings(config).listen_address
     if not given:
         raise UsageError(
             "the configuration has no listen_address, so there is nothing to ask",

@@ -13,7 +13,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples
-from podlane.cli.runnerflags import (
+from podlane.cli.runner.flags import (
     ANY_SPELLING,
     FlagsCommand,
     Given,
@@ -108,7 +108,8 @@ def register(
     Best make the runner in GitLab and give its token here (--token glrt-…). What is not given is asked
     for, unless --non-interactive. Every setting of [[runners]] has an option.
     """
-    from podlane.cli import eventloop, runnercontrol
+    from podlane.cli import eventloop
+    from podlane.cli.runner import registered
     from podlane.runner import flags, registration
 
     out = output.standard()
@@ -133,7 +134,7 @@ def register(
         leave_runner=leave_runner,
     )  # fmt: skip
     order = _order(_complete(asked) if non_interactive else _ask(asked, out), out)
-    control = runnercontrol.control(config, create=True)
+    control = registered.control(config, create=True)
     made = eventloop.run(control.registrar().register, order)
     out.note(f"Runner registered successfully: {made.name}")
     _warn_of_limits(order.entry, control.settings().concurrent, out)

@@ -10,7 +10,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples, format_option
-from podlane.cli.runnerflags import config_option
+from podlane.cli.runner.flags import config_option
 from podlane.kit.errors import PodlaneError, UsageError
 
 P = ParamSpec("P")
@@ -60,11 +60,11 @@ def list_runners(config: Path | None, output_format: str) -> int:
 
     Of a token only the part that may be shown is shown.
     """
-    from podlane.cli import runnercontrol
+    from podlane.cli.runner import registered
     from podlane.runner.system_id import short_token
 
     out = output.standard()
-    control = runnercontrol.control(config)
+    control = registered.control(config)
     runners = control.runners()
     if output_format == "json":
         out.document(
@@ -95,12 +95,13 @@ def verify(config: Path | None, name: str, token: str, url: str, *, delete: bool
 
     Exits with 1 when one is not, or when GitLab cannot say; with --delete only in the latter case.
     """
-    from podlane.cli import eventloop, runnercontrol
+    from podlane.cli import eventloop
+    from podlane.cli.runner import registered
     from podlane.runner.maintenance import State
     from podlane.runner.roster import Choice
 
     out = output.standard()
-    control = runnercontrol.control(config)
+    control = registered.control(config)
     maintenance = control.maintenance()
     verdicts = [
         eventloop.run(maintenance.verify, entry)
@@ -149,14 +150,15 @@ def unregister(  # noqa: PLR0913 - one parameter for each option
 
     A runner that was made in GitLab (glrt-) stays there; this machine leaves it.
     """
-    from podlane.cli import eventloop, runnercontrol
+    from podlane.cli import eventloop
+    from podlane.cli.runner import registered
     from podlane.runner.roster import Choice, Entry
     from podlane.runner.settings import RunnerSettings, TlsSettings
 
     out = output.standard()
     choice = Choice() if all_runners else Choice(name=name, token=token, url=url)
     _one_choice(choice.is_empty, all_runners=all_runners)
-    control = runnercontrol.control(config)
+    control = registered.control(config)
     try:
         entries = control.choose(choice)
     except UsageError:
@@ -205,13 +207,14 @@ def reset_token(  # noqa: PLR0913 - one parameter for each option
 
     They are written into config.toml; the old ones are void then.
     """
-    from podlane.cli import eventloop, runnercontrol
+    from podlane.cli import eventloop
+    from podlane.cli.runner import registered
     from podlane.runner.roster import Choice
 
     out = output.standard()
     choice = Choice() if all_runners else Choice(name=name, token=token, url=url, id=runner_id)
     _one_choice(choice.is_empty, all_runners=all_runners)
-    control = runnercontrol.control(config)
+    control = registered.control(config)
     maintenance = control.maintenance()
     failed = 0
 

@@ -9,7 +9,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples
-from podlane.cli.runnerflags import ANY_SPELLING, config_option, log_options
+from podlane.cli.runner.flags import ANY_SPELLING, config_option, log_options
 
 
 @click.command(
@@ -49,7 +49,8 @@ def run(  # noqa: PLR0913 - one parameter for each option
     change of it. The cluster is that of [runners.kubernetes], else of KUBECONFIG, ~/.kube/config, or
     the pod's service account.
     """
-    from podlane.cli import configfile, eventloop, runnerserver
+    from podlane.cli import eventloop
+    from podlane.cli.runner import configfile, server
     from podlane.runner.config_file import default_path
 
     out = output.standard()
@@ -60,9 +61,9 @@ def run(  # noqa: PLR0913 - one parameter for each option
     if working_directory is not None:
         os.chdir(working_directory)
     settings = configfile.load(file, out)
-    serving = runnerserver.Serving(
+    serving = server.Serving(
         beside=file, config=file, log_level="debug" if debug else log_level,
         log_format=log_format, listen_address=listen_address,
     )  # fmt: skip
-    eventloop.run(runnerserver.serve, settings, serving)
+    eventloop.run(server.serve, settings, serving)
     return 0

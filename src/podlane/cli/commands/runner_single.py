@@ -10,7 +10,7 @@ import click
 
 from podlane.cli import output
 from podlane.cli.options import examples
-from podlane.cli.runnerflags import (
+from podlane.cli.runner.flags import (
     ANY_SPELLING,
     FlagsCommand,
     Given,
@@ -59,7 +59,8 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     It takes one job at a time. The runner is described by options and environment, or with --runner
     by its entry in config.toml, over which options win.
     """
-    from podlane.cli import eventloop, runnerserver
+    from podlane.cli import eventloop
+    from podlane.cli.runner import server
     from podlane.runner import flags, registration
     from podlane.runner.config_file import default_path
     from podlane.runner.settings import GlobalSettings
@@ -74,11 +75,11 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
         runners=(registration.settings_of({**defaults, **entry}),),
         shutdown_timeout_seconds=float(shutdown_timeout or 30),
     )
-    serving = runnerserver.Serving(
+    serving = server.Serving(
         beside=file, log_level="debug" if debug else log_level, log_format=log_format,
         limits=Limits(max_builds=max_builds, wait_seconds=float(wait_timeout)),
     )  # fmt: skip
-    eventloop.run(runnerserver.serve, settings, serving)
+    eventloop.run(server.serve, settings, serving)
     return 0
 
 

@@ -153,5 +153,5 @@ def test_every_kind_of_signature_is_kept_from_the_trace() -> None:
 
 
 def test_the_library_of_the_clouds_is_loaded_by_those_who_configured_one() -> None:
-    code = "import sys, podlane.runner.app, podlane.cli.local; exit('obstore' in sys.modules)"
+    code = "import sys, podlane.runner.app, podlane.cli.run.local; exit('obstore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
