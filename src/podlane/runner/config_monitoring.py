@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from podlane.kit import goregex
 from podlane.kit.periods import ZONE_HINT, Schedule, find_zone, parse
 from podlane.runner.monitoring import QueuingDuration
 from podlane.runner.toml_table import Table
@@ -43,17 +44,3 @@ def _periods(table: Table) -> tuple[Schedule, ...]:
             hint = "second, minute, hour, day, month, day of the week, year: * * 9-17 * * mon-fri *"
             table.error("periods", "setting-value", str(error), hint)
     return tuple(found)
-
-
-def _pattern_problem(pattern: str) -> str | None:
-    import re2  # costs 15 ms, and few configurations have a pattern
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        said: object = error.args[0] if error.args else ""
-        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        return f"{pattern!r} is no regular expression: {reason}"
-    return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from podlane.kit import goregex
 from podlane.kit.periods import Schedule, find_zone
 
 
@@ -38,6 +39,4 @@ def waited_too_long(
         return False
     if not meant.jobs_running_for_project:
         return True
-    import re2  # costs 15 ms, and few configurations have a pattern
-
-    return re2.search(meant.jobs_running_for_project, running) is not None
+    return goregex.found(meant.jobs_running_for_project, running)
