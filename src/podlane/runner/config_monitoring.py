@@ -18,8 +18,9 @@ def read_monitoring(runner: Table) -> tuple[QueuingDuration, ...]:
 
 def _duration(table: Table) -> QueuingDuration:
     pattern = table.text("jobs_running_for_project")
-    if pattern and (problem := _pattern_problem(pattern)):
-        table.error("jobs_running_for_project", "setting-value", problem)
+    if pattern and (wrong := goregex.problem(pattern)):
+        said = f"{pattern!r} is no regular expression: {wrong}"
+        table.error("jobs_running_for_project", "setting-value", said)
         pattern = ""
     zone = table.text("timezone")
     try:
