@@ -30,6 +30,8 @@ _MERGE_KEYS = {
     "hostIPs": "ip",
     "addresses": "type",
 }
+REJECTED = "the server rejected our request due to an error in our request: "
+"""How an API server begins its answer to a JSON patch that cannot be done."""
 _PORT_KEYS = ("containerPort", "port")
 _SETS = ("finalizers",)
 
@@ -214,9 +216,7 @@ def _operate(target: Json, operation: JsonObject) -> Json:
 
 
 def _failed(why: str) -> errors.ApiError:
-    return errors.failure(
-        422, "Invalid", f"the server rejected our request due to an error in our request: {why}"
-    )
+    return errors.failure(422, "Invalid", f"{REJECTED}{why}")
 
 
 def _pointer(raw: Json) -> list[str]:

@@ -59,6 +59,7 @@ EFFECTIVE = frozenset(
         "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL",
         "FF_USE_GIT_BUNDLE_URIS",
         "FF_USE_GITALY_CORRELATION_ID",
+        "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION",
     }
 )
 _NOT_YET = "Podlane does not support it yet: "
@@ -94,7 +95,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_CONCRETE": _STEPS,
     "FF_SUSPENDABLE_ENVIRONMENTS": "environments cannot be suspended",
     "FF_KUBERNETES_HONOR_ENTRYPOINT": _NOT_YET + "the image's entrypoint is not run",
-    "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": _NOT_YET + "pod_spec is refused",
     "FF_PRINT_POD_EVENTS": _NOT_YET + "print_pod_warning_events prints the warnings",
     "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": _NOT_YET
     + "what the helper writes, everybody may change",

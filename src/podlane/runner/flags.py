@@ -130,6 +130,8 @@ _OTHER_VARIABLES = {
 _OTHER_EXECUTORS = frozenset(
     {"autoscaler", "custom", "docker", "instance", "machine", "parallels", "ssh", "virtualbox"}
 )
+# Tables that are given whole, as JSON: their parts are lists of tables.
+_AS_JSON = frozenset({"affinity"})
 _SECRET = frozenset({"token", "SecretKey", "SessionToken", "PrivateKey", "AccountKey"})
 
 
@@ -183,7 +185,7 @@ def _struct_flags(struct: type[msgspec.Struct], path: tuple[str, ...]) -> Iterat
             continue
         kind, inner = _kind_of(declared)
         here = (*path, name)
-        if inner is not None:
+        if inner is not None and name not in _AS_JSON:
             yield from _struct_flags(inner, here)
             continue
         variable = _OTHER_VARIABLES.get(name) or "_".join(here).upper()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +51,9 @@ def test_no_option_and_no_variable_means_two_settings() -> None:
             "--kubernetes-pod-security-context-run-as-user",
             "KUBERNETES_POD_SECURITY_CONTEXT_RUN_AS_USER",
         ),
+        ("--kubernetes-pod-memory-limit", "KUBERNETES_POD_MEMORY_LIMIT"),
+        ("--kubernetes-affinity", "KUBERNETES_AFFINITY"),
+        ("--kubernetes-pod-spec", "KUBERNETES_POD_SPEC"),
     ],
 )
 def test_options_and_variables_have_the_official_names(option: str, variable: str) -> None:
@@ -79,10 +85,35 @@ def test_every_option_is_a_setting_that_the_file_knows(flag: Flag) -> None:
         ("--kubernetes-node-selector", ('{"disk": "ssd"}',), {"disk": "ssd"}),
         ("--feature-flags", ("FF_TIMESTAMPS=false",), {"FF_TIMESTAMPS": False}),
         ("--kubernetes-host-aliases", ("[]",), []),
+        ("--kubernetes-pod-spec", ('[{"patch": "a: b"}]',), [{"patch": "a: b"}]),
     ],
 )
 def test_what_is_given_is_read(option: str, given: tuple[str, ...], value: Json) -> None:
     assert flags.parse(TABLE[option], given) == value
+
+
+def test_tables_of_tables_are_given_as_json_and_written_as_toml() -> None:
+    term = {"match_expressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    required = {"node_selector_terms": [term]}
+    affinity: Any = {
+        "node_affinity": {"required_during_scheduling_ignored_during_execution": required}
+    }
+    patches: Any = [
+        {"name": "a", "patch": "hostname: a\n", "patch_type": "merge"},
+        {"name": "b", "patch": '[{"op": "remove", "path": "/x"}]', "patch_type": "json"},
+    ]
+    edit = ConfigEdit(Path("config.toml"), "")
+    given = {"--kubernetes-affinity": affinity, "--kubernetes-pod-spec": patches}
+    edit.add(
+        flags.entry_of(
+            {
+                TABLE[option].path: flags.parse(TABLE[option], (json.dumps(value),))
+                for option, value in given.items()
+            }
+        )
+    )
+    written = tomllib.loads(edit.text())["runners"][0]["kubernetes"]
+    assert (written["affinity"], written["pod_spec"]) == (affinity, patches)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,13 @@ from podlane.executors.base import (
     StageFinished,
     StageStarted,
 )
-from podlane.executors.kubernetes import process, shelltexts
+from podlane.executors.kubernetes import patchfiles, process, shelltexts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
+from podlane.executors.kubernetes.flags import PATCHES_FLAG, is_on
 from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
+from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
 from podlane.executors.kubernetes.retries import configured
 from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
@@ -104,7 +106,7 @@ class KubernetesExecutor:
             texts=self._texts,
         )
         try:
-            pod = make_plan(plan, self._settings, around)
+            pod = await self._patched(plan, make_plan(plan, self._settings, around))
         except PermanentError as error:
             yield RefusedEnvironment(error, self._clock)
             return
@@ -114,6 +116,14 @@ class KubernetesExecutor:
         del plan, pod  # they are large; from here on only the driver needs them, and not for long
         async with _removed(parts) as environment:
             yield environment
+
+    async def _patched(self, plan: ExecutionPlan, pod: PodPlan) -> PodPlan:
+        entries = self._settings.pod_spec
+        if not entries:
+            return pod
+        if not is_on(plan, PATCHES_FLAG):
+            return without_patches(pod, len(entries))
+        return with_patches(pod, await anyio.to_thread.run_sync(patchfiles.load, entries))
 
     @asynccontextmanager
     async def resumed(

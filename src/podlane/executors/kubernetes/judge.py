@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from podlane.executors.base import StageScript
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
+from podlane.executors.kubernetes.manifests.podresources import what_to_raise
 from podlane.executors.kubernetes.observe import (
     Broken,
     Finished,
@@ -35,7 +36,10 @@ _SIGKILL_EXIT = 137
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known at the end. ``ends``: records by stage; ``build``: the container's end."""
+    """What is known at the end. ``ends``: records by stage; ``build``: the container's end.
+
+    ``memory_limit``: how much it could use, in words.
+    """
 
     stages: Sequence[StageScript]
     ends: Mapping[int, StageEnd]
@@ -73,7 +77,7 @@ def helper_died(finished: Finished, memory_limit: str) -> JobOutcome:
     text = termination_text(HELPER, finished.helper, memory_limit)
     hint = None
     if finished.helper.reason == "OOMKilled":
-        hint = "raise helper_memory_limit in [runners.kubernetes]"
+        hint = what_to_raise("helper_memory_limit", memory_limit)
     return JobOutcome(reason=SYSTEM, message=f"{text}, before the job was over", hint=hint)
 
 
@@ -135,7 +139,7 @@ def build_died(evidence: Evidence) -> JobOutcome:
             reason=FailureReason.SCRIPT_FAILURE,
             exit_code=end.exit_code,
             message=message,
-            hint="let the script use less memory, or raise memory_limit in [runners.kubernetes]",
+            hint=_memory_hint(evidence),
         )
     if end.exit_code == NOT_WRITABLE and _OURS in end.message:
         return JobOutcome(
@@ -145,6 +149,12 @@ def build_died(evidence: Evidence) -> JobOutcome:
             "unsafe_skip_init_permissions from [runners.kubernetes]",
         )
     return JobOutcome(reason=SYSTEM, exit_code=None, message=f"{message}, and left no record")
+
+
+def _memory_hint(evidence: Evidence) -> str:
+    return (
+        f"let the script use less memory, or {what_to_raise('memory_limit', evidence.memory_limit)}"
+    )
 
 
 def _build_ran(evidence: Evidence) -> bool:
@@ -204,7 +214,7 @@ def _build_result(evidence: Evidence) -> JobOutcome | None:
     hint = None
     if end.reason == "OOMKilled":
         message = termination_text(BUILD, end, evidence.memory_limit)
-        hint = "let the script use less memory, or raise memory_limit in [runners.kubernetes]"
+        hint = _memory_hint(evidence)
     return JobOutcome(
         reason=FailureReason.SCRIPT_FAILURE, exit_code=code, message=message, hint=hint
     )

@@ -23,6 +23,7 @@ from podlane.executors.kubernetes.manifests import metadata
 from podlane.executors.kubernetes.manifests.containers import ContainerInputs
 from podlane.executors.kubernetes.manifests.lifecycle import with_farewell
 from podlane.executors.kubernetes.manifests.pod import PodParts, pod_manifest, secret_manifest
+from podlane.executors.kubernetes.manifests.podresources import memory_limits
 from podlane.executors.kubernetes.manifests.services import (
     host_names,
     name_services,
@@ -33,7 +34,7 @@ from podlane.executors.kubernetes.overwrites import overwritten
 from podlane.executors.kubernetes.readiness import with_health_checks
 from podlane.executors.kubernetes.settings.keys import ConfiguredService, KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
-from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.jsonvalue import JsonObject, obj
 from podlane.model import substages
 from podlane.model.job import Image, Variable
 from podlane.model.variables import Variables
@@ -156,11 +157,12 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         if is_on(plan, DEADLINE_FLAG)
         else None,
     )
+    pod = pod_manifest(parts, settings)
     return PodPlan(
         namespace=parts.namespace,
         name=name,
         secret=secret_manifest(parts, encoded({**files, **hidden}), kind),
-        pod=pod_manifest(parts, settings),
+        pod=pod,
         stages=stages,
         has_tools=bool(parts.init_containers),
         watched_services=tuple(service.container for service in services)
@@ -173,11 +175,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         build_image=build.image,
         helper_image=helper.image,
         notes=(*asked.notes, *_notes(parts, images, inputs)),
-        memory_limits=(
-            (boxes.BUILD, settings.memory_limit),
-            (boxes.HELPER, settings.helper_memory_limit),
-            (boxes.INIT, settings.helper_memory_limit),
-        ),
+        memory_limits=memory_limits(obj(pod, "spec")),
     )
 
 

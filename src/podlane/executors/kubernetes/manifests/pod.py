@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from podlane.executors.kubernetes.manifests.affinity import pod_affinity
 from podlane.executors.kubernetes.manifests.lifecycle import dns_config
+from podlane.executors.kubernetes.manifests.podresources import pod_resources
 from podlane.executors.kubernetes.manifests.security import pod_security
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.jsonvalue import Json, JsonObject
@@ -48,6 +50,8 @@ def pod_manifest(parts: PodParts, settings: KubernetesSettings) -> JsonObject:
         "runtimeClassName": settings.runtime_class_name,
         "nodeSelector": {**settings.node_selector},
         "tolerations": _tolerations(settings.node_tolerations),
+        "affinity": pod_affinity(settings.affinity),
+        "resources": pod_resources(settings),
         "imagePullSecrets": [{"name": name} for name in parts.pull_secrets],
         "securityContext": pod_security(settings.pod_security_context),
         "hostAliases": _host_aliases(parts, settings),

@@ -12,10 +12,12 @@ from typing import TypeAlias, get_type_hints
 import msgspec
 
 from podlane.executors.kubernetes.settings import (
+    affinity,
     allowances,
     cluster,
     lifecycle,
     official_keys,
+    podspec,
     volumes,
 )
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
@@ -60,6 +62,8 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
     findings += volumes.problems(settings.volumes, bases, place)
     findings += lifecycle.dns_problems(settings.dns_config, settings.dns_policy, place)
     findings += lifecycle.lifecycle_problems(settings.container_lifecycle, place)
+    findings += affinity.problems(settings.affinity, place)
+    findings += podspec.problems(settings.pod_spec, place)
     findings += allowances.warnings(settings, place)
     return settings, findings
 

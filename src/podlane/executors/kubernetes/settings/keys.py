@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from podlane.executors.kubernetes.settings.affinity import Affinity
 from podlane.executors.kubernetes.settings.base import Table
 from podlane.executors.kubernetes.settings.lifecycle import DnsConfig, Lifecycle
+from podlane.executors.kubernetes.settings.podspec import PodSpecPatch
 from podlane.executors.kubernetes.settings.security import ContainerSecurity, PodSecurity
 from podlane.executors.kubernetes.settings.volumes import Volumes
 
@@ -94,6 +96,10 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     helper_ephemeral_storage_limit_overwrite_max_allowed: str = ""
     helper_ephemeral_storage_request: str = ""
     helper_ephemeral_storage_request_overwrite_max_allowed: str = ""
+    pod_cpu_limit: str = ""
+    pod_cpu_request: str = ""
+    pod_memory_limit: str = ""
+    pod_memory_request: str = ""
     pull_policy: OneOrMore = ()
     allowed_pull_policies: tuple[str, ...] = ()
     allowed_images: tuple[str, ...] = ()
@@ -103,6 +109,7 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     node_selector_overwrite_allowed: str = ""
     node_tolerations: dict[str, str] = msgspec.field(default_factory=dict)
+    affinity: Affinity | None = None
     node_tolerations_overwrite_allowed: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     use_service_account_image_pull_secrets: bool = False
@@ -139,6 +146,7 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     dns_policy: str = ""
     dns_config: DnsConfig = DnsConfig()
     container_lifecycle: Lifecycle = Lifecycle()
+    pod_spec: tuple[PodSpecPatch, ...] = ()
     logs_base_dir: str = ""
     scripts_base_dir: str = ""
     print_pod_warning_events: bool = True
