@@ -22,10 +22,11 @@ from podlane.compiler.jobs.config import Config, configure
 from podlane.compiler.jobs.inheritance import Extender
 from podlane.compiler.jobs.matrix import expand_parallel
 from podlane.compiler.jobs.references import Resolver
-from podlane.compiler.output import notices, support
+from podlane.compiler.output import notices
 from podlane.compiler.output.cachekeys import CacheKeys
 from podlane.compiler.output.compilation import Compilation, Outcome
 from podlane.compiler.output.lower import lower_job
+from podlane.compiler.output.refusals import run_refusals
 from podlane.compiler.selection.decide import Decider, Decision, check_included, has_real_jobs
 from podlane.compiler.selection.graph import GraphCheck, stage_of
 from podlane.compiler.selection.rules import Evaluator, Match
@@ -157,9 +158,7 @@ class _Passes:
         pipeline: Pipeline | None = None,
     ) -> Compilation:
         found = decisions or {}
-        refusals = support.run_refusals(
-            [d.job for d in found.values() if d.included], self._findings
-        )
+        refusals = run_refusals([d.job for d in found.values() if d.included], self._findings)
         return Compilation(
             pipeline=pipeline,
             diagnostics=self._findings.sorted(),

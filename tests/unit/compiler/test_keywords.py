@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from scripts import keywords_reference
 
 from podlane.compiler.compile import compile_pipeline
 from podlane.compiler.context import Context
@@ -20,12 +19,9 @@ from podlane.compiler.keywords import (
     variables,
 )
 from podlane.compiler.keywords.job import BRIDGE_KEYS, DEFAULT_KEYS
-from podlane.compiler.keywords.page import keywords_page
 from podlane.compiler.keywords.table import KEYWORDS, Status
 from podlane.compiler.output.compilation import Compilation
 from tests.fakes.files import MemoryFetcher
-
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "keywords.md"
 
 # A job that uses the keyword, as YAML below ``x:``.
 SAMPLES = {
@@ -135,4 +131,4 @@ def test_an_unknown_keyword_is_an_error() -> None:
 
 
 def test_the_page_of_keywords_is_current() -> None:
-    assert PAGE.read_text() == keywords_page(), "run: python scripts/keywords_reference.py"
+    assert keywords_reference.PAGE.read_text() == keywords_reference.render(), "run: make docs"

@@ -36,32 +36,15 @@ class RuleKind:
     when: tuple[str, ...]
 
 
+_KEYS = (
+    "if", "changes", "exists", "when", "start_in", "allow_failure", "variables", "needs",
+)  # fmt: skip
 JOB = RuleKind(
-    (
-        "if",
-        "changes",
-        "exists",
-        "when",
-        "start_in",
-        "allow_failure",
-        "variables",
-        "needs",
-        "interruptible",
-    ),
+    (*_KEYS, "interruptible"),
     ("on_success", "on_failure", "always", "never", "manual", "delayed"),
 )
 WORKFLOW = RuleKind(
-    (
-        "if",
-        "changes",
-        "exists",
-        "when",
-        "start_in",
-        "allow_failure",
-        "variables",
-        "needs",
-        "auto_cancel",
-    ),
+    (*_KEYS, "auto_cancel"),
     ("always", "never"),
 )
 INCLUDE = RuleKind(("if", "exists", "changes", "when"), ("always", "never"))
