@@ -7,6 +7,7 @@ everything else lands in ``settings``.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +22,7 @@ from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, obj
 from podlane.model.job import Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags
+from podlane.runner import feature_flags, pod_patches
 from podlane.runner.cache.config import read_cache
 from podlane.runner.config_monitoring import read_monitoring
 from podlane.runner.found_tls import with_found_tls
@@ -37,6 +38,7 @@ from podlane.runner.settings import (
     TlsSettings,
 )
 from podlane.runner.toml_table import Findings, Table, full_name, lines_of
+from podlane.runner.toml_table import Path as KeyPath
 
 _GLOBAL_NOT_YET = {
     "sentry_dsn": "errors are in the log only",
@@ -241,6 +243,7 @@ def _runner(table: Table, findings: Findings, environ: Mapping[str, str]) -> Run
         executor_table=_kubernetes(table, findings),
     )
     settings = _sub_tables(table, settings)
+    _tell(table, findings, pod_patches.problems(settings, findings.place(table.path)))
     _check(table, settings)
     if executor == "kubernetes":
         table.ignore(_OTHER_EXECUTORS)
@@ -322,11 +325,22 @@ def _labels(table: Table) -> list[tuple[str, str]]:
 
 def _kubernetes(table: Table, findings: Findings) -> JsonObject:
     data = table.raw("kubernetes")
+    _, problems = decode_settings(data, findings.place((*table.path, "kubernetes")))
+    _tell(table, findings, problems)
+    return data
+
+
+def _tell(table: Table, findings: Findings, problems: list[Diagnostic]) -> None:
+    """Add findings about ``[runners.kubernetes]`` with the places of the keys that they begin with."""
     path = (*table.path, "kubernetes")
     prefix = full_name(path) + "."
-    _, problems = decode_settings(data, findings.place(path))
     for problem in problems:
         key = problem.message.removeprefix(prefix).split(" ")[0].split(":")[0]
-        place = findings.place((*path, key))
+        place = findings.place((*path, *_path_of(key)))
         findings.diagnostics.append(replace(problem, place=place))
-    return data
+
+
+def _path_of(key: str) -> KeyPath:
+    """Return ``autoscaler.policy[1].periods`` in parts."""
+    words = re.findall(r"[^.\[\]]+", key)
+    return tuple(int(word) if word.isdecimal() else word for word in words)
