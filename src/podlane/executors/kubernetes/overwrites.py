@@ -92,6 +92,7 @@ _CONTAINERS = (
     ("", "", "build"),
     ("service_", "Service", "service"),
     ("helper_", "Helper", "helper"),
+    ("pod_", "Pod", "Pod"),
 )
 _AMOUNTS = (("cpu", "CPU"), ("memory", "Memory"), ("ephemeral_storage", "EphemeralStorage"))
 _RESOURCES = tuple(
@@ -103,6 +104,7 @@ _RESOURCES = tuple(
     for prefix, title, group in _CONTAINERS
     for kind in ("Request", "Limit")
     for amount, amount_title in _AMOUNTS
+    if (prefix, amount) != ("pod_", "ephemeral_storage")  # the pod as a whole has none
 )
 _OF_SERVICES = tuple(resource for resource in _RESOURCES if resource.key.startswith("service_"))
 

@@ -14,7 +14,7 @@ PLACE = Place(file="config.toml")
     ("key", "value", "said"),
     [
         ("cpu_limit_overwrite_max_allowed", "many", '"many" is not a quantity'),
-        ("helper_memory_request_overwrite_max_allowed", "1GB", '"1GB" is not a quantity'),
+        ("pod_memory_request_overwrite_max_allowed", "1GB", '"1GB" is not a quantity'),
         ("pod_labels_overwrite_allowed", "(", '"(" is no regular expression: missing ): ('),
         ("service_account_overwrite_allowed", "a(?!b)", "is no regular expression"),
         ("allowed_images", ["ruby:*", "{a,b"], '"{a,b" is no pattern: } is missing'),

@@ -74,6 +74,17 @@ def test_a_variable_overwrites_an_amount_up_to_its_ceiling(
     )
 
 
+@pytest.mark.parametrize("amount", ["cpu", "memory"])
+@pytest.mark.parametrize("kind", ["limit", "request"])
+def test_a_variable_overwrites_the_amounts_of_the_whole_pod(amount: str, kind: str) -> None:
+    key = f"pod_{amount}_{kind}"
+    configured = settings(**{f"{key}_overwrite_max_allowed": "2"})
+    plan = planned(configured, **{f"KUBERNETES_{key.upper()}": "2"})
+    assert spec(plan)["resources"] == {f"{kind}s": {amount: "2"}}
+    said = str(refusal(configured, **{f"KUBERNETES_{key.upper()}": "3"}))
+    assert said.startswith(f"couldn't prepare overwrites: invalid Pod {kind}s specified: ")
+
+
 def test_the_refusal_is_gitlabs_sentence_and_says_whom_to_ask() -> None:
     configured = settings(memory_limit_overwrite_max_allowed="1Gi")
     error = refusal(configured, KUBERNETES_MEMORY_LIMIT="1025Mi")

@@ -97,9 +97,13 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     helper_ephemeral_storage_request: str = ""
     helper_ephemeral_storage_request_overwrite_max_allowed: str = ""
     pod_cpu_limit: str = ""
+    pod_cpu_limit_overwrite_max_allowed: str = ""
     pod_cpu_request: str = ""
+    pod_cpu_request_overwrite_max_allowed: str = ""
     pod_memory_limit: str = ""
+    pod_memory_limit_overwrite_max_allowed: str = ""
     pod_memory_request: str = ""
+    pod_memory_request_overwrite_max_allowed: str = ""
     pull_policy: OneOrMore = ()
     allowed_pull_policies: tuple[str, ...] = ()
     allowed_images: tuple[str, ...] = ()
