@@ -150,11 +150,13 @@ class Progress:
     """How much of a job has been told by events.
 
     ``position`` counts bytes of output; ``records`` are the sub-stages' beginnings (twice the index)
-    and ends (that plus one). The environment alone knows what they mean.
+    and ends (that plus one). ``attempt``: how often the environment was made again before. The
+    environment alone knows what they mean.
     """
 
     position: int = 0
     records: tuple[int, ...] = ()
+    attempt: int = 0
 
 
 class Terminal(Protocol):

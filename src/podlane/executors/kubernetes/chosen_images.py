@@ -88,30 +88,29 @@ class ChosenImages:
         return default, helper_images.repository(lambda flag: is_on(self._plan, flag))
 
     def _image(self, name: str, container: str, wished: tuple[str, ...] | None) -> ContainerImage:
-        policy = self._policy(container, wished)
+        policies = self._policies(container, wished)
         image = rewrite(name, self._settings.image_rewrites)
         if image.rewritten:
             text = f"Using image {image.reference} for {image.asked} (image_rewrites)"
             self.notes.append(Message(text=text))
-        return ContainerImage(image=image, pull_policy=policy)
+        return ContainerImage(image=image, pull_policies=policies)
 
-    def _policy(self, container: str, wished: tuple[str, ...] | None) -> str:
+    def _policies(self, container: str, wished: tuple[str, ...] | None) -> tuple[str, ...]:
         configured = self._settings.pull_policies
         asked = wished or configured
         allowed = self._settings.allowed_pull_policies or configured
-        usable = [policy for policy in asked if not allowed or policy in allowed]
+        usable = tuple(policy for policy in asked if not allowed or policy in allowed)
         if asked and not usable:
             source = "GitLab pipeline config" if wished else "Runner config"
             raise PlanError(
                 f"pull_policy ({_shown(asked)}) defined in {source} is not one of the "
                 f"allowed_pull_policies ({_shown(allowed)})"
             )
-        if not usable:
-            return ""
-        text = f"Using effective pull policy of {_shown(usable)} for container {container}"
-        self.notes.append(Message(text=text))
-        return usable[0]
+        if usable:
+            text = f"Using effective pull policy of {_shown(usable)} for container {container}"
+            self.notes.append(Message(text=text))
+        return usable
 
 
-def _shown(policies: tuple[str, ...] | list[str]) -> str:
+def _shown(policies: tuple[str, ...]) -> str:
     return f"[{' '.join(PULL_POLICIES.get(policy, policy) for policy in policies)}]"

@@ -14,6 +14,7 @@ from typing import TypeVar
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
 from podlane.executors.kubernetes.manifests.pod import owner_patch
 from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.remake import Made, Remaker
 from podlane.executors.kubernetes.retries import Retries, retried
 from podlane.kit.backoff import Random
 from podlane.kit.errors import PodlaneError, TemporaryError
@@ -21,7 +22,7 @@ from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.kit.log import event
 from podlane.kit.tasks import closing
 from podlane.kube.client import KubeClient
-from podlane.kube.errors import AlreadyExistsError, ConflictError, ForbiddenError, NotFoundError
+from podlane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from podlane.kube.execstream import ExecSession
 
 _log = logging.getLogger(__name__)
@@ -41,9 +42,8 @@ class PodDriver:
         self._plan = plan
         self._random = random
         self._retries = retries
-        self._uid = ""
-        self._secret_made = False
-        self._owned = False
+        self.made = Made()
+        self.remaker = Remaker(client, plan.namespace, plan.name, self.made, self._retried)
 
     async def create(self) -> None:
         """Create the Secret, then the pod.
@@ -51,28 +51,22 @@ class PodDriver:
         Raises:
             ApiError, UnreachableError: refused, or no answer after several attempts.
         """
-        self._secret_made = True
+        self.made.secret = True
         await self._retried(lambda: self._create("secrets", self._plan.secret))
         pod = await self._retried(lambda: self._create("pods", self._plan.pod))
-        self._uid = text(pod, "metadata", "uid")
+        self.made.uid = text(pod, "metadata", "uid")
         self._plan = self._plan.created()
 
     def take_over(self, uid: str) -> None:
         """Take a pod that exists for the one that :meth:`create` would have made."""
-        self._secret_made, self._uid = True, uid
+        self.made.secret, self.made.uid = True, uid
 
     async def own(self) -> None:
         """Make the pod the owner of the Secret; where that fails, :meth:`remove` deletes both."""
-        plan = self._plan
+        patch = owner_patch(self._plan.name, self.made.uid)
         try:
-            try:
-                patch = owner_patch(plan.name, self._uid)
-                await self._retried(
-                    lambda: self._client.patch("secrets", plan.namespace, plan.name, patch)
-                )
-            except ForbiddenError:
-                await self._retried(self._own_by_update)
-            self._owned = True
+            await self.remaker.change_secret(obj(patch["metadata"]))
+            self.made.owned = True
         except PodlaneError as error:
             event(_log, logging.WARNING, "secret_without_owner", error=error.message)
 
@@ -118,14 +112,17 @@ class PodDriver:
             self._plan.namespace, self._plan.name, BUILD, command, stdin=True, tty=True
         )
 
-    async def signal(self, word: str) -> None:
-        """Leave a word for the supervisors: ``cancel`` or ``gone.build``."""
+    async def signal(self, word: str) -> bool:
+        """Leave a word for the supervisors: ``cancel``, ``gone.build`` or ``services``.
+
+        Returns whether it is there.
+        """
         logs = self._plan.where.logs
         script = (
             f'printf "" > "{logs}/{word}"; for name in {BUILD} {HELPER}; do '
             f'[ -p "{logs}/.bell-$name" ] && printf "\\n" 1<> "{logs}/.bell-$name"; done; true'
         )
-        await self._quietly(HELPER, [self._plan.shell, "-c", script])
+        return await self._quietly(HELPER, [self._plan.shell, "-c", script])
 
     async def leave(self, path: str, text: str) -> None:
         """Put lines of text into a file of the helper that nobody else may read; never in argv."""
@@ -139,23 +136,14 @@ class PodDriver:
     async def remove(self, grace_seconds: int, deadline_seconds: float = _REMOVE_SECONDS) -> None:
         """Delete what was created. Never raises, never takes longer than the deadline."""
         plan = self._plan
-        if not self._secret_made:
+        if not self.made.secret:
             return
         with closing(deadline_seconds) as scope:
-            await self._delete("pods", grace_seconds, self._uid or None)
-            if not self._owned:
+            await self._delete("pods", grace_seconds, self.made.uid or None)
+            if not self.made.owned:
                 await self._delete("secrets", None, None)
         if scope.cancelled_caught:
             event(_log, logging.WARNING, "pod_not_removed", pod=plan.name)
-
-    async def _own_by_update(self) -> None:
-        """As the patch: the role in GitLab Runner's documentation has ``update``, but no ``patch``."""
-        plan = self._plan
-        secret = await self._client.get("secrets", plan.namespace, plan.name)
-        secret["metadata"] = obj(secret["metadata"]) | obj(
-            owner_patch(plan.name, self._uid)["metadata"]
-        )
-        await self._client.update("secrets", plan.namespace, plan.name, secret)
 
     async def _create(self, resource: str, manifest: JsonObject) -> JsonObject:
         plan = self._plan
@@ -178,7 +166,7 @@ class PodDriver:
         except PodlaneError as error:
             event(_log, logging.WARNING, "not_removed", resource=resource, error=error.message)
 
-    async def _quietly(self, container: str, command: list[str], stdin: bytes = b"") -> None:
+    async def _quietly(self, container: str, command: list[str], stdin: bytes = b"") -> bool:
         """Run a short command; several attempts, and a failure is only logged."""
 
         async def once() -> None:
@@ -196,6 +184,8 @@ class PodDriver:
             await self._retried(once)
         except PodlaneError as error:
             event(_log, logging.WARNING, "signal_failed", error=error.message)
+            return False
+        return True
 
     async def _retried(self, call: Callable[[], Awaitable[_T]]) -> _T:
         return await retried(call, self._retries, self._random)

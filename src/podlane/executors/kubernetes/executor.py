@@ -26,20 +26,21 @@ from podlane.executors.base import (
     StageStarted,
 )
 from podlane.executors.kubernetes import patchfiles, process, shelltexts
+from podlane.executors.kubernetes.beginning import EnvironmentParts
 from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.environment import EnvironmentParts, KubernetesEnvironment
+from podlane.executors.kubernetes.environment import KubernetesEnvironment
 from podlane.executors.kubernetes.flags import PATCHES_FLAG, is_on
 from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
+from podlane.executors.kubernetes.remake import find
 from podlane.executors.kubernetes.retries import configured
 from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
 from podlane.executors.kubernetes.sweep import Keeping, sweep
 from podlane.executors.kubernetes.takeover import Limits, recall
-from podlane.executors.kubernetes.threshold import present
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PermanentError
 from podlane.kit.log import event
@@ -136,11 +137,13 @@ class KubernetesExecutor:
         """
         known = recall(memory)
         event(_log, logging.DEBUG, "pod_taken_over", pod=known.name, job=job_id)
-        seen = present(self._watch, known.namespace, known.name)
-        driver = PodDriver(self.client, known.plan(), self._random, self._retries)
-        driver.take_over(seen.metadata.uid)
-        parts = self._parts(driver, known.plan(), known.limits, known.began_at)
-        async with _removed(replace(parts, told=progress)) as environment:
+        plan = known.plan()
+        driver = PodDriver(self.client, plan, self._random, self._retries)
+        found = await find(plan, driver.remaker, self._watch, progress)
+        driver.take_over(found.uid)
+        parts = self._parts(driver, plan, known.limits, known.began_at)
+        parts = replace(parts, told=progress, failures=found.failures, unfinished=found.unfinished)
+        async with _removed(parts) as environment:
             yield environment
 
     def _parts(

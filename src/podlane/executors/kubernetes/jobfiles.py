@@ -28,9 +28,14 @@ def pod_files(
     texts: ShellTexts,
     *,
     legacy: bool,
+    gated: bool = False,
 ) -> dict[str, str]:
-    """Return what the pod can read of its Secret, by file name."""
+    """Return what the pod can read of its Secret, by file name.
+
+    ``gated``: the script waits until we say that the services have begun.
+    """
     lines = [f"logs {where.logs}", f"tools {where.tools}", f"grace {math.ceil(plan.grace_seconds)}"]
+    lines += ["gate 1"] if gated else []
     lines += [_plan_line(stage) for stage in stages]
     files = {
         "plan": "\n".join(lines) + "\n",

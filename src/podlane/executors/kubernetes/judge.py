@@ -49,6 +49,9 @@ class Evidence:
     canceled: bool = False
 
 
+CANCELED = JobOutcome(reason=FailureReason.JOB_CANCELED, message="canceled")
+
+
 def timed_out(timeout_seconds: float) -> JobOutcome:
     """Return the outcome of a job that exceeded its timeout, in GitLab's words."""
     return JobOutcome(
@@ -84,7 +87,7 @@ def helper_died(finished: Finished, memory_limit: str) -> JobOutcome:
 def judge(evidence: Evidence) -> JobOutcome:
     """Return how the job ended."""
     if evidence.canceled:
-        return JobOutcome(reason=FailureReason.JOB_CANCELED, message="canceled")
+        return CANCELED
     for index, stage in enumerate(evidence.stages):
         end = evidence.ends.get(index)
         if stage.substage.role is ContainerRole.BUILD:

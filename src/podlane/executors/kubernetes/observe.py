@@ -45,7 +45,7 @@ class Broken:
     """The job cannot go on.
 
     ``patience_seconds`` > 0: it may pass; give up when it lasts that long. ``retry_safe``: no
-    stage can have begun, so the same job may run again elsewhere.
+    stage can have begun, so the same job may run again elsewhere. ``said``: the node's words alone.
     """
 
     reason: str
@@ -55,6 +55,7 @@ class Broken:
     hint: str | None = None
     retry_safe: bool = False
     patience_seconds: float = 0.0
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,7 @@ def _waiting_trouble(status: ContainerStatus, waiting: StateWaiting) -> Broken |
             hint=pull.hint,
             retry_safe=True,
             patience_seconds=pull.patience_seconds,
+            said=waiting.message,
         )
     if reason in _HINTS:
         hint = _HINTS[reason] or None

@@ -5,10 +5,12 @@ Pure. Read :func:`make_plan` first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
 from podlane.executors.kubernetes.chosen_images import ChosenImages
+from podlane.executors.kubernetes.fallback import Policies, gated
 from podlane.executors.kubernetes.flags import DEADLINE_FLAG, LEGACY_FLAG, is_on
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.jobfiles import (
@@ -20,7 +22,7 @@ from podlane.executors.kubernetes.jobfiles import (
 )
 from podlane.executors.kubernetes.manifests import containers as boxes
 from podlane.executors.kubernetes.manifests import metadata
-from podlane.executors.kubernetes.manifests.containers import ContainerInputs
+from podlane.executors.kubernetes.manifests.containers import ContainerImage, ContainerInputs
 from podlane.executors.kubernetes.manifests.lifecycle import with_farewell
 from podlane.executors.kubernetes.manifests.pod import PodParts, pod_manifest, secret_manifest
 from podlane.executors.kubernetes.manifests.podresources import memory_limits
@@ -60,6 +62,8 @@ class PodPlan:
     ``stages`` are in the order of the supervisor's records. ``legacy``: each stage by exec.
     ``has_tools``: ``init-permissions`` brings our tools. ``watched_services``: containers whose logs
     the trace shows. ``mounts_volumes``: there are some of the settings, which may not be there.
+    ``policies``: of containers with more than one pull policy; the pod may have to be made again.
+    ``gate``: services that the script waits for.
     """
 
     namespace: str
@@ -77,13 +81,15 @@ class PodPlan:
     has_tools: bool
     watched_services: tuple[str, ...]
     mounts_volumes: bool = False
+    policies: Policies = ()
+    gate: tuple[str, ...] = ()
 
     def created(self) -> PodPlan:
         """Return what is left to remember once Secret and pod exist; they are large."""
         stages = self.stages
         if not self.legacy:
             stages = tuple(replace(stage, script="") for stage in stages)
-        return replace(self, secret={}, pod={}, stages=stages)
+        return replace(self, secret={}, pod=self.pod if self.policies else {}, stages=stages)
 
     def command(self, script: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our scripts in a container of the pod."""
@@ -119,13 +125,16 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     inputs = ContainerInputs(
         settings=settings, where=where, volumes=mounted, idle=is_on(plan, LEGACY_FLAG)
     )
-    files = pod_files(
-        replace(plan, stages=scripts), stages, where, around.texts, legacy=inputs.idle
-    )
     hidden, kind = hidden_keys(plan, services, variables)
     name = f"{metadata.unique_name(plan)}-{around.suffix}"
-    build = images.build()
-    helper = images.helper()
+    build, helper = images.build(), images.helper()
+    beside = {service.container: images.service(service.service) for service in services}
+    policies = _several({boxes.BUILD: build, boxes.HELPER: helper, **beside})
+    gate = gated(policies, beside)
+    files = pod_files(
+        replace(plan, stages=scripts), stages, where, around.texts,
+        legacy=inputs.idle, gated=bool(gate),
+    )  # fmt: skip
     files = with_farewell(files, settings, idle=inputs.idle)
     parts = PodParts(
         name=name,
@@ -140,7 +149,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
                 boxes.service_container(
                     replace(inputs, settings=asked.of_service(service.container)),
                     service,
-                    images.service(service.service),
+                    beside[service.container],
                     service_env(name, index, service, variables),
                     images.user_of(service),
                 )
@@ -165,9 +174,9 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         pod=pod,
         stages=stages,
         has_tools=bool(parts.init_containers),
-        watched_services=tuple(service.container for service in services)
-        if variables.flag("CI_DEBUG_SERVICES")
-        else (),
+        watched_services=tuple(beside) if variables.flag("CI_DEBUG_SERVICES") else (),
+        policies=policies,
+        gate=gate,
         mounts_volumes=bool(mounted.volumes),
         where=where,
         project_dir=plan.project_dir,
@@ -177,6 +186,12 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         notes=(*asked.notes, *_notes(parts, images, inputs)),
         memory_limits=memory_limits(obj(pod, "spec")),
     )
+
+
+def _several(images: Mapping[str, ContainerImage]) -> Policies:
+    """Return the pull policies of the containers that have more than one."""
+    chosen = [(name, image.pull_policies) for name, image in images.items()]
+    return tuple((name, policies) for name, policies in chosen if len(policies) > 1)
 
 
 def _configured(service: ConfiguredService) -> Image:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import msgspec
 
 from podlane.executors.base import StageScript
+from podlane.executors.kubernetes.fallback import Policies
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.settings.cluster import CLEANUP_SECONDS
 from podlane.kit.errors import PermanentError
+from podlane.kit.jsonvalue import Json, obj
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +53,16 @@ class PodMemory:
     mounts_volumes: bool = False
     limits: Limits
     began_at: float
+    policies: Policies = ()
+    gate: tuple[str, ...] = ()
+    manifest: str = ""  # JSON; only where the pod may have to be made again
 
     def plan(self) -> PodPlan:
         """Return what is left of the plan that the pod was made from."""
+        manifest: Json = msgspec.json.decode(self.manifest or "{}")
         return PodPlan(
-            namespace=self.namespace, name=self.name, secret={}, pod={}, stages=self.stages,
+            namespace=self.namespace, name=self.name, secret={}, pod=obj(manifest),
+            stages=self.stages, policies=self.policies, gate=self.gate,
             where=self.where, project_dir=self.project_dir, legacy=False,
             build_image=self.build_image, helper_image=self.helper_image, notes=(),
             memory_limits=self.memory_limits, has_tools=self.has_tools,
@@ -74,6 +81,8 @@ def remember(pod: PodPlan, limits: Limits, began_at: float) -> bytes:
         memory_limits=pod.memory_limits, has_tools=pod.has_tools,
         watched_services=pod.watched_services, mounts_volumes=pod.mounts_volumes,
         limits=limits, began_at=began_at,
+        policies=pod.policies, gate=pod.gate,
+        manifest=msgspec.json.encode(pod.pod).decode() if pod.policies else "",
     )  # fmt: skip
     return msgspec.json.encode(memory)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from podlane.executors.base import Emit, Level, Message, StageFinished, StageStarted
-from podlane.executors.kubernetes.observe import Waiting
+from podlane.executors.kubernetes.observe import Verdict, Waiting
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PermanentError, PodlaneError
@@ -44,10 +44,22 @@ def ran_out(running: SubStage) -> Message:
     return Message(text=text, level=Level.WARNING)
 
 
-def waits_for(pod: PodPlan, waiting: Waiting) -> str:
-    """Return GitLab's line about a pod that does not run yet."""
-    line = f"Waiting for pod {pod.namespace}/{pod.name} to be running, status is {waiting.phase}"
-    return f"{line} ({waiting.detail})" if waiting.detail else line
+class WaitingLines:
+    """GitLab's lines about a pod that does not run yet, each once."""
+
+    def __init__(self, pod: PodPlan) -> None:
+        self._pod = f"{pod.namespace}/{pod.name}"
+        self._last = ""
+
+    async def tell(self, verdict: Verdict, emit: Emit) -> None:
+        """Tell what the pod waits for, if that is news."""
+        if not isinstance(verdict, Waiting):
+            return
+        line = f"Waiting for pod {self._pod} to be running, status is {verdict.phase}"
+        line = f"{line} ({verdict.detail})" if verdict.detail else line
+        if line != self._last:
+            self._last = line
+            await emit(Message(text=line))
 
 
 def present(watch: PodWatch, namespace: str, name: str) -> Pod:

@@ -48,7 +48,7 @@ def test_a_value_of_another_type_is_told_with_its_path() -> None:
 def test_quantities_and_policies_are_checked() -> None:
     assert '"lots" is not a quantity' in finding("memory_limit", "lots")
     assert '"sometimes" is not a pull policy' in finding("pull_policy", "sometimes")
-    assert "not supported yet" in finding("pull_policy", ["always", "never"])
+    assert '"often" is not a pull policy' in finding("pull_policy", ["always", "often"])
     assert "is not a DNS policy" in finding("dns_policy", "mine")
 
 
@@ -63,7 +63,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     assert len(findings) == 2
 
 
-def test_a_pull_policy_may_be_text_or_a_list_of_one() -> None:
+def test_a_pull_policy_may_be_text_or_a_list() -> None:
     values: tuple[Json, ...] = ("always", ["always"])
     for value in values:
         settings, findings = decode_settings({"pull_policy": value}, PLACE)

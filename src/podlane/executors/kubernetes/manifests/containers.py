@@ -27,10 +27,10 @@ INIT = "init-permissions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerImage:
-    """An image and the pull policy word of the settings (empty: the cluster's default)."""
+    """An image and its pull policies, as the settings write them, in the order of the attempts."""
 
     image: PodImage
-    pull_policy: str = ""
+    pull_policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def service_container(
 
 
 def _base(name: str, image: ContainerImage) -> JsonObject:
-    policy = PULL_POLICIES.get(image.pull_policy)
+    policy = PULL_POLICIES.get(image.pull_policies[0]) if image.pull_policies else None
     return {
         "name": name,
         "image": image.image.reference,

@@ -122,7 +122,7 @@ def _value_problem(key: str, value: object, where: str) -> _Problem:
         hint = "write it as Kubernetes does: 500m, 2, 256Mi, 1Gi"
         return ("setting-value", f'{where}: "{value}" is not a quantity', hint)
     if key in ("pull_policy", "allowed_pull_policies"):
-        return _policy_problem(key, (value,) if isinstance(value, str) else value, where)
+        return _policy_problem((value,) if isinstance(value, str) else value, where)
     if key == "dns_policy" and value and value not in _DNS_POLICIES:
         hint = f"use one of {', '.join(_DNS_POLICIES)}"
         return ("setting-value", f'{where}: "{value}" is not a DNS policy', hint)
@@ -131,13 +131,10 @@ def _value_problem(key: str, value: object, where: str) -> _Problem:
     return None
 
 
-def _policy_problem(key: str, value: object, where: str) -> _Problem:
+def _policy_problem(value: object, where: str) -> _Problem:
     policies = [str(policy) for policy in value] if isinstance(value, tuple) else []
     for policy in policies:
         if policy and policy not in _POLICIES:
             hint = f"use one of {', '.join(_POLICIES)}"
             return ("setting-value", f'{where}: "{policy}" is not a pull policy', hint)
-    if key == "pull_policy" and len(policies) > 1:
-        message = f"{where}: falling back from one pull policy to the next is not supported yet"
-        return ("setting-not-supported", message, "name one policy")
     return None

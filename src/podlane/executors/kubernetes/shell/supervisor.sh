@@ -12,6 +12,7 @@
 #   beat.<role>   uptime in hundredths of a second   this supervisor is alive
 #   cancel        made by the manager: stop the script, go on with after_script
 #   gone.build    made by the manager: the build container is dead, do not wait for it
+#   services      made by the manager: all services have begun (only where the plan has a "gate")
 #
 # Records are written to a temporary name and renamed. Nothing about the job's result is ever
 # printed into the log. The result of "build" is the exit code of this process.
@@ -22,7 +23,7 @@ role=$1
 idle=
 if [ "$role" = idle ]; then idle=1; role=$2; fi
 here=${0%/*}
-logs=; tools=; grace=10; first_pause=5; pre_stop=
+logs=; tools=; grace=10; first_pause=5; pre_stop=; gate=
 
 while read -r word value; do
   case $word in
@@ -31,6 +32,7 @@ while read -r word value; do
     grace) grace=$value ;;
     pause) first_pause=$value ;;
     pre_stop) pre_stop=$value ;;
+    gate) gate=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -296,7 +298,18 @@ wanted() { # wanted <name> <owner> <when>: whether the stage runs, given what ca
   esac
 }
 
+at_gate() { # wait until the services have begun: before that, the pod may have to be made again
+  while [ ! -e "$logs/services" ] && [ ! -e "$logs/cancel" ]; do
+    rest 0.1
+    [ "$ending" ] && leave
+    uptime_now
+    beat
+  done
+  gate=
+}
+
 perform() { # perform <name> <owner> <when> <attempts> <timeout>
+  [ "$gate" ] && [ "$2" = build ] && [ "$status" = running ] && at_gate
   if [ "$status" = running ] && [ ! "$over" ] && [ -e "$logs/cancel" ]; then status=canceled; fi
   if ! wanted "$1" "$2" "$3"; then
     clock
