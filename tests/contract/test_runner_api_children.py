@@ -95,6 +95,17 @@ async def seen(bench: Bench, pipeline_id: int) -> list[CoordinatorEvent]:
         return [event async for event in bench.coordinator.events(pipeline_id)]
 
 
+def status_of(events: Sequence[CoordinatorEvent]) -> str:
+    """Return how the pipeline ended, or rests; the last event says it."""
+    last = events[-1]
+    assert isinstance(last, PipelineFinished)
+    return last.status
+
+
+async def last_status(bench: Bench, pipeline_id: int) -> str:
+    return status_of(await seen(bench, pipeline_id))
+
+
 async def until(bench: Bench, pipeline_id: int, name: str, state: str) -> None:
     with anyio.fail_after(20):
         async for event in bench.coordinator.events(pipeline_id):
@@ -275,10 +286,9 @@ async def test_a_generated_child_takes_artifacts_of_its_parent(tmp_path: Path) -
         for job in jobs.values():
             await bench.client.update_job(job.id, job.token, JobUpdate(state="success"))
         await do(bench, "after")
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
     assert (dependency.id, dependency.name) == (made.id, "make")
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "success"
+    assert status == "success"
 
 
 async def test_a_child_that_outlives_its_parent_still_gets_its_artifacts(tmp_path: Path) -> None:
@@ -352,14 +362,13 @@ async def test_a_child_that_cannot_be_created_fails_its_bridge_with_gitlabs_reas
         pipeline_id = await start(bench, DYNAMIC)
         await make(bench, files)
         await until(bench, pipeline_id, "go", "failed")
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
         found = await results(bench, pipeline_id)
     assert found["go"].failure_reason == "downstream_pipeline_creation_failed"
     assert "The downstream pipeline could not be created" in found["go"].trace
     assert why in found["go"].trace
     assert found["after"].status == "skipped"
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "failed"
+    assert status == "failed"
 
 
 async def test_a_job_without_artifacts_makes_no_child(tmp_path: Path) -> None:
@@ -406,8 +415,7 @@ async def test_a_manual_job_of_the_child_holds_all_above_until_it_is_played(
     async with running_bench(tmp_path, hold_seconds=1.0) as bench:
         pipeline_id = await start(bench, main, child)
         events = await seen(bench, pipeline_id)
-        assert isinstance(events[-1], PipelineFinished)
-        assert events[-1].status == "manual"
+        assert status_of(events) == "manual"
         (created,) = (e for e in events if isinstance(e, ChildPipelineCreated))
         bridge = (await results(bench, pipeline_id))["go"]
         assert bridge.status == ("manual" if strategy == "mirror" else "running")
@@ -420,9 +428,8 @@ async def test_a_manual_job_of_the_child_holds_all_above_until_it_is_played(
         await bench.coordinator.play(created.pipeline_id, "work")
         await do(bench, "work")
         await do(bench, "after")
-        last = (await seen(bench, pipeline_id))[-1]
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "success"
+        status = await last_status(bench, pipeline_id)
+    assert status == "success"
 
 
 async def test_a_failed_bridge_recovers_when_its_child_does(tmp_path: Path) -> None:
@@ -434,15 +441,13 @@ async def test_a_failed_bridge_recovers_when_its_child_does(tmp_path: Path) -> N
         pipeline_id = await start(bench, DEPEND, child)
         await do(bench, "work", "failed")
         events = await seen(bench, pipeline_id)
-        assert isinstance(events[-1], PipelineFinished)
-        assert events[-1].status == "failed"
+        assert status_of(events) == "failed"
         (created,) = (e for e in events if isinstance(e, ChildPipelineCreated))
         await bench.coordinator.play(created.pipeline_id, "mend")
         assert (await results(bench, pipeline_id))["go"].status == "running"
         await do(bench, "mend")
-        last = (await seen(bench, pipeline_id))[-1]
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "failed"  # work is still failed
+        status = await last_status(bench, pipeline_id)
+    assert status == "failed"  # work is still failed
 
 
 async def test_canceling_the_parent_cancels_its_children(tmp_path: Path) -> None:
@@ -453,10 +458,9 @@ async def test_canceling_the_parent_cancels_its_children(tmp_path: Path) -> None
         )
         await until(bench, pipeline_id, "deep", "pending")
         await bench.coordinator.cancel(pipeline_id)
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
         found = await results(bench, pipeline_id)
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "canceled"
+    assert status == "canceled"
     assert {name: one.status for name, one in found.items()} == dict.fromkeys(found, "canceled")
     assert set(found) == {"go", "go/work", "go/go", "go/go/deep"}
 
@@ -469,10 +473,9 @@ async def test_a_canceled_child_cancels_the_bridge_that_depends_on_it(tmp_path: 
         assert child_id is not None
         await bench.coordinator.cancel(child_id.pipeline_id)
         found = await results(bench, pipeline_id)
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
     assert found["go"].status == "canceled"
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "canceled"
+    assert status == "canceled"
 
 
 async def test_a_bridge_obeys_its_own_when_and_allow_failure(tmp_path: Path) -> None:
@@ -485,10 +488,9 @@ async def test_a_bridge_obeys_its_own_when_and_allow_failure(tmp_path: Path) -> 
     async with running_bench(tmp_path, hold_seconds=1.0) as bench:
         pipeline_id = await start(bench, main)
         await do(bench, "work", "failed")
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
         found = await results(bench, pipeline_id)
-        assert isinstance(last, PipelineFinished)
-        assert last.status == "success"
+        assert status == "success"
         states = {name: found[name].status for name in ("go", "asked", "late")}
         assert states == {"go": "failed", "asked": "manual", "late": "skipped"}
         await bench.coordinator.play(pipeline_id, "asked")
@@ -557,10 +559,9 @@ async def test_a_restart_goes_on_with_the_children(tmp_path: Path) -> None:
         await until(bench, pipeline_id, "work", "pending")
     async with running_bench(tmp_path, hold_seconds=1.0) as bench:
         await do(bench, "work")
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
         found = await results(bench, pipeline_id)
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "success"
+    assert status == "success"
     assert set(found) == {"go", "go/work"}
 
 
@@ -572,9 +573,8 @@ async def test_manual_jobs_can_be_played_beforehand_in_children_too(tmp_path: Pa
             Submission(pipeline=pipeline, source=str(bench.tree), play=("go > work",))
         )
         await do(bench, "work")
-        last = (await seen(bench, pipeline_id))[-1]
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "success"
+        status = await last_status(bench, pipeline_id)
+    assert status == "success"
 
 
 async def test_a_pipeline_that_waits_for_a_person_can_be_canceled(tmp_path: Path) -> None:
@@ -583,10 +583,9 @@ async def test_a_pipeline_that_waits_for_a_person_can_be_canceled(tmp_path: Path
         pipeline_id = await start(bench, DEPEND, child)
         await seen(bench, pipeline_id)
         await bench.coordinator.cancel(pipeline_id)
-        last = (await seen(bench, pipeline_id))[-1]
+        status = await last_status(bench, pipeline_id)
         found = await results(bench, pipeline_id)
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "canceled"
+    assert status == "canceled"
     assert {name: one.status for name, one in found.items()} == {
         "go": "canceled",
         "go/work": "canceled",
@@ -625,6 +624,5 @@ async def test_a_bridge_that_a_crash_left_without_its_child_starts_it_again(
     database.close()
     async with running_bench(tmp_path, hold_seconds=1.0) as bench:
         await do(bench, "work")
-        last = (await seen(bench, pipeline_id))[-1]
-    assert isinstance(last, PipelineFinished)
-    assert last.status == "success"
+        status = await last_status(bench, pipeline_id)
+    assert status == "success"

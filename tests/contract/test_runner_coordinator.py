@@ -92,6 +92,21 @@ async def run_pipeline(tmp_path: Path, *jobs: PipelineJob, **settings: Any) -> d
                 return await finished(bench, await bench.start(pipeline))
 
 
+async def canceled_once_begun(
+    bench: Bench, job: PipelineJob, *, force: bool = False
+) -> list[JobResult]:
+    """Run a job that prints ``begun``, cancel it then, and return how it ended."""
+    pipeline_id = await bench.start(Pipeline(stages=("build",), jobs=(job,)))
+    seen = b""
+    async for event in bench.coordinator.events(pipeline_id):
+        if isinstance(event, TraceAppended):
+            seen += event.data
+        if b"\nbegun\n" in seen:
+            await bench.coordinator.cancel(pipeline_id, force=force)
+            seen = b""
+    return await bench.coordinator.job_results(pipeline_id)
+
+
 async def test_a_job_sees_its_sources_and_ends_green(tmp_path: Path) -> None:
     results = await run_pipeline(tmp_path, a_job("cat", "cat committed.txt", "git status --short"))
     result = results["cat"]
@@ -137,15 +152,7 @@ async def test_canceling_runs_after_script_and_ends_canceled(tmp_path: Path) -> 
         executor = ShellExecutor(tmp_path / "machine")
         with anyio.fail_after(DEADLINE_SECONDS):
             async with running_manager(bench.coordinator, executor, tmp_path / "builds"):
-                pipeline_id = await bench.start(Pipeline(stages=("build",), jobs=(slow,)))
-                seen = b""
-                async for event in bench.coordinator.events(pipeline_id):
-                    if isinstance(event, TraceAppended):
-                        seen += event.data
-                    if b"\nbegun\n" in seen:
-                        await bench.coordinator.cancel(pipeline_id)
-                        seen = b""
-                results = await bench.coordinator.job_results(pipeline_id)
+                results = await canceled_once_begun(bench, slow)
     assert results[0].status == "canceled"
     assert "after canceled" in results[0].trace
 
@@ -348,15 +355,7 @@ async def test_a_forced_cancel_ends_the_job_without_after_script(tmp_path: Path)
         executor = ShellExecutor(tmp_path / "machine")
         with anyio.fail_after(DEADLINE_SECONDS):
             async with running_manager(bench.coordinator, executor, tmp_path / "builds"):
-                pipeline_id = await bench.start(Pipeline(stages=("build",), jobs=(slow,)))
-                seen = b""
-                async for event in bench.coordinator.events(pipeline_id):
-                    if isinstance(event, TraceAppended):
-                        seen += event.data
-                    if b"\nbegun\n" in seen:
-                        await bench.coordinator.cancel(pipeline_id, force=True)
-                        seen = b""
-                results = await bench.coordinator.job_results(pipeline_id)
+                results = await canceled_once_begun(bench, slow, force=True)
             assert executor.left == 1
     assert results[0].status == "canceled"
     assert "after\n" not in results[0].trace.replace("$ echo after\n", "")
