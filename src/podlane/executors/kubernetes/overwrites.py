@@ -7,13 +7,14 @@ Read :func:`overwritten` first.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from podlane.executors.base import Message
-from podlane.executors.kubernetes.manifests.metadata import OWN_LABEL
+from podlane.executors.kubernetes.manifests.metadata import OWN_ANNOTATION, OWN_LABEL
 from podlane.executors.kubernetes.manifests.services import PodService
 from podlane.executors.kubernetes.refusal import PlanError
 from podlane.executors.kubernetes.settings.allowances import CEILING, EXPRESSION
@@ -59,11 +60,12 @@ class _Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """A table that variables with a common prefix add to."""
+    """A table that variables with a common prefix add to; a job adds no keys that are ``ours``."""
 
     key: str
     name: str
     split: Callable[[str], tuple[str, str] | None]
+    ours: re.Pattern[str] | None = None
 
     @property
     def prefix(self) -> str:
@@ -83,8 +85,8 @@ def _toleration(text: str) -> tuple[str, str] | None:
 # In GitLab Runner's order: whatever is wrong first is told.
 _ACCOUNT = "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE"
 _TABLES = (
-    _Table(key="pod_labels", name="PodLabels", split=_pair),
-    _Table(key="pod_annotations", name="PodAnnotations", split=_pair),
+    _Table(key="pod_labels", name="PodLabels", split=_pair, ours=OWN_LABEL),
+    _Table(key="pod_annotations", name="PodAnnotations", split=_pair, ours=OWN_ANNOTATION),
     _Table(key="node_selector", name="NodeSelector", split=_pair),
     _Table(key="node_tolerations", name="NodeTolerations", split=_toleration),
 )
@@ -184,9 +186,10 @@ class _Pen:
                     f"provided value {self._quoted(variable.value)} does not match "
                     f'"k=v"', f"write {variable.key} as key=value",
                 )  # fmt: skip
-            if table.key == "pod_labels" and OWN_LABEL.fullmatch(pair[0]):
+            if table.ours is not None and table.ours.fullmatch(pair[0]):
+                what = table.key.removeprefix("pod_").removesuffix("s")
                 self.lines.append(
-                    f"{variable.key} is ignored: the label {self._quoted(pair[0])} is the runner's own"
+                    f"{variable.key} is ignored: the {what} {self._quoted(pair[0])} is the runner's own"
                 )
                 continue
             after[pair[0]] = pair[1]

@@ -254,12 +254,30 @@ def test_no_job_overwrites_the_labels_that_its_pod_is_found_by() -> None:
         settings(pod_labels_overwrite_allowed=".*"),
         KUBERNETES_POD_LABELS_1="podlane.dev/system-id=other",
         KUBERNETES_POD_LABELS_2="project.runner.gitlab.com/id=1",
+        KUBERNETES_POD_LABELS_3="pod=mine",
     )
     labels = meta(plan, "labels")
+    assert labels["pod"] == "mine"
+    assert labels["job.runner.gitlab.com/pod"] == "runner-abcdefghi-project-7-concurrent-0"
     assert labels["podlane.dev/system-id"] == "s_machine"
     assert labels["project.runner.gitlab.com/id"] == "7"
     assert told(plan)[0] == (
         'KUBERNETES_POD_LABELS_1 is ignored: the label "podlane.dev/system-id" is the runner\'s own'
+    )
+
+
+def test_no_job_sets_the_annotations_that_podlane_obeys() -> None:
+    plan = planned(
+        settings(
+            pod_annotations={"podlane.dev/host-ports": "8080"},
+            pod_annotations_overwrite_allowed=".*",
+        ),
+        KUBERNETES_POD_ANNOTATIONS_1="podlane.dev/host-ports=22",
+    )
+    assert meta(plan, "annotations")["podlane.dev/host-ports"] == "8080"
+    assert told(plan)[0] == (
+        "KUBERNETES_POD_ANNOTATIONS_1 is ignored: the annotation "
+        '"podlane.dev/host-ports" is the runner\'s own'
     )
 
 

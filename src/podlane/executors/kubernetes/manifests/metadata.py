@@ -15,6 +15,7 @@ JOB_ID = "podlane.dev/job-id"
 RUNNER = "podlane.dev/runner"
 PROCESS = "podlane.dev/process"
 OWN_LABEL = re.compile(r"(^|.*\.)(runner\.gitlab\.com|podlane\.dev)(/.*|$)")
+OWN_ANNOTATION = re.compile(r"(^|.*\.)podlane\.dev(/.*|$)")
 _NAME_LIMIT = 54
 
 
@@ -38,11 +39,10 @@ def machine_selector(system_id: str) -> str:
 def pod_labels(
     plan: ExecutionPlan, configured: Mapping[str, str], variables: Variables, process: str
 ) -> dict[str, Json]:
-    """Return the labels; the administrator cannot override GitLab's and ours."""
+    """Return the labels; nobody overrides those of GitLab's and our own names."""
     info = plan.job.job_info
     namespace, _, _ = info.project_full_path.rpartition("/")
     own = {
-        "pod": unique_name(plan),
         "job.runner.gitlab.com/pod": unique_name(plan),
         "project.runner.gitlab.com/id": str(info.project_id),
         "project.runner.gitlab.com/name": info.project_name,
@@ -62,7 +62,9 @@ def pod_labels(
         for key, value in configured.items()
         if not OWN_LABEL.fullmatch(key)
     }
-    return {key: label_value(value) for key, value in {**added, **own}.items()}
+    return {
+        key: label_value(value) for key, value in {"pod": unique_name(plan), **added, **own}.items()
+    }
 
 
 def pod_annotations(
