@@ -79,6 +79,37 @@ def running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     assert "Traceback" not in err, err
 
 
+def printed_url(serving: subprocess.Popen[str]) -> str:
+    """Wait until a coordinator serves; return the URL that it prints first."""
+    assert serving.stdout is not None
+    lines = [serving.stdout.readline() for _ in range(3)]
+    assert all(lines), lines
+    return lines[0].split()[-1]
+
+
+def write_config(
+    file: Path, *, url: str, data_dir: Path, concurrent: int = 2, ports: str = "", keys: str = "",
+    more: str = "",
+) -> None:  # fmt: skip
+    """Write a manager's configuration: one runner of the coordinator with that data, by way of ``url``.
+
+    ``ports`` of this machine are the pods' too, by default the URL's. ``keys`` are further ones of the
+    runner; ``more`` of ``[runners.kubernetes.pod_annotations]``, and the tables after it.
+    """
+    file.write_text(f"""
+concurrent = {concurrent}
+[[runners]]
+  name = "separate"
+  url = "{url}"
+  token = "{(data_dir / "runner-token").read_text().strip()}"
+  executor = "kubernetes"
+{keys}
+  [runners.kubernetes.pod_annotations]
+    "podlane.dev/host-ports" = "{ports or urlsplit(url).port}"
+{more}
+""")
+
+
 @contextmanager
 def coordinator(data_dir: Path, *, external_url: str = "") -> Iterator[Coordinator]:
     """Run a coordinator; ``external_url`` is what jobs and runners call it."""
@@ -87,9 +118,7 @@ def coordinator(data_dir: Path, *, external_url: str = "") -> Iterator[Coordinat
         place = f"127.0.0.1:{free.getsockname()[1]}"
     args = ["--data-dir", str(data_dir), "--listen", place, "--trace-interval", "0.2", *external]
     with running(start("coordinator", "serve", *args)) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]
-        assert all(lines), lines
+        printed_url(process)
         yield Coordinator(url=f"http://{place}", data_dir=data_dir, pid=process.pid)
 
 
@@ -100,21 +129,10 @@ def runner(
 ) -> Iterator[int]:  # fmt: skip
     """Run a runner for the coordinator, by way of ``url``; yields its process id."""
     config = folder / "config.toml"
-    reached = url or found.url
-    config.write_text(f"""
-concurrent = 10
-[[runners]]
-  name = "separate"
-  url = "{reached}"
-  token = "{(found.data_dir / "runner-token").read_text().strip()}"
-  executor = "kubernetes"
-  request_concurrency = 4
-  [runners.cache]
-    Type = "coordinator"
-  [runners.kubernetes.pod_annotations]
-    "podlane.dev/host-ports" = "{ports or urlsplit(reached).port}"
-{more}
-""")
+    write_config(
+        config, url=url or found.url, data_dir=found.data_dir, concurrent=10, ports=ports,
+        keys='request_concurrency = 4\n[runners.cache]\nType = "coordinator"', more=more,
+    )  # fmt: skip
     env = os.environ | {"KUBECONFIG": str(cluster.kubeconfig)}
     with running(start("runner", "run", "--config", config, env=env)) as process:
         yield process.pid

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -22,6 +21,7 @@ from podlane.kube.client import KubeClient
 from podlane.kube.errors import NotFoundError
 from podlane.kube.types import Pod
 from tests.e2e.conftest import Cluster, Project, ended, pods_gone, start
+from tests.e2e.separate import printed_url, write_config
 
 pytestmark = pytest.mark.e2e
 
@@ -88,21 +88,9 @@ def place(cluster: Cluster, tmp_path: Path) -> Iterator[Place]:
     data, config = tmp_path / "coordinator", tmp_path / "runner" / "config.toml"
     serve = start("coordinator", "serve", "--data-dir", data, "--listen", "127.0.0.1:0")
     try:
-        assert serve.stdout is not None
-        url = serve.stdout.readline().split()[-1]
-        serve.stdout.readline()
-        serve.stdout.readline()
+        url = printed_url(serve)
         config.parent.mkdir()
-        config.write_text(f"""
-concurrent = 2
-[[runners]]
-  name = "restarting"
-  url = "{url}"
-  token = "{(data / "runner-token").read_text().strip()}"
-  executor = "kubernetes"
-  [runners.kubernetes.pod_annotations]
-    "podlane.dev/host-ports" = "{urlsplit(url).port}"
-""")
+        write_config(config, url=url, data_dir=data)
         yield Place(url=url, data=data, config=config, cluster=cluster)
     finally:
         serve.send_signal(signal.SIGTERM)

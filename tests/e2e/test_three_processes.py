@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.conftest import Cluster, Project, podlane, start
-from tests.e2e.separate import running
+from tests.e2e.separate import printed_url, running, write_config
 
 pytestmark = pytest.mark.e2e
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "founding" / ".gitlab-ci.yml"
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    return tmp_path / "config.toml"
-
-
 def test_the_demo_passes_with_three_processes(
-    project: Project, cluster: Cluster, tmp_path: Path, config: Path
+    project: Project, cluster: Cluster, tmp_path: Path
 ) -> None:
     if not cluster.own:
         pytest.skip("the pods of another cluster cannot reach a coordinator on loopback")
-    data = tmp_path / "coordinator"
+    data, config = tmp_path / "coordinator", tmp_path / "config.toml"
     serve = start("coordinator", "serve", "--data-dir", data, "--listen", "127.0.0.1:0")
     with running(serve):
-        assert serve.stdout is not None
-        url = serve.stdout.readline().split()[-1]
+        url = printed_url(serve)
         assert url.startswith("http://127.0.0.1:"), url
-        serve.stdout.readline()
-        serve.stdout.readline()
-        config.write_text(f"""
-concurrent = 2
-[[runners]]
-  name = "three"
-  url = "{url}"
-  token = "{(data / "runner-token").read_text().strip()}"
-  executor = "kubernetes"
-  [runners.kubernetes.pod_annotations]
-    "podlane.dev/host-ports" = "{urlsplit(url).port}"
-""")
+        write_config(config, url=url, data_dir=data)
         env = {"KUBECONFIG": str(cluster.kubeconfig)}
         with running(start("runner", "run", "--config", config, env=env)):
             token = {"PODLANE_COORDINATOR_TOKEN": (data / "admin-token").read_text().strip()}
