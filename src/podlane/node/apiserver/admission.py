@@ -9,7 +9,7 @@ from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
 from podlane.kube.types import StatusCause
-from podlane.node.apiserver import priority, validation
+from podlane.node.apiserver import podlevel, priority, validation
 
 _DEFAULT_MODE = 0o644
 _MUTABLE_SPEC = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
@@ -55,6 +55,7 @@ def admit_update(resource: str, old: JsonObject, new: JsonObject) -> None:
             new.pop("status", None)
     if resource == "pods":
         _default_containers(new)
+        podlevel.default_requests(obj(new, "spec"))
         if _fixed(old) != _fixed(new):
             raise _forbidden(
                 old,
@@ -121,9 +122,10 @@ def _default_pod(pod: JsonObject, node_name: str) -> None:
     if not spec.get("nodeName"):
         spec["nodeName"] = node_name
     _default_containers(pod)
+    podlevel.default_requests(spec)
     for volume in objects(spec, "volumes"):
         _default_volume(volume)
-    pod["status"] = {"phase": "Pending", "qosClass": _qos(spec)}
+    pod["status"] = {"phase": "Pending", "qosClass": podlevel.quality(spec) or _qos(spec)}
 
 
 def _default_containers(pod: JsonObject) -> None:

@@ -171,6 +171,23 @@ _VOLUME: Fields = {
         "photonPersistentDisk quobyte scaleIO storageos vsphereVolume"
     ),
 }
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_EXPRESSIONS: Schema = [{**_fields(string="key operator"), "values": _STRINGS}]
+_NODE_TERM: Fields = {"matchExpressions": _EXPRESSIONS, "matchFields": _EXPRESSIONS}
+_LABEL_SELECTOR: Fields = {"matchLabels": _STRING_MAP, "matchExpressions": _EXPRESSIONS}
+_POD_TERM: Fields = {
+    "labelSelector": _LABEL_SELECTOR,
+    "namespaceSelector": _LABEL_SELECTOR,
+    "namespaces": _STRINGS,
+    "topologyKey": "string",
+    "matchLabelKeys": _STRINGS,
+    "mismatchLabelKeys": _STRINGS,
+}
+_POD_AFFINITY: Fields = {
+    _REQUIRED: [_POD_TERM],
+    _PREFERRED: [{"weight": "integer", "podAffinityTerm": _POD_TERM}],
+}
 _POD_SPEC: Fields = {
     **_fields(
         string="restartPolicy dnsPolicy nodeName serviceAccountName serviceAccount hostname "
@@ -178,8 +195,16 @@ _POD_SPEC: Fields = {
         integer="terminationGracePeriodSeconds activeDeadlineSeconds priority",
         boolean="hostNetwork hostPID hostIPC hostUsers shareProcessNamespace enableServiceLinks "
         "automountServiceAccountToken setHostnameAsFQDN",
-        any="affinity ephemeralContainers topologySpreadConstraints resourceClaims",
+        any="ephemeralContainers topologySpreadConstraints resourceClaims",
     ),
+    "affinity": {
+        "nodeAffinity": {
+            _REQUIRED: {"nodeSelectorTerms": [_NODE_TERM]},
+            _PREFERRED: [{"weight": "integer", "preference": _NODE_TERM}],
+        },
+        "podAffinity": _POD_AFFINITY,
+        "podAntiAffinity": _POD_AFFINITY,
+    },
     "containers": [_CONTAINER],
     "initContainers": [_CONTAINER],
     "volumes": [_VOLUME],

@@ -8,12 +8,12 @@ import ipaddress
 import re
 from collections import Counter
 
-from podlane.kit.jsonvalue import Json, JsonObject, items, number, obj, objects, text
+from podlane.kit.jsonvalue import JsonObject, items, number, obj, objects, text
 from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
-from podlane.kube.types import StatusCause
-from podlane.node.apiserver import disruption
+from podlane.node.apiserver import affinity, disruption, podlevel
+from podlane.node.apiserver.findings import Findings
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -50,46 +50,13 @@ _MAX_ANNOTATIONS_BYTES = 256 * 1024
 _LABEL_NAMES = ("namespaces", "services")
 
 
-class _Findings:
-    """Collects causes in the words of Kubernetes' ``field`` package."""
-
-    def __init__(self) -> None:
-        self.causes: list[StatusCause] = []
-
-    def add(self, field: str, reason: str, message: str) -> None:
-        self.causes.append(StatusCause(field=field, reason=reason, message=message))
-
-    def required(self, field: str, detail: str = "") -> None:
-        self.add(field, "FieldValueRequired", f"Required value{': ' + detail if detail else ''}")
-
-    def invalid(self, field: str, value: Json, detail: str) -> None:
-        shown = f'"{value}"' if isinstance(value, str) else str(value)
-        self.add(field, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
-
-    def duplicate(self, field: str, value: str) -> None:
-        self.add(field, "FieldValueDuplicate", f'Duplicate value: "{value}"')
-
-    def not_found(self, field: str, value: str) -> None:
-        self.add(field, "FieldValueNotFound", f'Not found: "{value}"')
-
-    def choice(self, field: str, value: str, known: tuple[str, ...]) -> None:
-        """Check a value against the only ones that there are."""
-        if value not in known:
-            listed = ", ".join(f'"{name}"' for name in known)
-            self.add(
-                field,
-                "FieldValueNotSupported",
-                f'Unsupported value: "{value}": supported values: {listed}',
-            )
-
-
 def check(resource: str, entry: JsonObject) -> None:
     """Check an object that has its defaults.
 
     Raises:
         errors.InvalidError: everything that is wrong with it.
     """
-    findings = _Findings()
+    findings = Findings()
     _metadata(findings, resource, obj(entry, "metadata"))
     if resource == "pods":
         _pod(findings, obj(entry, "spec"))
@@ -102,7 +69,7 @@ def check(resource: str, entry: JsonObject) -> None:
         raise errors.invalid(RESOURCES[resource].kind, name, tuple(findings.causes))
 
 
-def _metadata(findings: _Findings, resource: str, metadata: JsonObject) -> None:
+def _metadata(findings: Findings, resource: str, metadata: JsonObject) -> None:
     name, prefix = text(metadata, "name"), text(metadata, "generateName")
     if not name and not prefix:
         findings.required("metadata.name", "name or generateName is required")
@@ -132,7 +99,7 @@ def _is_label_value(value: str) -> bool:
     return len(value) <= _MAX_LABEL and _QUALIFIED.fullmatch(value) is not None
 
 
-def _qualified(findings: _Findings, field: str, key: str) -> None:
+def _qualified(findings: Findings, field: str, key: str) -> None:
     prefix, slash, name = key.rpartition("/")
     if slash and not _SUBDOMAIN.fullmatch(prefix):
         findings.invalid(field, key, f"prefix part {_SUBDOMAIN_RULE}")
@@ -140,7 +107,7 @@ def _qualified(findings: _Findings, field: str, key: str) -> None:
         findings.invalid(field, key, _KEY_RULE)
 
 
-def _data(findings: _Findings, resource: str, entry: JsonObject) -> None:
+def _data(findings: Findings, resource: str, entry: JsonObject) -> None:
     size = 0
     for group in ("data", "binaryData"):
         encoded = resource == "secrets" or group == "binaryData"
@@ -165,7 +132,7 @@ def _base64(kind: str, group: str, raw: bytes) -> None:
         ) from error
 
 
-def _pod(findings: _Findings, spec: JsonObject) -> None:
+def _pod(findings: Findings, spec: JsonObject) -> None:
     volumes = _volumes(findings, objects(spec, "volumes"))
     if not objects(spec, "containers"):
         findings.required("spec.containers")
@@ -186,9 +153,12 @@ def _pod(findings: _Findings, spec: JsonObject) -> None:
     for index, alias in enumerate(objects(spec, "hostAliases")):
         _host_alias(findings, f"spec.hostAliases[{index}]", alias)
     _security(findings, "spec.securityContext", obj(spec, "securityContext"))
+    affinity.check(findings, obj(spec, "affinity"))
+    _resources(findings, "spec.resources", obj(spec, "resources"))
+    podlevel.check(findings, spec)
 
 
-def _host_alias(findings: _Findings, field: str, alias: JsonObject) -> None:
+def _host_alias(findings: Findings, field: str, alias: JsonObject) -> None:
     address = text(alias, "ip")
     if not _is_address(address):
         findings.invalid(
@@ -201,7 +171,7 @@ def _host_alias(findings: _Findings, field: str, alias: JsonObject) -> None:
             findings.invalid(f"{field}.hostnames", name, _SUBDOMAIN_RULE)
 
 
-def _at_least(findings: _Findings, field: str, spec: JsonObject, least: int) -> None:
+def _at_least(findings: Findings, field: str, spec: JsonObject, least: int) -> None:
     value = number(spec, field.rpartition(".")[2])
     if value is not None and value < least:
         findings.invalid(field, value, f"must be greater than or equal to {least}")
@@ -215,7 +185,7 @@ def _is_address(raw: str) -> bool:
     return True
 
 
-def _volumes(findings: _Findings, volumes: list[JsonObject]) -> set[str]:
+def _volumes(findings: Findings, volumes: list[JsonObject]) -> set[str]:
     names: set[str] = set()
     for index, volume in enumerate(volumes):
         field, name = f"spec.volumes[{index}]", text(volume, "name")
@@ -233,7 +203,7 @@ def _volumes(findings: _Findings, volumes: list[JsonObject]) -> set[str]:
     return names
 
 
-def _name(findings: _Findings, field: str, name: str, seen: set[str]) -> None:
+def _name(findings: Findings, field: str, name: str, seen: set[str]) -> None:
     """Check a DNS label that must be there once."""
     if not name:
         findings.required(field)
@@ -247,7 +217,7 @@ def _name(findings: _Findings, field: str, name: str, seen: set[str]) -> None:
 
 
 def _container(
-    findings: _Findings, field: str, container: JsonObject, volumes: set[str], seen: set[str]
+    findings: Findings, field: str, container: JsonObject, volumes: set[str], seen: set[str]
 ) -> None:
     _name(findings, f"{field}.name", text(container, "name"), seen)
     image = text(container, "image")
@@ -264,7 +234,7 @@ def _container(
     _security(findings, f"{field}.securityContext", obj(container, "securityContext"))
 
 
-def _variable(findings: _Findings, field: str, variable: JsonObject) -> None:
+def _variable(findings: Findings, field: str, variable: JsonObject) -> None:
     name = text(variable, "name")
     if not name:
         findings.required(f"{field}.name")
@@ -286,7 +256,7 @@ def _variable(findings: _Findings, field: str, variable: JsonObject) -> None:
             findings.required(f"{field}.valueFrom.{kind}.key")
 
 
-def _mounts(findings: _Findings, field: str, mounts: list[JsonObject], volumes: set[str]) -> None:
+def _mounts(findings: Findings, field: str, mounts: list[JsonObject], volumes: set[str]) -> None:
     paths = Counter(text(mount, "mountPath") for mount in mounts)
     for index, mount in enumerate(mounts):
         name, path = text(mount, "name"), text(mount, "mountPath")
@@ -304,7 +274,7 @@ def _mounts(findings: _Findings, field: str, mounts: list[JsonObject], volumes: 
             findings.invalid(f"{field}[{index}].subPath", sub_path, "must not contain '..'")
 
 
-def _resources(findings: _Findings, field: str, resources: JsonObject) -> None:
+def _resources(findings: Findings, field: str, resources: JsonObject) -> None:
     limits = obj(resources, "limits")
     for group in ("limits", "requests"):
         for name, raw in obj(resources, group).items():
@@ -324,7 +294,7 @@ def _resources(findings: _Findings, field: str, resources: JsonObject) -> None:
                 findings.invalid(f"{field}.requests", str(raw), message)
 
 
-def _security(findings: _Findings, field: str, context: JsonObject) -> None:
+def _security(findings: Findings, field: str, context: JsonObject) -> None:
     for key in ("runAsUser", "runAsGroup", "fsGroup"):
         _at_least(findings, f"{field}.{key}", context, 0)
     for index, group in enumerate(items(context, "supplementalGroups")):
