@@ -5,15 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from msgspec.structs import replace
 
+from podlane.executors.base import Emit, Environment, Event, Resumable
+from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.remake import Remaker
+from podlane.model.failures import FailureReason
 from podlane.model.job import Image, Service
 from podlane.model.outcome import SUCCESS
 from podlane.node.images.config import ImageSource
 from podlane.node.images.store import ImageStore
-from tests.contract.executor_kubernetes.conftest import LEGACY, Cluster, make_plan, run
+from tests.contract.executor_kubernetes.conftest import (
+    LEGACY,
+    Cluster,
+    Ran,
+    make_plan,
+    run,
+    run_and,
+)
+from tests.contract.executor_kubernetes.test_jobs import nothing_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.e2e]
 BOTH = pytest.mark.parametrize("flags", [(), (LEGACY,)], ids=["attach", "exec"])
@@ -104,3 +118,94 @@ async def test_a_job_that_could_fall_back_costs_no_more_than_another(cluster: Cl
         before = executor.client.requests.total()
         assert (await run(executor, make_plan())).outcome == SUCCESS
         assert executor.client.requests.total() - before == 5
+
+
+class Killed:
+    """Where a manager dies: at the beginning of a step, or at its end."""
+
+    def __init__(self, step: str, *, done: bool) -> None:
+        self.died = anyio.Event()
+        inner = getattr(Remaker, step)
+
+        async def strike(remaker: Remaker, *arguments: object) -> object:
+            made = await inner(remaker, *arguments) if done else None
+            self.died.set()
+            await anyio.sleep_forever()
+            return made
+
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(Remaker, step, strike)
+        self.patch.setattr(PodDriver, "remove", _leave_everything)
+
+
+async def _leave_everything(*_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("step", "done"),
+    [("note", False), ("note", True), ("_delete", True), ("_create", False), ("_create", True)],
+)
+async def test_a_successor_goes_on_wherever_the_manager_died(
+    cluster: Cluster, local: str, step: str, done: bool
+) -> None:
+    plan = make_plan("echo once; sleep 0.1", image_name=local)
+    settings: dict[str, Any] = {"pull_policy": ["always", "never"], "helper_image": "alpine"}
+    killed, events = Killed(step, done=done), list[Event]()
+    async with cluster.executor(**settings) as first, cluster.executor(**settings) as second:
+        async with anyio.create_task_group() as tasks, first.environment(plan) as environment:
+            assert isinstance(environment, Resumable)
+            memory = environment.memory
+            tasks.start_soon(environment.run, _into(events))
+            with anyio.fail_after(30):
+                await killed.died.wait()
+            progress = environment.progress
+            tasks.cancel_scope.cancel()
+        killed.patch.undo()
+        with anyio.fail_after(60):
+            async with second.resumed(plan.job.id, memory, progress) as taken:
+                outcome = await taken.run(_into(events))
+        assert outcome == SUCCESS
+        ran = Ran(outcome=outcome, events=events, seconds=0)
+        assert ran.text.count("once\n") == 1
+        await nothing_of(second, plan)
+
+
+def _into(events: list[Event]) -> Emit:
+    async def emit(event: Event) -> None:
+        events.append(event)
+
+    return emit
+
+
+@pytest.mark.parametrize("step", ["note", "_delete", "_create"])
+async def test_a_cancel_ends_the_job_while_its_pod_is_made_again(
+    cluster: Cluster, local: str, step: str
+) -> None:
+    plan = make_plan("echo never", image_name=local)
+    came, inner = anyio.Event(), getattr(Remaker, step)
+
+    async def slow(remaker: Remaker, *arguments: object) -> object:
+        made: object = await inner(remaker, *arguments)
+        came.set()
+        await anyio.sleep_forever()
+        return made
+
+    async def cancel(environment: Environment, _: object) -> None:
+        await came.wait()
+        await environment.cancel()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remaker, step, slow)
+        async with cluster.executor(
+            pull_policy=["always", "never"], helper_image="alpine"
+        ) as executor:
+            ran = await run_and(executor, plan, cancel)
+            assert ran.outcome.reason is FailureReason.JOB_CANCELED
+            await nothing_of(executor, plan)
+
+
+async def test_no_policy_is_tried_after_the_time_for_the_start(cluster: Cluster) -> None:
+    plan = make_plan(image_name=ABSENT)
+    ran = await cluster.run(plan, pull_policy=["always"] * 9, poll_timeout=1)
+    assert "poll_timeout left time for (not Always)" in ran.outcome.message
+    assert not any("Attempt" in line for line in ran.messages)

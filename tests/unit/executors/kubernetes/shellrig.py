@@ -66,6 +66,7 @@ class Rig:
     grace: int = 15  # seconds; longer than a busy machine needs to let a shell end
     pre_stop: str = ""
     pre_stop_seconds: int = 60
+    gated: bool = False
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -86,6 +87,8 @@ class Rig:
             f"grace {self.grace}",
             "pause 0",
         ]
+        if self.gated:
+            lines.append("gate 1")
         if self.pre_stop:
             lines.append(f"pre_stop {self.pre_stop_seconds}")
             files["stage.pre_stop"] = self.pre_stop
