@@ -15,7 +15,7 @@ from podlane.kube.errors import UnreachableError
 from podlane.kube.execstream import ExecSession, open_exec
 from podlane.kube.objects import ObjectClient, selection
 from podlane.kube.transport import STREAM, Call, Transport
-from podlane.kube.types import EventList, Pod, PodList, WatchEvent
+from podlane.kube.types import EventList, PodList, WatchEvent
 
 _T = TypeVar("_T")
 
@@ -36,11 +36,6 @@ class KubeClient(ObjectClient):
         """
         async with Transport.open(access) as transport:
             yield cls(transport)
-
-    async def get_pod(self, namespace: str, name: str) -> Pod:
-        """Return a pod."""
-        call = Call(verb="get", resource="pods", path=paths.path("pods", namespace, name))
-        return _decode(await self._transport.read(call), Pod)
 
     async def list_pods(self, namespace: str, label_selector: str = "") -> PodList:
         """Return pods and the version at which a watch of them goes on."""

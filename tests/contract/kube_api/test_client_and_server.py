@@ -17,6 +17,7 @@ from podlane.kube.objects import STRATEGIC_PATCH
 from podlane.kube.types import Pod, WatchType
 from podlane.kube.watch import Gone
 from tests.contract.kube_api.conftest import Node
+from tests.contract.kube_api.pods import running
 from tests.fakes.streams import CHUNK
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +30,6 @@ def manifest(name: str = "p", **metadata: Any) -> dict[str, Any]:
         "metadata": {"name": name, **metadata},
         "spec": {"containers": [{"name": "build", "image": "alpine"}], "restartPolicy": "Never"},
     }
-
-
-async def running(client: KubeClient, name: str = "p") -> Pod:
-    with anyio.fail_after(5):
-        while True:
-            pod = await client.get_pod("default", name)
-            if pod.status.phase == "Running":
-                return pod
 
 
 async def gone(client: KubeClient, resource: str, name: str) -> str:

@@ -16,6 +16,7 @@ from podlane.kube.client import KubeClient
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.store import Store
 from tests.contract.kube_api.conftest import TOKEN, Certificate
+from tests.contract.kube_api.pods import running
 from tests.contract.kube_api.test_faults import POD
 from tests.fakes.streams import FakeStreams, run_fake_kubelet
 
@@ -48,11 +49,10 @@ async def test_streams_leave_the_connections_of_requests_alone(certificate: Cert
         access = Access(server=server, ca_data=certificate.ca, token=TOKEN, source="test")
         async with KubeClient.connect(access) as client:
             await client.create("pods", "default", POD)
-            while (await client.get_pod("default", "p")).status.phase != "Running":
-                pass
+            await running(client)
             for _ in range(3):
                 async with client.exec("default", "p", "build", ["hang"]):
-                    await client.get_pod("default", "p")
+                    await client.get("pods", "default", "p")
         tasks.cancel_scope.cancel()
 
     assert len(ports.used["plain"]) == 1

@@ -16,6 +16,7 @@ from podlane.kube.types import Pod
 from podlane.kube.watch import Gone
 from podlane.node.apiserver.faults import Refusal
 from tests.contract.kube_api.conftest import Node
+from tests.contract.kube_api.pods import running
 
 pytestmark = pytest.mark.anyio
 
@@ -101,9 +102,8 @@ async def test_an_outage_is_told_when_it_lasts_and_not_before(
 
 async def test_a_dropped_exec_has_an_unknown_exit_code(node: Node, client: KubeClient) -> None:
     await client.create("pods", "default", POD)
+    await running(client)
     with anyio.fail_after(5):
-        while (await client.get_pod("default", "p")).status.phase != "Running":
-            pass
         async with client.exec("default", "p", "build", ["hang"]) as session:
             while node.faults.drop() == 0:
                 await anyio.lowlevel.checkpoint()

@@ -13,6 +13,7 @@ from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kube.client import KubeClient
 from tests.contract.kube_api.conftest import Node
+from tests.contract.kube_api.pods import running
 from tests.contract.kube_api.test_faults import POD
 
 pytestmark = pytest.mark.anyio
@@ -71,8 +72,7 @@ async def test_a_client_that_is_cut_off_leaves_no_words_in_the_log(
     act: Callable[[KubeClient], Awaitable[None]],
 ) -> None:
     await client.create("pods", "default", POD)
-    while (await client.get_pod("default", "p")).status.phase != "Running":
-        await anyio.lowlevel.checkpoint()
+    await running(client)
 
     async def leave() -> None:
         try:

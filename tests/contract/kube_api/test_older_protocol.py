@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import anyio
 import pytest
 from aiohttp import web
 
@@ -18,6 +17,7 @@ from podlane.kube.client import KubeClient
 from podlane.kube.errors import UnreachableError
 from podlane.node.apiserver.app import serving
 from tests.contract.kube_api.conftest import TOKEN, Node
+from tests.contract.kube_api.pods import running
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +33,7 @@ async def executing(
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """Run a command in a new pod as a client that speaks only this protocol."""
     await client.create("pods", "default", POD)
-    with anyio.fail_after(5):
-        while (await client.get_pod("default", "p")).status.phase != "Running":
-            pass
+    await running(client)
     ca = (node.access.ca_data or b"").decode()
     url = f"{node.access.server}/api/v1/namespaces/default/pods/p/exec?command={command}&stdout=1"
     async with (

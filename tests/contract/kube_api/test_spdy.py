@@ -18,6 +18,7 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.kube import channels, spdy
 from podlane.kube.client import KubeClient
 from tests.contract.kube_api.conftest import TOKEN, Node
+from tests.contract.kube_api.pods import running
 
 pytestmark = pytest.mark.anyio
 
@@ -100,9 +101,7 @@ async def dialled(
 @pytest.fixture(autouse=True)
 async def pod(client: KubeClient) -> None:
     await client.create("pods", "default", POD)
-    with anyio.fail_after(5):
-        while (await client.get_pod("default", "p")).status.phase != "Running":
-            await anyio.lowlevel.checkpoint()
+    await running(client)
 
 
 async def test_output_and_success(node: Node) -> None:
