@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from scripts import cli_reference, helper_reference
 
-from podlane.executors.kubernetes.permissions import PERMISSIONS
+from podlane.executors.kubernetes.permissions import PAUSE_POD_PERMISSIONS, PERMISSIONS
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.model.failures import FailureReason
 
@@ -95,3 +96,11 @@ def test_the_role_of_the_docs_has_exactly_what_the_manager_asks_for() -> None:
         for verb in rule["verbs"]
     }
     assert granted == {(one.verb, one.resource) for one in PERMISSIONS}
+
+
+def test_the_cluster_role_of_pause_pods_has_exactly_what_the_manager_asks_for() -> None:
+    page = (ROOT / "docs" / "how-to" / "pause-pods.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (rule,) = yaml.safe_load(textwrap.dedent(block))["rules"]
+    granted = {(verb, resource) for resource in rule["resources"] for verb in rule["verbs"]}
+    assert granted == {(one.verb, one.resource) for one in PAUSE_POD_PERMISSIONS}

@@ -39,6 +39,7 @@ def opener(find_access: FindAccess) -> OpenExecutor:
             short_token=short_token(runner.token),
             household=manager.household,
             kept=names(manager.memories),
+            tenure=manager.tenure,
         )
         async with open_executor(settings, access, identity) as executor:
             yield executor

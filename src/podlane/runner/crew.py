@@ -15,6 +15,7 @@ import anyio.abc
 import anyio.to_thread
 
 from podlane.executors.base import Executor
+from podlane.executors.kubernetes.idle.standby import Standby, Tenure
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
@@ -84,6 +85,7 @@ class Crew:
         self._parts = parts
         self._slots = Slots(settings.concurrent)
         self._runner_slots: dict[str, RunnerSlots] = {}
+        self._standbys: dict[str, Standby] = {}
         self._heritage = Heritage()
         self._resumed: set[Path] = set()
         self._shift = _Shift()
@@ -117,7 +119,7 @@ class Crew:
     ) -> None:
         await self._look(settings)
         async with AsyncExitStack() as stack:
-            posts, late = await self._posts(stack, settings)
+            posts, late = await self._posts(stack, settings, shift)
             task_status.started()
             self._has_begun = True
             await before.quiet.wait()
@@ -138,7 +140,7 @@ class Crew:
                 shift.quiet.set()
 
     async def _posts(
-        self, stack: AsyncExitStack, settings: GlobalSettings
+        self, stack: AsyncExitStack, settings: GlobalSettings, shift: _Shift
     ) -> tuple[list[_Post], list[RunnerSettings]]:
         """Open all runners; return those that may be used, and those whose cluster is away for now.
 
@@ -150,7 +152,7 @@ class Crew:
         for runner in settings.runners:
             async with AsyncExitStack() as own:
                 try:
-                    posts.append(await self._post(own, settings, runner))
+                    posts.append(await self._post(own, settings, runner, shift))
                 except TemporaryError as error:
                     is_last = len(late) + 1 == len(settings.runners)
                     if is_last and not self._has_begun:
@@ -171,7 +173,7 @@ class Crew:
                 return
             async with AsyncExitStack() as stack:
                 try:
-                    post = await self._post(stack, settings, runner)
+                    post = await self._post(stack, settings, runner, shift)
                 except PodlaneError as error:
                     _log_late(runner, error)
                     continue
@@ -199,12 +201,20 @@ class Crew:
             await anyio.to_thread.run_sync(each.files.remove)
 
     async def _post(
-        self, stack: AsyncExitStack, settings: GlobalSettings, runner: RunnerSettings
+        self,
+        stack: AsyncExitStack,
+        settings: GlobalSettings,
+        runner: RunnerSettings,
+        shift: _Shift,
     ) -> _Post:
         parts, heritage = self._parts, self._heritage
+        # a runner stays the same when its token is renewed
+        identity = f"{runner.url} {runner.id or runner.token}"
+        standby = self._standbys.setdefault(identity, Standby())
         manager = replace(
             parts.manager, tls_ca_pem=await _ca_pem(runner.tls), memories=heritage.memories,
             household="" if parts.shelf is None else parts.shelf.household,
+            tenure=Tenure(standby=standby, ended=shift.retire),
         )  # fmt: skip
         opened = await stack.enter_async_context(parts.open_api(runner, manager))
         executor = await stack.enter_async_context(parts.open_executor(runner, manager))
@@ -216,8 +226,6 @@ class Crew:
             farewell_seconds=settings.shutdown_timeout_seconds,
             note_inputs=parts.stats.note_inputs, shelf=parts.shelf,
         )  # fmt: skip
-        # a runner stays the same when its token is renewed
-        identity = f"{runner.url} {runner.id or runner.token}"
         slots = self._runner_slots.setdefault(identity, RunnerSlots(self._slots, runner.limit))
         feed_failures, who = parts.stats.feed_failures, (short_token(runner.token), runner.name)
 
@@ -264,6 +272,7 @@ class _Post:
             name=runner.name, limit=runner.limit, adaptive_limit=lambda: self._pace.adaptive_limit,
             request_concurrency=max(runner.request_concurrency, 1),
             used_limit=lambda: self._pace.requests, queuing_durations=runner.queuing_durations,
+            standby=self._place.manager.tenure.standby,
         )  # fmt: skip
 
     async def poll(self, jobs: anyio.abc.TaskGroup) -> None:
@@ -304,7 +313,8 @@ class _Post:
         )  # fmt: skip
         self._stats.job_started(job, status, now=self._place.clock.now())
         try:
-            with log.fields(runner=self._shown, runner_name=runner.name):
+            standby = self._place.manager.tenure.standby
+            with log.fields(runner=self._shown, runner_name=runner.name), standby.busy():
                 if flags["FF_LOG_IMAGES_CONFIGURED_FOR_JOB"]:
                     _log_images(job)
                 files = left.files if left is not None else await self._files(job.id)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from podlane.executors.kubernetes.idle.standby import Tenure
 from podlane.model.job import Job, Variable
 from podlane.model.variables import Variables
 from podlane.runner.feature_flags import DEFAULTS
@@ -20,6 +21,7 @@ class Manager:
     """Who runs the job. ``tls_ca_pem`` is what the coordinator's certificate is checked with.
 
     ``household`` names a manager and its successors; ``memories`` are of environments that go on.
+    ``tenure`` is that of a runner's settings.
     """
 
     system_id: str
@@ -29,6 +31,7 @@ class Manager:
     tls_ca_pem: str = ""
     household: str = ""
     memories: tuple[bytes, ...] = ()
+    tenure: Tenure = field(default_factory=Tenure, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

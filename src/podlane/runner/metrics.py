@@ -27,6 +27,7 @@ from podlane.runner.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, 
 # The format that every Prometheus reads. In OpenMetrics the names jobs and jobs_total would collide.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gitlab_runner_"
+_AUTOSCALER = "kubernetes_autoscaler_"
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 Labels = TypeVar("Labels", bound="tuple[str, ...]")
@@ -54,6 +55,7 @@ class RunnerCollector(Collector):
         yield from self._inputs()
         yield from self._runners()
         yield from self._workers()
+        yield from self._pause_pods()
         yield from self._requests()
         yield from self._process()
 
@@ -159,6 +161,35 @@ class RunnerCollector(Collector):
         yield _counters(
             "worker_processing_failures_total", "Jobs that failed", ("failure_type", *_WHO), failed
         )
+
+    def _pause_pods(self) -> Iterator[Metric]:
+        """Return nothing where no runner keeps pods ready, as before the first was made."""
+        kept = {
+            (key, one.name): one.standby
+            for key, one in self._stats.runners.items()
+            if one.standby.desired is not None or one.standby.errors
+        }
+        if not kept:
+            return
+        yield _gauges(
+            _AUTOSCALER + "pause_pods_desired",
+            "The desired number of pause pods based on current policy.", _WHO,
+            self._mine({who: one.desired or 0 for who, one in kept.items()}),
+        )  # fmt: skip
+        yield _gauges(
+            _AUTOSCALER + "pause_pods_current", "The current number of pause pods.", _WHO,
+            self._mine({who: one.current or 0 for who, one in kept.items()}),
+        )  # fmt: skip
+        errors = {(*who, why): n for who, one in kept.items() for why, n in one.errors.items()}
+        yield _counters(
+            _AUTOSCALER + "reconcile_errors_total", "Total number of reconciliation errors.",
+            (*_WHO, "reason"), self._mine(errors),
+        )  # fmt: skip
+        scaled = {(*who, way): n for who, one in kept.items() for way, n in one.scaled.items()}
+        yield _counters(
+            _AUTOSCALER + "scale_operations_total", "Total number of scale operations performed.",
+            (*_WHO, "direction"), self._mine(scaled),
+        )  # fmt: skip
 
     def _requests(self) -> Iterator[Metric]:
         stats, mine = self._stats, self._stats.system_id

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from podlane.executors.kubernetes.idle.standby import Standby
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
@@ -92,6 +93,7 @@ class RunnerGauges:
     adaptive_limit: Callable[[], float]
     used_limit: Callable[[], int]
     queuing_durations: tuple[QueuingDuration, ...] = ()
+    standby: Standby = field(default_factory=Standby)
 
 
 @dataclass(slots=True, kw_only=True)

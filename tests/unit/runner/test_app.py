@@ -21,6 +21,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Emit, ExecutionPlan, StageScript
+from podlane.executors.kubernetes.idle.standby import Tenure
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
 from podlane.kit import log
@@ -448,3 +449,59 @@ async def test_the_log_says_which_runner_is_refused_and_how_long_it_rests() -> N
     unhealthy = [line for line in said if line["msg"] in {"runner_refused", "runner_unhealthy"}]
     assert [line["runner_name"] for line in unhealthy] == ["runner 1", "runner 1"]
     assert unhealthy[1]["rests_for_seconds"] == 60.0
+
+
+class Standing(Scene):
+    """Remembers what each version of the settings was given to keep pods ready."""
+
+    def __init__(self, *queues: FakeQueue, **settings: Any) -> None:
+        super().__init__(*queues, **settings)
+        self.tenures: list[Tenure] = []
+
+    @asynccontextmanager
+    async def open_executor(
+        self, runner: RunnerSettings, manager: Manager
+    ) -> AsyncIterator[ScriptedExecutor]:
+        self.tenures.append(manager.tenure)
+        yield self.executor
+
+
+async def test_a_runner_has_one_standby_for_all_its_settings_which_knows_its_jobs() -> None:
+    scene = Standing(FakeQueue(*jobs(2)), act=Busy(20), concurrent=2)
+    changes = Changes()
+    scene.changed = changes.changed
+    active: list[int] = []
+    ended: list[bool] = []
+
+    async def later() -> None:
+        await anyio.sleep(5)
+        changes.send.send_nowait(replace(scene.settings, check_interval_seconds=1.0))
+        await anyio.sleep(5)
+        active.append(scene.tenures[1].standby.active_jobs)
+        ended.extend(tenure.ended.is_set() for tenure in scene.tenures)
+        await anyio.sleep(30)
+        active.append(scene.tenures[1].standby.active_jobs)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=50)
+    before, after = scene.tenures
+    assert before.standby is after.standby
+    assert active == [2, 0]
+    assert ended == [True, False]
+    assert after.ended.is_set()
+    changes.close()
+
+
+async def test_a_manager_that_drains_keeps_nothing_ready_while_its_last_jobs_run() -> None:
+    scene = Standing(FakeQueue(*jobs(1)), act=Busy(60), concurrent=1)
+    ended: list[tuple[bool, int]] = []
+
+    async def later() -> None:
+        await anyio.sleep(12)
+        ended.append((scene.tenures[0].ended.is_set(), scene.executor.left))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        await scene.run(drain_after=10)
+    assert ended == [(True, 0)]

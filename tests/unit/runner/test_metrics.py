@@ -130,6 +130,24 @@ async def test_metrics_of_runners_have_the_names_and_labels_of_gitlab_runner() -
         assert value(page, "worker_processing_failures_total", failure_type=kind, **WHO) == number
 
 
+async def test_metrics_of_pause_pods_are_there_where_some_are_kept() -> None:
+    stats = busy()
+    page = (await metrics.Pages(stats, MANAGER).render()).decode()
+    assert "autoscaler" not in page
+    standby = stats.runners["abc"].standby
+    standby.desired, standby.current = 3, 2
+    standby.scaled.update(up=2, down=1)
+    standby.errors.update(apply_state=4)
+    page = (await metrics.Pages(stats, MANAGER).render()).decode()
+    prefix = "kubernetes_autoscaler_"
+    assert value(page, prefix + "pause_pods_desired", **WHO) == 3
+    assert value(page, prefix + "pause_pods_current", **WHO) == 2
+    for way, number in (("up", 2), ("down", 1)):
+        assert value(page, prefix + "scale_operations_total", direction=way, **WHO) == number
+    failed = value(page, prefix + "reconcile_errors_total", reason="apply_state", **WHO)
+    assert failed == 4
+
+
 async def test_metrics_of_requests_have_the_names_and_labels_of_gitlab_runner() -> None:
     page = (await metrics.Pages(busy(), MANAGER).render()).decode()
     assert value(page, "api_request_statuses_total", status="204", **ASKED) == 1

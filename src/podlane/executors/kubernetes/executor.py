@@ -11,7 +11,7 @@ import math
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import SystemRandom
 
 import anyio.to_thread
@@ -30,6 +30,9 @@ from podlane.executors.kubernetes.beginning import EnvironmentParts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import KubernetesEnvironment
 from podlane.executors.kubernetes.flags import PATCHES_FLAG, is_on
+from podlane.executors.kubernetes.idle.keeper import pause_pods
+from podlane.executors.kubernetes.idle.manifest import Owner
+from podlane.executors.kubernetes.idle.standby import Tenure
 from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
@@ -62,6 +65,7 @@ class ManagerIdentity:
 
     ``process`` is filled in by :func:`open_executor`. ``household`` is the same for a manager and its
     successors, empty without successors. ``kept`` are pods of the dead that somebody will take over.
+    ``tenure`` tells how long pause pods are kept, and what outlasts that.
     """
 
     system_id: str
@@ -69,6 +73,7 @@ class ManagerIdentity:
     process: str = ""
     household: str = ""
     kept: frozenset[str] = frozenset()
+    tenure: Tenure = field(default_factory=Tenure, compare=False)
 
 
 class KubernetesExecutor:
@@ -233,7 +238,12 @@ async def open_executor(
         swept = await sweep(client, namespace, manager.system_id, keeping)
         event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
         chosen = selector(manager.system_id, manager.short_token)
-        async with PodWatch.open(client, namespace, chosen) as watch:
-            yield KubernetesExecutor(
-                settings, manager, client, watch, texts, clock or SystemClock()
-            )
+        clock = clock or SystemClock()
+        owner = Owner(
+            runner=manager.short_token, system_id=manager.system_id, process=manager.process
+        )
+        async with (
+            PodWatch.open(client, namespace, chosen) as watch,
+            pause_pods(client, settings, owner, manager.tenure, clock),
+        ):
+            yield KubernetesExecutor(settings, manager, client, watch, texts, clock)

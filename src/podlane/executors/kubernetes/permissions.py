@@ -15,6 +15,18 @@ class Permission:
     optional: bool = False
 
 
+# Of the whole cluster, and only for [runners.kubernetes.autoscaler]: who has its priority class made
+# by somebody else needs none of them.
+PAUSE_POD_PERMISSIONS = (
+    Permission(
+        verb="get", resource="priorityclasses", purpose="the class of pause pods", optional=True
+    ),
+    Permission(
+        verb="create", resource="priorityclasses", purpose="the same, where it is missing",
+        optional=True,
+    ),
+)  # fmt: skip
+
 # All but "patch secrets" and "list secrets" are in the role of GitLab Runner's documentation.
 PERMISSIONS = (
     Permission(verb="create", resource="pods", purpose="the job's pod"),

@@ -49,7 +49,7 @@ def pod_manifest(parts: PodParts, settings: KubernetesSettings) -> JsonObject:
         "priorityClassName": settings.priority_class_name,
         "runtimeClassName": settings.runtime_class_name,
         "nodeSelector": {**settings.node_selector},
-        "tolerations": _tolerations(settings.node_tolerations),
+        "tolerations": tolerations(settings.node_tolerations),
         "affinity": pod_affinity(settings.affinity),
         "resources": pod_resources(settings),
         "imagePullSecrets": [{"name": name} for name in parts.pull_secrets],
@@ -104,9 +104,9 @@ def _host_aliases(parts: PodParts, settings: KubernetesSettings) -> list[Json]:
     return [{"ip": ip, "hostnames": [*names]} for ip, names in pairs]
 
 
-def _tolerations(configured: Mapping[str, str]) -> list[Json]:
+def tolerations(configured: Mapping[str, str]) -> list[Json]:
     """Read GitLab's ``"key[=value]" = "Effect"``; an empty key tolerates everything."""
-    tolerations: list[Json] = []
+    found: list[Json] = []
     for raw, effect in configured.items():
         key, equals, value = raw.partition("=")
         toleration: JsonObject = {"operator": "Equal" if equals else "Exists"}
@@ -116,5 +116,5 @@ def _tolerations(configured: Mapping[str, str]) -> list[Json]:
             toleration["value"] = value
         if effect:
             toleration["effect"] = effect
-        tolerations.append(toleration)
-    return tolerations
+        found.append(toleration)
+    return found

@@ -14,6 +14,7 @@ import msgspec
 from podlane.executors.kubernetes.settings import (
     affinity,
     allowances,
+    autoscaler,
     cluster,
     lifecycle,
     official_keys,
@@ -64,6 +65,7 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
     findings += lifecycle.lifecycle_problems(settings.container_lifecycle, place)
     findings += affinity.problems(settings.affinity, place)
     findings += podspec.problems(settings.pod_spec, place)
+    findings += autoscaler.problems(settings.autoscaler, place)
     findings += allowances.warnings(settings, place)
     return settings, findings
 

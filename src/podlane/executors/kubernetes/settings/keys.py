@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from podlane.executors.kubernetes.settings.affinity import Affinity
+from podlane.executors.kubernetes.settings.autoscaler import Autoscaler
 from podlane.executors.kubernetes.settings.base import Table
 from podlane.executors.kubernetes.settings.lifecycle import DnsConfig, Lifecycle
 from podlane.executors.kubernetes.settings.podspec import PodSpecPatch
@@ -154,6 +155,7 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     logs_base_dir: str = ""
     scripts_base_dir: str = ""
     print_pod_warning_events: bool = True
+    autoscaler: Autoscaler | None = None
     image_rewrites: tuple[ImageRewrite, ...] = ()
     unreachable_timeout: int = 300
     unsafe_skip_init_permissions: bool = False

@@ -11,7 +11,6 @@ NOT_YET = frozenset(
         "suspend_pvc_size",
         "suspend_pvc_storage_class",
         "pod_disruption_budget",
-        "autoscaler",
     }
 )
 
