@@ -263,6 +263,7 @@ class PodSpec(Part, frozen=True, kw_only=True, rename="camel"):
     image_pull_secrets: tuple[SourceRef, ...] = ()
     dns_policy: str = "ClusterFirst"
     dns_config: DnsConfig = DnsConfig()
+    resources: Resources = Resources()
 
 
 class Pod(Part, frozen=True, kw_only=True, rename="camel"):

@@ -105,9 +105,9 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         namespaces=sandbox.network.namespaces.paths,
         cgroup=cgroup,
         is_unified=node.cgroups.layout is Layout.V2,
-        limits=sync.limits(container),
+        limits=sync.limits(container, pod.spec),
         security=security.container_security(container, node.devices, node.capabilities),
-        oom_score_adj=sync.oom_score_adj(container, sync.qos_class(pod.spec), node.memory_bytes),
+        oom_score_adj=sync.oom_score_adj(container, pod.spec, node.memory_bytes),
     )
 
 
