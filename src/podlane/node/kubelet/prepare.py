@@ -86,7 +86,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
     if not command:
         raise ConfigError("no command specified: neither the pod nor the image has one")
     directory = sandbox.directory / f"{container.name}-{run}"
-    own = container_binds(container, place.volumes, variables)
+    own = container_binds(container, place.volumes, variables, pod.spec)
     message = Bind(
         source=str(directory / "termination-log"), target=container.termination_message_path
     )
