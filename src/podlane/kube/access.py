@@ -54,6 +54,20 @@ class Access:
     exec_plugin: ExecPlugin | None = field(default=None, repr=False)
 
 
+def with_token(access: Access, token: str) -> Access:
+    """Return how somebody else reaches the same server: with this token and nothing of ours."""
+    return replace(
+        access,
+        token=token,
+        token_file=None,
+        client_cert_data=None,
+        client_key_data=None,
+        username="",
+        password="",
+        exec_plugin=None,
+    )
+
+
 def load_access(
     kubeconfig: Path | None = None,
     context: str | None = None,

@@ -18,13 +18,14 @@ from podlane.kit.backoff import Backoff, Random
 from podlane.kit.errors import PodlaneError
 from podlane.kit.log import event
 from podlane.kube.client import KubeClient
-from podlane.kube.errors import ApiError, GoneError
+from podlane.kube.errors import ApiError, ForbiddenError, GoneError
 from podlane.kube.types import Pod
 from podlane.kube.watch import Gone, PodView, Seen
 
 _log = logging.getLogger(__name__)
 _USEFUL_SECONDS = 1.0
 _OUTAGE_FAILURES = 3  # in a row, before the next one is called an outage
+_DENIED_FAILURES = 1  # a server that has just begun may refuse what it allows a moment later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Subscription:
 
 
 class PodWatch:
-    """The pods of one namespace and label selector. Made by :meth:`open`."""
+    """The pods of one namespace and label selector; nothing is asked before :meth:`running`."""
 
     def __init__(self, client: KubeClient, namespace: str, label_selector: str) -> None:
         self._client = client
@@ -70,6 +71,7 @@ class PodWatch:
         self._view = PodView()
         self._subscriptions: dict[str, set[Subscription]] = {}
         self.problem: PodlaneError | None = None
+        self._worked = False
         self._outage, self._recovery = anyio.Event(), anyio.Event()
 
     @classmethod
@@ -89,11 +91,19 @@ class PodWatch:
                 retried for ever and shown in ``problem``.
         """
         self = cls(client, namespace, label_selector)
+        async with self.running(settings, random):
+            yield self
+
+    @asynccontextmanager
+    async def running(
+        self, settings: WatchSettings | None = None, random: Random | None = None
+    ) -> AsyncIterator[None]:
+        """As :meth:`open`, for a watch that may have subscribers already."""
         await self._list()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow, settings or WatchSettings(), random or SystemRandom())
             try:
-                yield self
+                yield
             finally:
                 tasks.cancel_scope.cancel()
 
@@ -105,10 +115,13 @@ class PodWatch:
     async def lost(self, seconds: float) -> PodlaneError:
         """Return the trouble when nothing has got through for ``seconds`` on end; else never return.
 
-        An outage begins after a few failures in a row: a single broken watch is no news.
+        An outage begins after a few failures in a row: a single broken watch is no news. Where we
+        may not watch at all, waiting does not help (``ForbiddenError``).
         """
         while True:
             await self._outage.wait()
+            if isinstance(self.problem, ForbiddenError) and not self._worked:
+                return self.problem
             recovery = self._recovery
             with anyio.move_on_after(seconds):
                 await recovery.wait()
@@ -146,17 +159,20 @@ class PodWatch:
                     stale = False
                     self._recovered()
                 await self._watch(settings)
+                self._worked = True
                 self._recovered()
             except GoneError:
                 stale = True
             except PodlaneError as error:
-                outage = failures >= _OUTAGE_FAILURES
+                denied = isinstance(error, ForbiddenError) and not self._worked
+                outage = failures >= (_DENIED_FAILURES if denied else _OUTAGE_FAILURES)
                 self._failed(error, outage=outage)
                 # After a refusal our version may be from another life of the server; after an
                 # outage only a list tells at once that it is over, for a quiet watch tells nothing.
                 stale = stale or isinstance(error, ApiError) or outage
             lasted = anyio.current_time() - began
             useful = before != self._view.resource_version or lasted > _USEFUL_SECONDS
+            self._worked |= useful and not isinstance(self.problem, ForbiddenError)
             failures = 0 if useful and self.problem is None else failures + 1
             if failures:
                 await anyio.sleep(settings.backoff.delay(failures, random))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from podlane.executors.base import Progress, Renewal
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.fallback import PullAttempt
+from podlane.executors.kubernetes.ground import Ground
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.takeover import Limits
 from podlane.kit.backoff import Random
@@ -26,6 +27,7 @@ class EnvironmentParts:
     pod: PodPlan
     limits: Limits
     driver: PodDriver
+    ground: Ground
     watch: PodWatch
     clock: Clock
     random: Random

@@ -71,6 +71,7 @@ class KubernetesEnvironment:
     async def cancel(self) -> None:
         """Stop the user's script politely; ``after_script`` and uploads still run. Idempotent."""
         self._canceled = True
+        self._parts.ground.cancel()
         self._pod.cancel()
         if self._between is not None:
             self._between.cancel()
@@ -85,6 +86,8 @@ class KubernetesEnvironment:
             self._announced = await announce(parts.pod.notes, self._opening, emit, parts.clock)
         if self._reopen:
             await emit(StageStarted(substage=self._opening, at=parts.clock.now()))
+        if (early := await parts.ground.enter(there=parts.told is not None)) is not None:
+            return early
         ended = await (self._next_pod(emit) if parts.unfinished else self._pod.run(emit))
         while isinstance(ended, Again):
             ended = await self._again(ended, emit)

@@ -30,30 +30,36 @@ from podlane.executors.kubernetes.beginning import EnvironmentParts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import KubernetesEnvironment
 from podlane.executors.kubernetes.flags import PATCHES_FLAG, is_on
+from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
 from podlane.executors.kubernetes.idle.keeper import pause_pods
 from podlane.executors.kubernetes.idle.manifest import Owner
 from podlane.executors.kubernetes.idle.standby import Tenure
 from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
+from podlane.executors.kubernetes.placement import bearer_token
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
-from podlane.executors.kubernetes.remake import find
+from podlane.executors.kubernetes.remake import Found, find
 from podlane.executors.kubernetes.retries import configured
 from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
-from podlane.executors.kubernetes.sweep import Keeping, sweep
-from podlane.executors.kubernetes.takeover import Limits, recall
+from podlane.executors.kubernetes.sweep import Keeping, sweep, sweep_rooms
+from podlane.executors.kubernetes.takeover import Limits, check, recall
+from podlane.executors.kubernetes.watches import Lease, Watches
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PermanentError
 from podlane.kit.log import event
 from podlane.kit.names import random_suffix
+from podlane.kit.tasks import closing
 from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
+from podlane.kube.errors import ApiError
 from podlane.kube.informer import PodWatch
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import PREPARE_EXECUTOR
+from podlane.model.variables import Variables
 
 _log = logging.getLogger(__name__)
 _QUICK_GRACE_SECONDS = 1
@@ -86,13 +92,13 @@ class KubernetesExecutor:
         settings: KubernetesSettings,
         manager: ManagerIdentity,
         client: KubeClient,
-        watch: PodWatch,
+        watches: Watches,
         texts: ShellTexts,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._manager = manager
-        self._watch = watch
+        self._watches = watches
         self._texts = texts
         self._clock = clock
         self._random = SystemRandom()
@@ -116,12 +122,14 @@ class KubernetesExecutor:
         except PermanentError as error:
             yield RefusedEnvironment(error, self._clock)
             return
-        driver = PodDriver(self.client, pod, self._random, self._retries)
-        parts = self._parts(driver, pod.created(), self._limits(plan), self._clock.now())
-        parts = replace(parts, renewal=plan.renewal)
-        del plan, pod  # they are large; from here on only the driver needs them, and not for long
-        async with _removed(parts) as environment:
-            yield environment
+        token = bearer_token(self._settings, Variables(plan.variables))
+        async with self._watches.at(pod.namespace, token) as lease:
+            parts = self._parts(lease, pod, self._limits(plan), self._clock.now())
+            parts = replace(parts, pod=pod.created(), renewal=plan.renewal)
+            # They are large; from here on only the driver needs them, and not for long.
+            del plan, pod
+            async with _removed(parts) as environment:
+                yield environment
 
     async def _patched(self, plan: ExecutionPlan, pod: PodPlan) -> PodPlan:
         entries = self._settings.pod_spec
@@ -138,27 +146,45 @@ class KubernetesExecutor:
         """Open an environment that a dead process left; leaving it removes it.
 
         Raises:
-            PermanentError: the pod is gone, or its memory cannot be read.
+            PermanentError: the pod is gone, its memory cannot be read, or its job had its own token.
         """
         known = recall(memory)
+        check(known)
         event(_log, logging.DEBUG, "pod_taken_over", pod=known.name, job=job_id)
         plan = known.plan()
-        driver = PodDriver(self.client, plan, self._random, self._retries)
-        found = await find(plan, driver.remaker, self._watch, progress)
-        driver.take_over(found.uid)
-        parts = self._parts(driver, plan, known.limits, known.began_at)
-        parts = replace(parts, told=progress, failures=found.failures, unfinished=found.unfinished)
-        async with _removed(parts) as environment:
-            yield environment
+        async with self._watches.at(known.namespace) as lease:
+            parts = self._parts(lease, plan, known.limits, known.began_at)
+            found = await self._found(plan, parts, await lease.opened(), progress)
+            parts.driver.take_over(found.uid)
+            parts = replace(
+                parts, told=progress, failures=found.failures, unfinished=found.unfinished
+            )
+            async with _removed(parts) as environment:
+                yield environment
+
+    async def _found(
+        self, plan: PodPlan, parts: EnvironmentParts, watch: PodWatch, progress: Progress
+    ) -> Found:
+        try:
+            return await find(plan, parts.driver.remaker, watch, progress)
+        except PermanentError as error:
+            if not isinstance(error, ApiError):
+                with closing(parts.limits.remove_seconds):
+                    await parts.ground.leave(there=True)
+            raise
 
     def _parts(
-        self, driver: PodDriver, pod: PodPlan, limits: Limits, began_at: float
+        self, lease: Lease, pod: PodPlan, limits: Limits, began_at: float
     ) -> EnvironmentParts:
+        retries = self._retries
+        if pod.beside.own_room:
+            retries = retries.patient_with(NEW_ACCOUNT)
         return EnvironmentParts(
             pod=pod,
             limits=limits,
-            driver=driver,
-            watch=self._watch,
+            driver=PodDriver(lease.client, pod, self._random, retries),
+            ground=Ground(lease, pod, self._retries, self._random),
+            watch=lease.watch,
             clock=self._clock,
             random=self._random,
             print_events=self._settings.print_pod_warning_events,
@@ -192,7 +218,9 @@ async def _removed(parts: EnvironmentParts) -> AsyncIterator[KubernetesEnvironme
     finally:
         quick = environment.ended_well
         grace = limits.quick_grace_seconds if quick else limits.grace_seconds
-        await parts.driver.remove(grace, limits.remove_seconds)
+        with closing(limits.remove_seconds):
+            await parts.driver.remove(grace, limits.remove_seconds)
+            await parts.ground.leave(there=parts.told is not None)
 
 
 class RefusedEnvironment:
@@ -232,18 +260,30 @@ async def open_executor(
     texts = await anyio.to_thread.run_sync(shelltexts.load)
     label = await anyio.to_thread.run_sync(process.own_label, manager.household)
     manager = replace(manager, process=manager.process or label)
-    namespace = settings.namespace or "default"
     async with KubeClient.connect(access) as client:
-        keeping = Keeping(names=manager.kept, household=manager.household)
-        swept = await sweep(client, namespace, manager.system_id, keeping)
-        event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)
+        await _sweep(client, settings, manager)
         chosen = selector(manager.system_id, manager.short_token)
+        namespace = settings.namespace or "default"
         clock = clock or SystemClock()
         owner = Owner(
             runner=manager.short_token, system_id=manager.system_id, process=manager.process
         )
+        first = None if settings.namespace_per_job else namespace
         async with (
-            PodWatch.open(client, namespace, chosen) as watch,
+            Watches.open(client, chosen, first) as watches,
             pause_pods(client, settings, owner, manager.tenure, clock),
         ):
-            yield KubernetesExecutor(settings, manager, client, watch, texts, clock)
+            yield KubernetesExecutor(settings, manager, client, watches, texts, clock)
+
+
+async def _sweep(
+    client: KubeClient, settings: KubernetesSettings, manager: ManagerIdentity
+) -> None:
+    namespace = settings.namespace or "default"
+    keeping = Keeping(names=manager.kept, household=manager.household)
+    if settings.namespace_per_job:
+        swept = await sweep_rooms(client, manager.system_id, keeping)
+    else:
+        everywhere = bool(settings.namespace_overwrite_allowed)
+        swept = await sweep(client, namespace, manager.system_id, keeping, everywhere=everywhere)
+    event(_log, logging.DEBUG, "executor_opened", namespace=namespace, swept=swept)

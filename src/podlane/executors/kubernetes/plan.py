@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
+from podlane.executors.kubernetes import placement
 from podlane.executors.kubernetes.chosen_images import ChosenImages
 from podlane.executors.kubernetes.fallback import Policies, gated
 from podlane.executors.kubernetes.flags import DEADLINE_FLAG, LEGACY_FLAG, is_on
@@ -33,6 +34,7 @@ from podlane.executors.kubernetes.manifests.services import (
 from podlane.executors.kubernetes.manifests.uservolumes import user_volumes
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories, directories, volumes
 from podlane.executors.kubernetes.overwrites import overwritten
+from podlane.executors.kubernetes.placement import NOTHING, Beside
 from podlane.executors.kubernetes.readiness import with_health_checks
 from podlane.executors.kubernetes.settings.keys import ConfiguredService, KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
@@ -63,7 +65,7 @@ class PodPlan:
     ``has_tools``: ``init-permissions`` brings our tools. ``watched_services``: containers whose logs
     the trace shows. ``mounts_volumes``: there are some of the settings, which may not be there.
     ``policies``: of containers with more than one pull policy; the pod may have to be made again.
-    ``gate``: services that the script waits for.
+    ``gate``: services that the script waits for. ``beside``: what else is made for the job.
     """
 
     namespace: str
@@ -83,13 +85,15 @@ class PodPlan:
     mounts_volumes: bool = False
     policies: Policies = ()
     gate: tuple[str, ...] = ()
+    beside: Beside = NOTHING
 
     def created(self) -> PodPlan:
         """Return what is left to remember once Secret and pod exist; they are large."""
         stages = self.stages
         if not self.legacy:
             stages = tuple(replace(stage, script="") for stage in stages)
-        return replace(self, secret={}, pod=self.pod if self.policies else {}, stages=stages)
+        pod, beside = self.pod if self.policies else {}, self.beside.created()
+        return replace(self, secret={}, pod=pod, stages=stages, beside=beside)
 
     def command(self, script: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our scripts in a container of the pod."""
@@ -127,6 +131,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     )
     hidden, kind = hidden_keys(plan, services, variables)
     name = f"{metadata.unique_name(plan)}-{around.suffix}"
+    target = placement.place(plan, settings, variables)
     build, helper = images.build(), images.helper()
     beside = {service.container: images.service(service.service) for service in services}
     policies = _several({boxes.BUILD: build, boxes.HELPER: helper, **beside})
@@ -138,7 +143,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     files = with_farewell(files, settings, idle=inputs.idle)
     parts = PodParts(
         name=name,
-        namespace=settings.namespace or "default",
+        namespace=target.namespace,
         secret=name,
         labels=metadata.pod_labels(plan, settings.pod_labels, variables, around.process),
         annotations=metadata.pod_annotations(plan, settings.pod_annotations, variables),
@@ -183,7 +188,8 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         legacy=inputs.idle,
         build_image=build.image,
         helper_image=helper.image,
-        notes=(*asked.notes, *_notes(parts, images, inputs)),
+        beside=placement.beside(name, target, parts.labels, settings),
+        notes=(*target.notes, *asked.notes, *_notes(parts, images, inputs)),
         memory_limits=memory_limits(obj(pod, "spec")),
     )
 

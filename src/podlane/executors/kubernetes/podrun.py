@@ -152,6 +152,7 @@ class PodRun:
             await parts.driver.create()
         elif self._start.starts_by is None:
             self._see(present(parts.watch, pod.namespace, pod.name))
+        await parts.ground.protect(parts.driver.made.uid)
 
     async def _own(self) -> None:
         await self._parts.driver.own()

@@ -12,6 +12,7 @@ from podlane.executors.base import StageScript
 from podlane.executors.kubernetes.fallback import Policies
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories
+from podlane.executors.kubernetes.placement import TOKEN_VARIABLE, Beside
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.settings.cluster import CLEANUP_SECONDS
 from podlane.kit.errors import PermanentError
@@ -37,7 +38,8 @@ class Limits:
 class PodMemory:
     """A pod that has been created, or is about to be. ``began_at`` in seconds since the epoch.
 
-    Stages have no scripts here: the pod has them.
+    Stages have no scripts here: the pod has them. ``own_room``: the namespace is the job's own;
+    ``own_token``: the job worked with a token that is not written down.
     """
 
     namespace: str
@@ -56,10 +58,14 @@ class PodMemory:
     policies: Policies = ()
     gate: tuple[str, ...] = ()
     manifest: str = ""  # JSON; only where the pod may have to be made again
+    budget: str = ""  # JSON, if there is one
+    own_room: bool = False
+    own_token: bool = False
 
     def plan(self) -> PodPlan:
         """Return what is left of the plan that the pod was made from."""
         manifest: Json = msgspec.json.decode(self.manifest or "{}")
+        budget: Json = msgspec.json.decode(self.budget or "{}")
         return PodPlan(
             namespace=self.namespace, name=self.name, secret={}, pod=obj(manifest),
             stages=self.stages, policies=self.policies, gate=self.gate,
@@ -67,6 +73,9 @@ class PodMemory:
             build_image=self.build_image, helper_image=self.helper_image, notes=(),
             memory_limits=self.memory_limits, has_tools=self.has_tools,
             watched_services=self.watched_services, mounts_volumes=self.mounts_volumes,
+            beside=Beside(
+                own_room=self.own_room, own_token=self.own_token, budget=obj(budget) or None
+            ),
         )  # fmt: skip
 
 
@@ -83,6 +92,8 @@ def remember(pod: PodPlan, limits: Limits, began_at: float) -> bytes:
         limits=limits, began_at=began_at,
         policies=pod.policies, gate=pod.gate,
         manifest=msgspec.json.encode(pod.pod).decode() if pod.policies else "",
+        budget=msgspec.json.encode(pod.beside.budget).decode() if pod.beside.budget else "",
+        own_room=pod.beside.own_room, own_token=pod.beside.own_token,
     )  # fmt: skip
     return msgspec.json.encode(memory)
 
@@ -102,10 +113,26 @@ def recall(memory: bytes) -> PodMemory:
         ) from error
 
 
+def check(known: PodMemory) -> None:
+    """Refuse what nobody can go on with.
+
+    Raises:
+        PermanentError: the job had an identity of its own.
+    """
+    if known.own_token:
+        raise PermanentError(
+            f"the runner manager ended, and with it the token that the job worked with in the "
+            f"cluster ({TOKEN_VARIABLE})",
+            hint="retry the job; a job without such a token survives a restart of the manager",
+        )
+
+
 def names(memories: Iterable[bytes]) -> frozenset[str]:
-    """Return the names of pods and their Secrets; what cannot be read names none."""
+    """Return the names of pods and their Secrets that can be taken over."""
     found = set()
     for memory in memories:
         with suppress(PermanentError):
-            found.add(recall(memory).name)
+            known = recall(memory)
+            if not known.own_token:
+                found.add(known.name)
     return frozenset(found)

@@ -10,7 +10,13 @@ from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.kit.units import human_seconds
-from podlane.kube.errors import ApiError, ForbiddenError, NotFoundError, TooManyRequestsError
+from podlane.kube.errors import (
+    ApiError,
+    ForbiddenError,
+    NotFoundError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from podlane.kube.informer import PodWatch
 from podlane.kube.types import Pod
 from podlane.model.failures import FailureReason
@@ -78,26 +84,78 @@ def present(watch: PodWatch, namespace: str, name: str) -> Pod:
     return seen
 
 
-def refused(error: PodlaneError) -> JobOutcome:
-    """Return the outcome of a pod that could not even be created."""
-    hint = error.hint
-    if isinstance(error, TooManyRequestsError):
-        hint = hint or "the API server is overloaded"
-    elif isinstance(error, ApiError) and "exceeded quota" in error.message:
-        hint = hint or "the namespace's ResourceQuota is used up: raise it, or lower concurrent"
-    elif isinstance(error, NotFoundError) and 'namespaces "' in error.message:
-        hint = hint or "create the namespace, or name another one in [runners.kubernetes]"
-    elif isinstance(error, ForbiddenError):
-        hint = hint or "the manager needs the role in docs/how-to/cluster.md in this namespace"
+def refused(error: PodlaneError, *, own_token: bool = False) -> JobOutcome:
+    """Return the outcome of a pod that could not even be created.
+
+    ``own_token``: the job works with a token of its own.
+    """
     return JobOutcome(
         reason=FailureReason.RUNNER_SYSTEM_FAILURE,
         message=f"setting up pod: {error.message}",
-        hint=hint,
+        hint=error.hint or _what_to_change(error, own_token=own_token),
     )
 
 
+def _what_to_change(error: PodlaneError, *, own_token: bool) -> str | None:
+    if isinstance(error, TooManyRequestsError):
+        return "the API server is overloaded"
+    if isinstance(error, ApiError):
+        for said, hint in _HINTS:
+            if said in error.message:
+                return hint
+    if isinstance(error, NotFoundError) and 'namespaces "' in error.message:
+        return (
+            "create the namespace, or name another one in [runners.kubernetes] or "
+            "KUBERNETES_NAMESPACE_OVERWRITE"
+        )
+    if isinstance(error, UnauthorizedError) and own_token:
+        return "KUBERNETES_BEARER_TOKEN is not valid, or no longer, for this cluster"
+    if isinstance(error, ForbiddenError):
+        who = "the owner of KUBERNETES_BEARER_TOKEN" if own_token else "the manager"
+        right = next((right for call, right in _RIGHTS if call in error.message), _ROLE)
+        return f"{who} needs {right}"
+    return None
+
+
+_DOCS = "docs/how-to/cluster.md"
+_ROLE = f"the role in {_DOCS} in this namespace"
+_HINTS = (
+    ("exceeded quota", "the namespace's ResourceQuota is used up: raise it, or lower concurrent"),
+    (
+        "because it is being terminated",
+        "the namespace is being deleted: wait until it is gone and create it anew, or name another",
+    ),
+    (
+        "error looking up service account",
+        "create it in this namespace, or correct service_account in [runners.kubernetes]",
+    ),
+)
+# By the request that was refused: what is beyond that role, and what no request has told before.
+_RIGHTS = (
+    (
+        "cannot create namespaces",
+        f"the right to create and delete namespaces for namespace_per_job ({_DOCS})",
+    ),
+    ("cannot list pods", f"the right to list and watch pods in this namespace ({_DOCS})"),
+    (
+        "cannot create poddisruptionbudgets",
+        f"the right to create poddisruptionbudgets for pod_disruption_budget ({_DOCS})",
+    ),
+    (
+        "cannot get serviceaccounts",
+        f"the right to get serviceaccounts for resource_availability_check_max_attempts ({_DOCS})",
+    ),
+)
+
+
 def cluster_away(seconds: float, trouble: PodlaneError) -> PodlaneError:
-    """Return why a job ends whose cluster has not answered for so long."""
+    """Return why a job ends whose cluster has not answered for so long, or will never answer."""
+    if isinstance(trouble, ForbiddenError):
+        return PodlaneError(
+            f"the pod cannot be followed: {trouble.message}",
+            hint="whoever runs the job needs the right to watch pods in this namespace: the role in "
+            "docs/how-to/cluster.md",
+        )
     return PodlaneError(
         f"the cluster has not answered for {human_seconds(seconds)}: {trouble.message}",
         hint="the pod, if there still is one, ends at its deadline; unreachable_timeout in "

@@ -17,12 +17,13 @@ from podlane.kube.types import StatusDetails
 
 @dataclass(slots=True, kw_only=True)
 class Refusal:
-    """Answer the next ``times`` requests to paths that contain ``path`` with an error."""
+    """Answer the next ``times`` requests with an error whose path and query contain these texts."""
 
     code: int
     times: int = 1
     method: str = "GET"
     path: str = "/pods"
+    query: str = ""
     retry_after_seconds: int | None = None
 
 
@@ -50,7 +51,7 @@ class Faults:
         """
         for refusal in self.refusals:
             wanted = refusal.method == request.method and refusal.path in request.path
-            if wanted and refusal.times > 0:
+            if wanted and refusal.query in request.query_string and refusal.times > 0:
                 refusal.times -= 1
                 raise _error(refusal)
         self._open[id(request)] = request

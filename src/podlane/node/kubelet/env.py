@@ -7,8 +7,7 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 from podlane.kit.errors import PermanentError
@@ -46,7 +45,7 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodContext:
-    """A pod with what only the node knows of it. ``claims``: where those that it uses are."""
+    """A pod with what only the node knows of it."""
 
     pod: Pod
     sources: Sources
@@ -55,7 +54,6 @@ class PodContext:
     memory_bytes: int = 0
     cpus: int = 1
     max_id: int = 2**31 - 1
-    claims: Mapping[str, Path] = field(default_factory=dict)
 
 
 def contents(source: JsonObject) -> dict[str, bytes]:

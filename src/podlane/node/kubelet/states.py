@@ -66,10 +66,7 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRecord:
-    """One pod. ``reason`` and ``message`` are set when the kubelet ended it (deadline, eviction).
-
-    ``unscheduled``: why it has no place yet.
-    """
+    """One pod. ``reason`` and ``message`` are set when the kubelet ended it (deadline, eviction)."""
 
     restart_policy: str
     qos_class: str = "BestEffort"
@@ -81,4 +78,3 @@ class PodRecord:
     host_ip: str = ""
     reason: str = ""
     message: str = ""
-    unscheduled: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.kit.units import go_duration
 
 CLEANUP_SECONDS = 30.0
@@ -14,6 +15,20 @@ def problem(key: str, value: object) -> tuple[str, str] | None:
     if key == "cleanup_resources_timeout" and _seconds(value) is None:
         return f'"{value}" is not a duration', "write it as Go does: 300s, 5m, 1h30m"
     return None
+
+
+def idle_token(*, allowed: bool, host: str, place: Place) -> list[Diagnostic]:
+    """Warn of ``bearer_token_overwrite_allowed`` where GitLab Runner does not obey it either."""
+    if not allowed or host:
+        return []
+    message = "runners.kubernetes.bearer_token_overwrite_allowed has no effect without host"
+    hint = "name the API server with host; otherwise jobs work with the manager's identity"
+    return [
+        Diagnostic(
+            code="setting-no-effect", place=place, severity=Severity.WARNING, message=message,
+            hint=hint,
+        )
+    ]  # fmt: skip
 
 
 def cleanup_seconds(value: str) -> float:

@@ -67,6 +67,9 @@ def decode_settings(table: JsonObject, place: Place) -> tuple[KubernetesSettings
     findings += podspec.problems(settings.pod_spec, place)
     findings += autoscaler.problems(settings.autoscaler, place)
     findings += allowances.warnings(settings, place)
+    findings += cluster.idle_token(
+        allowed=settings.bearer_token_overwrite_allowed, host=settings.host, place=place
+    )
     return settings, findings
 
 

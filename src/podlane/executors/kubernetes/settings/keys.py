@@ -56,7 +56,10 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     key_file: str = ""
     ca_file: str = ""
     bearer_token: str = ""
+    bearer_token_overwrite_allowed: bool = False
     namespace: str = ""
+    namespace_overwrite_allowed: str = ""
+    namespace_per_job: bool = False
     image: str = ""
     privileged: bool | None = None
     allow_privilege_escalation: bool | None = None
@@ -124,6 +127,8 @@ class KubernetesSettings(Table, frozen=True, kw_only=True, forbid_unknown_fields
     pod_termination_grace_period_seconds: int | None = None
     cleanup_grace_period_seconds: int | None = None
     cleanup_resources_timeout: str = ""
+    pod_disruption_budget: bool = False
+    resource_availability_check_max_attempts: int = 0
     retry_limit: int = 0
     retry_backoff_max: int = 0
     retry_limits: dict[str, int] = msgspec.field(default_factory=dict)

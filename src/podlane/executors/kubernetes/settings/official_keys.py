@@ -4,13 +4,8 @@ from __future__ import annotations
 
 NOT_YET = frozenset(
     {
-        "bearer_token_overwrite_allowed",
-        "namespace_overwrite_allowed",
-        "namespace_per_job",
-        "resource_availability_check_max_attempts",
         "suspend_pvc_size",
         "suspend_pvc_storage_class",
-        "pod_disruption_budget",
     }
 )
 
