@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.to_thread
 
-from podlane.cli import executing, places
+from podlane.cli import places
 from podlane.cli.run import clusters, rundir, runnerconfig
+from podlane.cli.runner import executing
 from podlane.cli.servers.cachesettings import CacheSettings
 from podlane.coordinator.app import CoordinatorSettings, RunningCoordinator, running_coordinator
 from podlane.runner import system_id

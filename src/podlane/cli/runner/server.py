@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from podlane.cli import executing
+from podlane.cli.runner import executing
 from podlane.kit import log, memory
 from podlane.runner import app, system_id
 from podlane.runner.config_file import LOG_LEVELS
