@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.plan import PodPlan
 from podlane.kit.jsonvalue import objects, text
+from podlane.kube.channels import ExecStatus
 from podlane.model.failures import FailureReason
 from podlane.model.job import Service
 from podlane.model.outcome import SUCCESS
@@ -152,6 +154,30 @@ class Breaking:
             left -= 1
             if not left:
                 return
+
+    async def status(self) -> ExecStatus:
+        return ExecStatus(exit_code=None, message="the stream broke")
+
+
+@pytest.mark.parametrize(
+    ("program", "said"), [("no-such-program", "not found"), ("/etc/passwd", "permission denied")]
+)
+async def test_a_follower_that_cannot_be_started_ends_the_job_with_what_the_node_said(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+) -> None:
+    command = PodPlan.command
+
+    def other(plan: PodPlan, script: str, *arguments: str) -> list[str]:
+        return [program] if script == "follow" else command(plan, script, *arguments)
+
+    monkeypatch.setattr(PodPlan, "command", other)
+    ran = await cluster.run(make_plan("sleep 600"))
+    assert ran.outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
+    assert 'the log of the job cannot be followed: exec in container "helper": ' in (
+        ran.outcome.message
+    )
+    assert said in ran.outcome.message.lower()
+    assert ran.outcome.hint is not None
 
 
 async def test_a_helper_that_dies_ends_the_job_with_its_reason(cluster: Cluster) -> None:

@@ -38,7 +38,7 @@ _SIGKILL_EXIT = 137
 class Evidence:
     """What is known at the end. ``ends``: records by stage; ``build``: the container's end.
 
-    ``memory_limit``: how much it could use, in words.
+    ``memory_limit``: how much it could use, in words. ``trouble``: why the log is not followed.
     """
 
     stages: Sequence[StageScript]
@@ -47,6 +47,7 @@ class Evidence:
     memory_limit: str = ""
     complete: bool = False
     canceled: bool = False
+    trouble: str = ""
 
 
 CANCELED = JobOutcome(reason=FailureReason.JOB_CANCELED, message="canceled")
@@ -132,6 +133,10 @@ def build_recorded(stages: Sequence[StageScript], ends: Collection[int]) -> bool
     return not own or own[-1] in ends
 
 
+def _unread(evidence: Evidence) -> str:
+    return f" (its log could not be followed: {evidence.trouble})" if evidence.trouble else ""
+
+
 def build_died(evidence: Evidence) -> JobOutcome:
     """Return the outcome of a build container that ended by itself, without a last record."""
     end = evidence.build
@@ -151,7 +156,9 @@ def build_died(evidence: Evidence) -> JobOutcome:
             hint="init-permissions opens the log directory to every user of the pod: remove "
             "unsafe_skip_init_permissions from [runners.kubernetes]",
         )
-    return JobOutcome(reason=SYSTEM, exit_code=None, message=f"{message}, and left no record")
+    return JobOutcome(
+        reason=SYSTEM, exit_code=None, message=f"{message}, and left no record{_unread(evidence)}"
+    )
 
 
 def _memory_hint(evidence: Evidence) -> str:

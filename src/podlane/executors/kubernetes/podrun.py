@@ -17,7 +17,7 @@ from podlane.executors.kubernetes import fallback, judge
 from podlane.executors.kubernetes.beginning import EnvironmentParts, Start
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.fallback import Policies, PullAttempt
-from podlane.executors.kubernetes.follow import follow
+from podlane.executors.kubernetes.follow import Follower
 from podlane.executors.kubernetes.judge import Evidence
 from podlane.executors.kubernetes.legacy import LegacyRun
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
@@ -85,6 +85,7 @@ class PodRun:
         self._limits: Mapping[str, str] = dict(parts.pod.memory_limits)
         substages = [stage.substage for stage in parts.pod.stages]
         self._trail = Trail(substages, start.opening, start.told)
+        self._follower = Follower(parts.driver, self._trail, parts.random)
         self._legacy: LegacyRun | None = None
         if parts.pod.legacy:
             self._legacy = LegacyRun(parts.driver, parts.pod.stages, start.opening)
@@ -306,7 +307,7 @@ class PodRun:
             if self._legacy is not None:
                 await self._legacy.run(emit, self._parts.clock)
             else:
-                await follow(self._parts.driver, self._trail, emit, self._parts.random)
+                await self._follower.run(emit)
         except PodlaneError as error:
             self._problem = error
         self._notify()
@@ -318,6 +319,7 @@ class PodRun:
             build=self._sight.build_end,
             memory_limit=self._limits.get(BUILD, ""),
             complete=self._trail.is_complete() and not self._trail.missing,
+            trouble=self._follower.trouble,
             canceled=self._canceled,
         )
 
