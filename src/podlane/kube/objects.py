@@ -6,6 +6,7 @@ import msgspec
 
 from podlane.kit.jsonvalue import Json, JsonObject, flag, obj
 from podlane.kube import paths
+from podlane.kube.errors import UnreachableError
 from podlane.kube.transport import Call, Query, Transport
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -140,7 +141,11 @@ class ObjectClient:
         return flag(answer, "status", "allowed") or False
 
     async def _object(self, call: Call) -> JsonObject:
-        decoded: Json = msgspec.json.decode(await self._transport.read(call))
+        try:
+            decoded: Json = msgspec.json.decode(await self._transport.read(call))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            said = f"cannot {call.verb} {call.resource} at {self.access.server}"
+            raise UnreachableError(f"{said}: the answer is no JSON: {error}") from error
         return obj(decoded)
 
 

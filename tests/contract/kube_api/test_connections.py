@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from podlane.kit.clock import SystemClock
 from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
+from podlane.kube.errors import UnreachableError
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.store import Store
 from tests.contract.kube_api.conftest import TOKEN, Certificate
@@ -58,3 +59,18 @@ async def test_streams_leave_the_connections_of_requests_alone(certificate: Cert
     assert len(ports.used["plain"]) == 1
     assert len(ports.used["exec"]) == 3
     assert not ports.used["plain"] & ports.used["exec"]
+
+
+async def test_an_answer_that_is_no_json_is_an_error_of_ours() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>a proxy says hello</html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", page)
+    async with serving(app, None) as port:
+        access = Access(server=f"http://127.0.0.1:{port}", token=TOKEN, source="test")
+        async with KubeClient.connect(access) as client:
+            with pytest.raises(
+                UnreachableError, match="cannot create pods at .*: the answer is no"
+            ):
+                await client.create("pods", "default", POD)
