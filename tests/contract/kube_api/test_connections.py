@@ -70,7 +70,5 @@ async def test_an_answer_that_is_no_json_is_an_error_of_ours() -> None:
     async with serving(app, None) as port:
         access = Access(server=f"http://127.0.0.1:{port}", token=TOKEN, source="test")
         async with KubeClient.connect(access) as client:
-            with pytest.raises(
-                UnreachableError, match="cannot create pods at .*: the answer is no"
-            ):
+            with pytest.raises(UnreachableError, match="the answer is no JSON"):
                 await client.create("pods", "default", POD)
