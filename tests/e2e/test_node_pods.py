@@ -96,6 +96,23 @@ async def test_a_container_over_its_memory_limit_is_oom_killed(
         assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
 
 
+async def test_containers_that_together_exceed_the_limit_of_their_pod_are_oom_killed(
+    data_dir: Path, runtime: str
+) -> None:
+    hold = "dd if=/dev/zero of=/dev/shm/held bs=1M count=32; touch /dev/shm/now; sleep 1000"
+    wait = "while [ ! -e /dev/shm/now ]; do sleep 0.1; done"
+    eat = f"{wait}; exec dd if=/dev/zero of=/dev/null bs=32M count=1"
+    async with world(data_dir, runtime=runtime) as w:
+        limits = {"limits": {"memory": "48Mi"}}
+        boxes = {"containers": [container(hold, "holder"), container(eat, "eater")]}
+        await w.create(pod("p", container("true"), resources=limits, **boxes))
+        found = await w.until("p", lambda p: status(p, "eater").state.terminated)
+        ended = status(found, "eater").state.terminated
+        assert ended is not None
+        assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
+        assert status(found, "holder").state.running is not None
+
+
 async def test_a_failing_init_container_fails_the_pod(data_dir: Path) -> None:
     async with world(data_dir) as w:
         await w.create(pod("p", container("true"), initContainers=[container("exit 3", "init")]))

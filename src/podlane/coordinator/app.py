@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import itertools
 import logging
 import os
@@ -24,6 +22,7 @@ from podlane.coordinator.api.artifacts import ArtifactLimits, ArtifactsApi
 from podlane.coordinator.api.cache import CacheApi
 from podlane.coordinator.api.git_http import GitHttp
 from podlane.coordinator.api.jobs import MAX_PATCH_BYTES, JobsApi
+from podlane.coordinator.api.listening import listen, url_of
 from podlane.coordinator.api.oidc import OidcApi
 from podlane.coordinator.api.runners import PollSettings, RunnersApi
 from podlane.coordinator.children.downstream import Downstream
@@ -39,7 +38,7 @@ from podlane.coordinator.state.engine import Engine, EngineSettings
 from podlane.coordinator.state.lookout import Lookout, Patience
 from podlane.coordinator.state.notice import Notice
 from podlane.coordinator.state.retention import Retention
-from podlane.coordinator.storage import tokens
+from podlane.coordinator.storage import datadir
 from podlane.coordinator.storage.blobs import Blobs
 from podlane.coordinator.storage.caches import Caches
 from podlane.coordinator.storage.runners import Runners
@@ -48,13 +47,12 @@ from podlane.coordinator.storage.tokens import TokenMaker
 from podlane.coordinator.submission import Submission
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
-from podlane.kit.errors import PodlaneError, UsageError
+from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import closing
 
 _logger = logging.getLogger(__name__)
 _TIDY_EVERY = 30
 _STOP_SECONDS = 10.0
-_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +127,6 @@ class RunningCoordinator:
         return await self._service.results(self._service.pipeline(pipeline_id), trace_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Secrets:
-    key: bytes
-    runner_token: str
-    admin_token: str
-
-
 @asynccontextmanager
 async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[RunningCoordinator]:
     """Serve in this process until the block is left.
@@ -144,13 +135,13 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         UsageError: the data directory or the address cannot be used; the sentence says why.
     """
     async with AsyncExitStack() as stack:
-        lock = await anyio.to_thread.run_sync(_lock_data_dir, settings.data_dir)
+        lock = await anyio.to_thread.run_sync(datadir.lock, settings.data_dir)
         stack.callback(os.close, lock)
         blobs = Blobs(settings.data_dir)
-        secrets = await anyio.to_thread.run_sync(_prepare_files, settings.data_dir, blobs)
+        secrets = await anyio.to_thread.run_sync(datadir.prepare, settings.data_dir, blobs)
         store = stack.enter_context(contextlib.closing(Store(settings.data_dir / "coordinator.db")))
-        listener = stack.enter_context(_listen(settings.listen))
-        url = (settings.external_url or _url_of(listener)).rstrip("/")
+        listener = stack.enter_context(listen(settings.listen))
+        url = (settings.external_url or url_of(listener)).rstrip("/")
         engine = Engine(
             store=store, clock=SystemClock(),
             settings=EngineSettings(
@@ -195,15 +186,6 @@ async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[Ru
         )
 
 
-async def serve(
-    settings: CoordinatorSettings, *, started: Callable[[RunningCoordinator], None]
-) -> None:
-    """Serve until cancelled; ``started`` is told once runners can connect."""
-    async with running_coordinator(settings) as coordinator:
-        started(coordinator)
-        await anyio.sleep_forever()
-
-
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Let an error of the caller's block out as it is, not wrapped by our task group."""
@@ -220,7 +202,7 @@ class _Parts:
     """What the routes need."""
 
     settings: CoordinatorSettings
-    secrets: _Secrets
+    secrets: datadir.Secrets
     store: Store
     blobs: Blobs
     engine: Engine
@@ -314,79 +296,3 @@ async def _keep_house(parts: _Parts, retention: Retention) -> None:
         except (PodlaneError, OSError, sqlite3.Error) as error:
             log.event(_logger, logging.ERROR, "housekeeping_failed", error=error)
         await anyio.sleep(parts.settings.look_around_seconds)
-
-
-# --- places ---------------------------------------------------------------------------------------
-
-
-def _lock_data_dir(data_dir: Path) -> int:
-    """Return a descriptor that keeps other coordinators out of the data directory."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UsageError(
-            f"another coordinator uses the data directory {data_dir}",
-            hint="stop it, or give this one a directory of its own",
-        ) from error
-    return descriptor
-
-
-def _prepare_files(data_dir: Path, blobs: Blobs) -> _Secrets:
-    try:
-        blobs.prepare()
-        return _Secrets(
-            key=bytes.fromhex(tokens.secret_file(data_dir / "key", tokens.new_key())),
-            runner_token=tokens.secret_file(data_dir / "runner-token", tokens.new_runner_token()),
-            admin_token=tokens.secret_file(data_dir / "admin-token", tokens.new_key()),
-        )
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
-    except ValueError as error:
-        raise UsageError(
-            f"the file {data_dir / 'key'} is damaged", hint="remove it; running jobs are lost"
-        ) from error
-
-
-def _unusable(data_dir: Path, error: OSError) -> UsageError:
-    hint = {
-        errno.ENOSPC: "free some space, or use another data directory",
-        errno.EDQUOT: "free some space, or use another data directory",
-        errno.EACCES: "change its permissions, or use another data directory",
-        errno.EROFS: "use a data directory on a file system that can be written",
-    }.get(error.errno or 0, "use another data directory")
-    return UsageError(
-        f"cannot use the data directory {data_dir}: {error.strerror or error}", hint=hint
-    )
-
-
-def _listen(address: str) -> socket.socket:
-    """Return a listening socket for ``host:port``."""
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > _MAX_PORT:
-        raise UsageError(
-            f"cannot listen on {address!r}", hint="write host:port, such as 127.0.0.1:8080"
-        )
-    try:
-        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, int(port)), family=family, backlog=512)
-    except OSError as error:
-        hint = {
-            errno.EADDRINUSE: "stop what uses it, or choose another port (0 for any free one)",
-            errno.EACCES: "choose a port above 1023",
-        }.get(error.errno or 0, "check the address")
-        raise UsageError(
-            f"cannot listen on {address}: {error.strerror or error}", hint=hint
-        ) from error
-
-
-def _url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

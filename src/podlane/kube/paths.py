@@ -52,6 +52,10 @@ RESOURCES: dict[str, Resource] = {
             subresources=("status",),
         ),
         Resource(
+            name="persistentvolumeclaims", kind="PersistentVolumeClaim", short_names=("pvc",),
+            subresources=("status",),
+        ),
+        Resource(
             name="namespaces", kind="Namespace", namespaced=False, short_names=("ns",),
             subresources=("status",),
         ),

@@ -21,6 +21,10 @@ from podlane.kube.paths import Target, parse, path
             Target(resource="namespaces", name="d", subresource="status"),
             "/api/v1/namespaces/d/status",
         ),
+        (
+            Target(resource="persistentvolumeclaims", namespace="d", name="c"),
+            "/api/v1/namespaces/d/persistentvolumeclaims/c",
+        ),
         (Target(resource="nodes", name="a%b"), "/api/v1/nodes/a%25b"),
         (
             Target(resource="priorityclasses", name="low"),

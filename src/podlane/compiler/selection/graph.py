@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from podlane.compiler.components import circles
 from podlane.compiler.findings import Findings, did_you_mean
 from podlane.compiler.jobs.matrix import ConfiguredJob, expand_needs
 from podlane.compiler.keywords.rules import listed_rules
 from podlane.compiler.source import Map, Mark, Seq, is_blank
+from podlane.compiler.tsort import circles
 from podlane.model.pipeline import Need
 
 DEFAULT_STAGE = "test"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from podlane.compiler import components
+from podlane.compiler import tsort
 from podlane.model.job import Variable
 
 _REFERENCE = re.compile(r"\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)\}|%([A-Za-z_]\w*)%", re.ASCII)
@@ -156,4 +156,4 @@ def circles(layers: Sequence[Mapping[str, Variable]]) -> list[list[str]]:
     def needed(place: tuple[int, str]) -> Iterator[tuple[int, str]]:
         return (other for name in links[place] for other in defined.get(name, ()))
 
-    return [[name for _, name in found] for found in components.circles(links, needed)]
+    return [[name for _, name in found] for found in tsort.circles(links, needed)]

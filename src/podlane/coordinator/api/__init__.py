@@ -1,1 +1,1 @@
-"""The HTTP routes of runners and their jobs, a module for each family; ``answers`` they share."""
+"""HTTP for runners and their jobs: a module for each family of routes; ``answers`` they share."""

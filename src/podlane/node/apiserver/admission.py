@@ -9,7 +9,7 @@ from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
 from podlane.kube.types import StatusCause
-from podlane.node.apiserver import podlevel, priority, validation
+from podlane.node.apiserver import claims, podlevel, podrules, priority, validation
 
 _DEFAULT_MODE = 0o644
 _MUTABLE_SPEC = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
@@ -30,6 +30,8 @@ def admit_create(resource: str, entry: JsonObject, *, node_name: str) -> None:
         case "namespaces":
             entry["spec"] = {"finalizers": ["kubernetes"]}
             entry["status"] = {"phase": "Active"}
+        case claims.RESOURCE:
+            claims.default(entry)
         case "priorityclasses":
             priority.admit(entry)
         case _:
@@ -65,6 +67,13 @@ def admit_update(resource: str, old: JsonObject, new: JsonObject) -> None:
                 "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
                 "(allow it to be set to 1 if it was previously negative)",
             )
+    if resource == claims.RESOURCE and claims.fixed(old) != claims.fixed(new):
+        raise _forbidden(
+            old,
+            "spec",
+            "spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims",
+        )
     if old.get("immutable") is True and _payload(old) != _payload(new):
         raise _forbidden(old, "data", "field is immutable when `immutable` is set")
     validation.check(resource, new)
@@ -144,6 +153,7 @@ def _default_container(container: JsonObject) -> None:
         resources["requests"] = limits | obj(resources, "requests")
     for port in objects(container, "ports"):
         port.setdefault("protocol", "TCP")
+    podrules.default_hooks(container)
     for variable in objects(container, "env"):
         if reference := obj(variable, "valueFrom", "fieldRef"):
             reference.setdefault("apiVersion", "v1")

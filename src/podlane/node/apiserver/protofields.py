@@ -219,20 +219,30 @@ _VOLUME_SOURCE: Message = {
             4: ("optional", "bool?"),
         },
     ),
+    7: ("nfs", {**_of("string", {1: "server", 2: "path"}), 3: ("readOnly", "bool")}),
     10: ("persistentVolumeClaim", {1: ("claimName", "string"), 2: ("readOnly", "bool")}),
     16: ("downwardAPI", {1: ("items", _DOWNWARD_ITEMS), 2: ("defaultMode", "number?")}),
     19: (
         "configMap",
         {**_PROJECTED_MAP, 3: ("defaultMode", "number?")},
     ),
+    28: (
+        "csi",
+        {
+            **_of("string", {1: "driver", 3: "fsType"}),
+            2: ("readOnly", "bool?"),
+            4: ("volumeAttributes", _STRING_MAP),
+            5: ("nodePublishSecretRef", _LOCAL_REF),
+        },
+    ),
     26: ("projected", {1: ("sources", [_PROJECTION]), 2: ("defaultMode", "number?")}),
 }
 # Kinds that a node of ours refuses: that they are there is what counts.
 _OTHER_SOURCES = {
-    3: "gcePersistentDisk", 4: "awsElasticBlockStore", 5: "gitRepo", 7: "nfs", 8: "iscsi",
+    3: "gcePersistentDisk", 4: "awsElasticBlockStore", 5: "gitRepo", 8: "iscsi",
     9: "glusterfs", 11: "rbd", 12: "flexVolume", 13: "cinder", 14: "cephfs", 15: "flocker", 17: "fc",
     18: "azureFile", 20: "vsphereVolume", 21: "quobyte", 22: "azureDisk",
-    23: "photonPersistentDisk", 24: "portworxVolume", 25: "scaleIO", 27: "storageos", 28: "csi",
+    23: "photonPersistentDisk", 24: "portworxVolume", 25: "scaleIO", 27: "storageos",
     29: "ephemeral", 30: "image",
 }  # fmt: skip
 _NOTHING: Message = {}
@@ -342,6 +352,22 @@ KINDS: dict[str, Message] = {
                 2: ("selector", _LABEL_SELECTOR),
                 3: ("maxUnavailable", "intstr"),
                 4: ("unhealthyPodEvictionPolicy", "string"),
+            },
+        ),
+    },
+    "PersistentVolumeClaim": {
+        **_TOP,
+        2: (
+            "spec",
+            {
+                1: ("accessModes", _STRINGS),
+                2: ("resources", {1: ("limits", _QUANTITIES), 2: ("requests", _QUANTITIES)}),
+                3: ("volumeName", "string"),
+                4: ("selector", _LABEL_SELECTOR),
+                5: ("storageClassName", "string"),
+                6: ("volumeMode", "string"),
+                7: ("dataSource", _NOTHING),
+                8: ("dataSourceRef", _NOTHING),
             },
         ),
     },

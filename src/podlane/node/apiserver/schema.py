@@ -165,8 +165,14 @@ _VOLUME: Fields = {
         ],
     },
     "persistentVolumeClaim": _fields(string="claimName", boolean="readOnly"),
+    "nfs": _fields(string="server path", boolean="readOnly"),
+    "csi": {
+        **_fields(string="driver fsType", boolean="readOnly"),
+        "volumeAttributes": _STRING_MAP,
+        "nodePublishSecretRef": _LOCAL_REF,
+    },
     **_fields(
-        any="nfs csi ephemeral image iscsi glusterfs rbd cephfs cinder fc flexVolume flocker "
+        any="ephemeral image iscsi glusterfs rbd cephfs cinder fc flexVolume flocker "
         "gcePersistentDisk awsElasticBlockStore azureDisk azureFile gitRepo portworxVolume "
         "photonPersistentDisk quobyte scaleIO storageos vsphereVolume"
     ),
@@ -246,6 +252,18 @@ KINDS: dict[str, Fields] = {
                 "matchLabels": _STRING_MAP,
                 "matchExpressions": [{**_fields(string="key operator"), "values": _STRINGS}],
             },
+        },
+        "status": "any",
+    },
+    "PersistentVolumeClaim": {
+        **_TOP,
+        "spec": {
+            **_fields(
+                string="volumeName storageClassName volumeMode volumeAttributesClassName",
+                any="selector dataSource dataSourceRef",
+            ),
+            "accessModes": _STRINGS,
+            "resources": {"limits": _QUANTITIES, "requests": _QUANTITIES},
         },
         "status": "any",
     },

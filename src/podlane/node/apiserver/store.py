@@ -6,7 +6,8 @@ to what they get); ``update`` hands a copy to the caller's function.
 
 Deletion: a pod that is assigned to a node is only marked (``deletionTimestamp``,
 ``deletionGracePeriodSeconds``); the kubelet ends its processes and then calls :meth:`Store.remove`.
-Everything else goes at once. What a removed object owned goes with its last owner.
+A claim that a pod uses is marked too, and goes with the pod. Everything else goes at once. What a
+removed object owned goes with its last owner.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from podlane.kit.names import random_suffix
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
 from podlane.kube.types import WatchType
+from podlane.node.apiserver import claims
 from podlane.node.apiserver.history import Change, History, Watch
 
 _DEFAULT_GRACE_SECONDS = 30
@@ -190,9 +192,11 @@ class Store:
         old = self.get(resource, namespace, name)
         _check_uid(resource, old, uid)
         if resource == "pods" and text(old, "spec", "nodeName"):
-            return self._mark(old, grace_seconds)
+            return self._mark(resource, old, _marked(old, grace_seconds, self._clock.now()))
         if resource == "namespaces":
             return self._delete_namespace(old)
+        if resource == claims.RESOURCE and claims.in_use(name, self.list("pods", namespace).items):
+            return self._mark(resource, old, _going(old, self._clock.now()))
         return self.remove(resource, namespace, name)
 
     def remove(self, resource: str, namespace: str, name: str, uid: str = "") -> JsonObject:
@@ -210,6 +214,10 @@ class Store:
             found = self._objects[owned[0]].get(owned[1:])
             if found is not None and self._is_orphan(found):
                 self.delete(*owned)
+        if resource == "pods":
+            rest = self.list("pods", namespace).items
+            for claim in claims.left(last, self.list(claims.RESOURCE, namespace).items, rest):
+                self.remove(claims.RESOURCE, namespace, claim)
         self._finish_namespace(namespace)
         return last
 
@@ -292,10 +300,9 @@ class Store:
             for owner in owners
         )
 
-    def _mark(self, pod: JsonObject, grace_seconds: int | None) -> JsonObject:
-        new = _marked(pod, grace_seconds, self._clock.now())
-        if new is not pod:
-            self._publish("pods", WatchType.MODIFIED, new, pod)
+    def _mark(self, resource: str, old: JsonObject, new: JsonObject) -> JsonObject:
+        if new is not old:
+            self._publish(resource, WatchType.MODIFIED, new, old)
         return new
 
 
@@ -313,6 +320,15 @@ def _marked(pod: JsonObject, grace_seconds: int | None, now: float) -> JsonObjec
     metadata = obj(new, "metadata")
     metadata["deletionTimestamp"] = rfc3339(now + grace)
     metadata["deletionGracePeriodSeconds"] = grace
+    return new
+
+
+def _going(claim: JsonObject, now: float) -> JsonObject:
+    """Return the claim with the mark of its deletion; itself, if it has one."""
+    if text(claim, "metadata", "deletionTimestamp"):
+        return claim
+    new = copied(claim)
+    obj(new, "metadata")["deletionTimestamp"] = rfc3339(now)
     return new
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from podlane.kit.jsonvalue import Json, JsonObject, number, obj, objects, text
+from podlane.kit.jsonvalue import Json, JsonObject, items, number, obj, objects, text
 from podlane.node.apiserver.podrow import pod_cells
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
@@ -148,6 +148,19 @@ def _budget(entry: JsonObject, now: float) -> list[Json]:
     ]  # fmt: skip
 
 
+def _claim(entry: JsonObject, now: float) -> list[Json]:
+    spec, status = obj(entry, "spec"), obj(entry, "status")
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX"}
+    modes = ",".join(short.get(str(mode), str(mode)) for mode in items(status, "accessModes"))
+    deleted = text(entry, "metadata", "deletionTimestamp")
+    return [
+        _name(entry), "Terminating" if deleted else text(status, "phase"),
+        text(spec, "volumeName"), text(status, "capacity", "storage"), modes,
+        text(spec, "storageClassName"), "<unset>", _created(entry, now),
+        text(spec, "volumeMode"),
+    ]  # fmt: skip
+
+
 _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "pods": (
         _columns("Name,Ready,Status,Restarts,Age", "IP,Node,Nominated Node,Readiness Gates"),
@@ -158,6 +171,13 @@ _TABLES: dict[str, tuple[tuple[Column, ...], _Cells]] = {
     "serviceaccounts": (_columns("Name,Secrets,Age"), _account),
     "namespaces": (_columns("Name,Status,Age"), _namespace),
     "services": (_columns("Name,Type,Cluster-IP,External-IP,Port(s),Age"), _service),
+    "persistentvolumeclaims": (
+        _columns(
+            "Name,Status,Volume,Capacity,Access Modes,StorageClass,VolumeAttributesClass,Age",
+            "VolumeMode",
+        ),
+        _claim,
+    ),
     "poddisruptionbudgets": (
         _columns("Name,Min Available,Max Unavailable,Allowed Disruptions,Age"),
         _budget,

@@ -12,7 +12,7 @@ from podlane.kit.jsonvalue import JsonObject, items, number, obj, objects, text
 from podlane.kit.units import quantity
 from podlane.kube import errors
 from podlane.kube.paths import RESOURCES
-from podlane.node.apiserver import affinity, disruption, podlevel
+from podlane.node.apiserver import affinity, claims, disruption, podlevel, podrules
 from podlane.node.apiserver.findings import Findings
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -62,6 +62,8 @@ def check(resource: str, entry: JsonObject) -> None:
         _pod(findings, obj(entry, "spec"))
     elif resource in ("secrets", "configmaps"):
         _data(findings, resource, entry)
+    elif resource == claims.RESOURCE:
+        findings.causes += claims.causes(entry)
     elif resource == "poddisruptionbudgets":
         findings.causes += disruption.causes(entry)
     if findings.causes:
@@ -156,6 +158,7 @@ def _pod(findings: Findings, spec: JsonObject) -> None:
     affinity.check(findings, obj(spec, "affinity"))
     _resources(findings, "spec.resources", obj(spec, "resources"))
     podlevel.check(findings, spec)
+    findings.causes += podrules.causes(spec)
 
 
 def _host_alias(findings: Findings, field: str, alias: JsonObject) -> None:

@@ -12,11 +12,14 @@ import anyio
 from anyio import to_thread
 
 from podlane.kit.jsonvalue import JsonObject
+from podlane.kit.tasks import plain_errors
 from podlane.node.images.config import StoredImage
-from podlane.node.kubelet import pulls, sync
+from podlane.node.kubelet import sync
 from podlane.node.kubelet.containerlog import ContainerLog
 from podlane.node.kubelet.env import ConfigError
-from podlane.node.kubelet.podspec import Container
+from podlane.node.kubelet.hooks import POST_START_ERROR, Hook, HookError
+from podlane.node.kubelet.obtaining import obtain
+from podlane.node.kubelet.podspec import Container, Handler
 from podlane.node.kubelet.prepare import Place, Prepared, prepare
 from podlane.node.kubelet.run import ContainerRun
 from podlane.node.kubelet.states import (
@@ -26,10 +29,9 @@ from podlane.node.kubelet.states import (
     Waiting,
 )
 from podlane.node.kubelet.status import ALWAYS
+from podlane.node.kubelet.voice import Voice
 from podlane.node.runtime.base import ContainerHandle, StartError
 from podlane.node.runtime.mounts import remove_tree
-
-_ERR_SHARE = 0.1  # of a pause shows the error itself, the rest "backing off"
 
 
 class ContainerWorker:
@@ -38,27 +40,31 @@ class ContainerWorker:
     def __init__(self, container: Container, *, init: bool, has_init: bool) -> None:
         self.container = container
         self.init = init
-        self.record = ContainerRecord(
+        record = ContainerRecord(
             name=container.name,
             image=container.image,
             state=sync.first_state(has_init=has_init),
             sidecar=init and container.restart_policy == ALWAYS,
         )
+        self._voice = Voice(container, record, init=init)
         self.run: ContainerRun | None = None
         self.log: ContainerLog | None = None
         self.previous_log: ContainerLog | None = None
         self.finished = anyio.Event()
         self.started = anyio.Event()
+        self._hook_error = ""
+        self.in_hook = False
+        self._alive = False
+        self._place: Place | None = None
         self._stopping = False
         self._stop_signal = signal.SIGTERM
         self._patience = anyio.CancelScope()
-        self._report: Callable[[], None] = lambda: None
 
     async def work(
         self, place: Place, secrets: tuple[JsonObject, ...], report: Callable[[], None]
     ) -> None:
         """Run the container until it needs to run no more."""
-        self._report = report
+        self._voice.report, self._place = report, place
         policy = place.context.pod.spec.restart_policy
         try:
             while not self._stopping:
@@ -69,7 +75,36 @@ class ContainerWorker:
                     return
                 await self._pause_before_restart(place, ended)
         finally:
+            self._voice.attempted.set()
             self.finished.set()
+
+    @property
+    def record(self) -> ContainerRecord:
+        """How it is."""
+        return self._voice.record
+
+    @property
+    def attempted(self) -> anyio.Event:
+        """Set when a first start has succeeded or failed."""
+        return self._voice.attempted
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process to be stopped, reported as running or not."""
+        return self._alive or self.record.running
+
+    async def stop(self) -> None:
+        """End it politely: ``preStop``, TERM. Returns when it has ended; the caller bounds that."""
+        place, handler = self._place, self.container.lifecycle.pre_stop
+        if handler is not None and place is not None and self.run is not None:
+            self.in_hook = True
+            try:
+                await Hook(place, self.container, self.run, handler).call()
+            except HookError:
+                self._voice.warn(place, "FailedPreStopHook", "PreStopHook failed")
+            self.in_hook = False
+        self.terminate(kill=False)
+        await self.finished.wait()
 
     def give_up(self) -> None:
         """Start nothing any more; what runs goes on."""
@@ -92,54 +127,12 @@ class ContainerWorker:
         prepared: Prepared | None = None
         async with AsyncExitStack() as held:
             with anyio.CancelScope() as self._patience:
-                found = await self._obtain(place, secrets, held)
+                found = await obtain(place, self.container, self._voice, secrets, held)
                 prepared = await self._prepared(place, found)
             if prepared is None or self._stopping:
                 return None
             # From here on, to stop is to send a signal.
             return await self._execute(place, prepared)
-
-    async def _obtain(
-        self, place: Place, secrets: tuple[JsonObject, ...], held: AsyncExitStack
-    ) -> StoredImage:
-        node, reference = place.node, self.container.image
-        policy = pulls.effective_policy(self.container.image_pull_policy, reference)
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                obtained = await node.supply.obtain(
-                    reference,
-                    policy,
-                    secrets,
-                    lambda: self._event(place, "Pulling", f'Pulling image "{reference}"'),
-                )
-                await held.enter_async_context(node.supply.hold(obtained.image))
-            except pulls.InvalidNameError as error:
-                self._wait_with(place, "InvalidImageName", error.message)
-                await anyio.sleep_forever()
-            except pulls.NeverPullError as error:
-                self._wait_with(place, "ErrImageNeverPull", error.message)
-                await anyio.sleep(node.delays.configure_seconds)
-            except pulls.PullError as error:
-                await self._back_off(place, error.message, attempt)
-            else:
-                what = f'Successfully pulled image "{reference}"'
-                here = f'Container image "{reference}" already present on machine'
-                self._event(place, "Pulled", what if obtained.pulled else here)
-                self._set(replace(self.record, image_id=obtained.image.image_id))
-                return obtained.image
-
-    async def _back_off(self, place: Place, why: str, attempt: int) -> None:
-        reference, delays = self.container.image, place.node.delays
-        self._warn(place, "Failed", f'Failed to pull image "{reference}": {why}')
-        self._wait_with(place, "ErrImagePull", why)
-        pause = delays.pull.delay(attempt, place.node.random)
-        await anyio.sleep(pause * _ERR_SHARE)
-        message = f'Back-off pulling image "{reference}"'
-        place.node.events.normal(place.context.pod, "BackOff", message, self._path)
-        self._wait_with(place, "ImagePullBackOff", f"{message}: ErrImagePull: {why}")
-        await anyio.sleep(pause * (1 - _ERR_SHARE))
 
     async def _prepared(self, place: Place, image: StoredImage) -> Prepared:
         while True:
@@ -148,13 +141,13 @@ class ContainerWorker:
                     prepare, place, self.container, image, self.record.restarts
                 )
             except ConfigError as error:
-                self._wait_with(place, "CreateContainerConfigError", error.message)
+                self._voice.wait_with(place, "CreateContainerConfigError", error.message)
             except OSError as error:
                 why = f"{error.strerror or error}: {error.filename or place.sandbox.directory}"
-                self._wait_with(place, "CreateContainerError", why)
+                self._voice.wait_with(place, "CreateContainerError", why)
                 await to_thread.run_sync(remove_tree, self._directory(place))
             else:
-                self._event(place, "Created", f"Created container: {self.container.name}")
+                self._voice.event(place, "Created", f"Created container: {self.container.name}")
                 return prepared
             await anyio.sleep(place.node.delays.configure_seconds)
 
@@ -171,8 +164,17 @@ class ContainerWorker:
         started_at = node.clock.now()
 
         def on_started() -> None:
+            self._alive = True
+            self._voice.event(place, "Started", f"Started container {name}")
+            handler = self.container.lifecycle.post_start
+            if handler is None:
+                running()
+            else:
+                tasks.start_soon(self._after_start, place, handler, running)
+
+        def running() -> None:
             uid = place.context.pod.metadata.uid
-            self._set(
+            self._voice.tell(
                 replace(
                     self.record,
                     state=Running(started_at=started_at),
@@ -180,17 +182,44 @@ class ContainerWorker:
                 )
             )
             self.started.set()
-            self._event(place, "Started", f"Started container {name}")
+            self._voice.attempted.set()
 
         try:
-            exit_code = await self.run.execute(prepared, self.container, on_started)
+            with plain_errors():
+                async with anyio.create_task_group() as tasks:
+                    try:
+                        exit_code = await self.run.execute(prepared, self.container, on_started)
+                    finally:
+                        self._alive = False
+                        tasks.cancel_scope.cancel()
         except StartError as error:
             ended = sync.start_error(error.message, node.clock.now())
-            self._warn(place, "Failed", f"Error: {ended.message}")
+            self._voice.warn(place, "Failed", f"Error: {ended.message}")
         else:
             ended = await self._ended(place, prepared, exit_code, started_at)
-        self._set(replace(self.record, state=ended))
+        self._voice.tell(replace(self.record, state=ended))
         return ended
+
+    async def _after_start(
+        self, place: Place, handler: Handler, running: Callable[[], None]
+    ) -> None:
+        """Call ``postStart``; a container whose hook fails must not go on."""
+        assert self.run is not None
+        try:
+            await Hook(place, self.container, self.run, handler).call()
+        except HookError as error:
+            self._hook_error = str(error)
+            self._voice.warn(place, "FailedPostStartHook", "PostStartHook failed")
+            self._voice.event(place, "Killing", "FailedPostStartHook")
+            with anyio.move_on_after(place.context.pod.spec.termination_grace_period_seconds):
+                await self.stop()
+            self.terminate(kill=True)
+        except anyio.get_cancelled_exc_class():
+            if not self._stopping:  # the container ended under its hook
+                self._voice.warn(place, "FailedPostStartHook", "PostStartHook failed")
+            raise
+        else:
+            running()
 
     async def _ended(
         self, place: Place, prepared: Prepared, exit_code: int, started_at: float
@@ -215,6 +244,10 @@ class ContainerWorker:
 
     async def _pause_before_restart(self, place: Place, ended: Terminated) -> None:
         restarts, directory = self.record.restarts, self._directory(place)
+        if self._hook_error:
+            state = Waiting(reason=POST_START_ERROR, message=self._hook_error)
+            self._voice.tell(replace(self.record, state=state, previous=ended))
+            self._hook_error = ""
         with anyio.CancelScope() as self._patience:
             await to_thread.run_sync(remove_tree, directory)
             if restarts > 0:
@@ -224,34 +257,10 @@ class ContainerWorker:
                     f"pod={place.context.pod.description}"
                 )
                 state = Waiting(reason="CrashLoopBackOff", message=message)
-                self._set(replace(self.record, state=state, previous=ended))
-                self._warn(place, "BackOff", message)
+                self._voice.tell(replace(self.record, state=state, previous=ended))
+                self._voice.warn(place, "BackOff", message)
                 await anyio.sleep(pause)
-        self._set(replace(self.record, restarts=restarts + 1, previous=ended))
-
-    @property
-    def _path(self) -> str:
-        kind = "initContainers" if self.init else "containers"
-        return f"{kind}{{{self.container.name}}}"
+        self._voice.tell(replace(self.record, restarts=restarts + 1, previous=ended))
 
     def _directory(self, place: Place) -> Path:
         return place.sandbox.directory / f"{self.container.name}-{self.record.restarts}"
-
-    def _event(self, place: Place, reason: str, message: str) -> None:
-        place.node.events.normal(place.context.pod, reason, message, self._path)
-
-    def _warn(self, place: Place, reason: str, message: str) -> None:
-        place.node.events.warning(place.context.pod, reason, message, self._path)
-
-    def _wait_with(self, place: Place, reason: str, message: str) -> None:
-        state = Waiting(reason=reason, message=message)
-        if state != self.record.state:
-            self._set(replace(self.record, state=state))
-            if reason not in {"ErrImagePull", "ImagePullBackOff"}:
-                self._warn(place, "Failed", f"Error: {message}")
-            else:
-                self._warn(place, "Failed", f"Error: {reason}")
-
-    def _set(self, record: ContainerRecord) -> None:
-        self.record = record
-        self._report()

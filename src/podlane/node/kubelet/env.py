@@ -7,7 +7,8 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from podlane.kit.errors import PermanentError
@@ -45,7 +46,7 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodContext:
-    """A pod with what only the node knows of it."""
+    """A pod with what only the node knows of it. ``claims``: where those that it uses are."""
 
     pod: Pod
     sources: Sources
@@ -54,6 +55,7 @@ class PodContext:
     memory_bytes: int = 0
     cpus: int = 1
     max_id: int = 2**31 - 1
+    claims: Mapping[str, Path] = field(default_factory=dict)
 
 
 def contents(source: JsonObject) -> dict[str, bytes]:

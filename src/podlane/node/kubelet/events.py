@@ -13,6 +13,7 @@ from podlane.node.apiserver.store import Store
 from podlane.node.kubelet.podspec import Pod
 
 _KEPT = 2000
+_SCHEDULERS = ("Scheduled", "FailedScheduling")
 _Key = tuple[str, str, str, str]
 
 
@@ -49,7 +50,7 @@ class EventRecorder:
         if container:
             involved["fieldPath"] = f"spec.{container}"
         name = f"{metadata.name[:200]}.{random_suffix(16)}"
-        component = "default-scheduler" if kind[1] == "Scheduled" else "kubelet"
+        component = "default-scheduler" if kind[1] in _SCHEDULERS else "kubelet"
         event: JsonObject = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -14,6 +14,7 @@ from podlane.kit.jsonvalue import JsonObject, number, obj, text
 from podlane.kit.tasks import plain_errors
 from podlane.kube import errors
 from podlane.kube.types import WatchType
+from podlane.node.kubelet.claims import provide
 from podlane.node.kubelet.node import Node
 from podlane.node.kubelet.podspec import decode_pod
 from podlane.node.kubelet.worker import PodWorker
@@ -35,6 +36,7 @@ class Kubelet:
     async def run(self) -> None:
         """Make containers match pods until cancelled; then end and remove them all."""
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(provide, self._node.store, self._node.directory)
             while True:
                 watch = self._node.store.watch("pods")
                 try:

@@ -88,6 +88,7 @@ class VolumeMount(Part, frozen=True, kw_only=True, rename="camel"):
     read_only: bool = False
     sub_path: str = ""
     sub_path_expr: str = ""
+    mount_propagation: str = "None"
 
 
 class KeyToPath(Part, frozen=True, kw_only=True, rename="camel"):
@@ -161,6 +162,26 @@ class ProjectedVolume(Part, frozen=True, kw_only=True, rename="camel"):
     default_mode: int = 0o644
 
 
+class ClaimVolume(Part, frozen=True, kw_only=True, rename="camel"):
+    """The directory of a PersistentVolumeClaim."""
+
+    claim_name: str
+    read_only: bool = False
+
+
+class CsiVolume(Part, frozen=True, kw_only=True, rename="camel"):
+    """An inline volume of a CSI driver."""
+
+    driver: str
+
+
+class NfsVolume(Part, frozen=True, kw_only=True, rename="camel"):
+    """An NFS share."""
+
+    server: str
+    path: str
+
+
 class Volume(Part, frozen=True, kw_only=True, rename="camel"):
     """A volume; exactly one source is set (none: an emptyDir)."""
 
@@ -170,6 +191,9 @@ class Volume(Part, frozen=True, kw_only=True, rename="camel"):
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
     projected: ProjectedVolume | None = None
+    persistent_volume_claim: ClaimVolume | None = None
+    csi: CsiVolume | None = None
+    nfs: NfsVolume | None = None
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")
 
 
@@ -201,6 +225,65 @@ class Resources(Part, frozen=True, kw_only=True, rename="camel"):
     limits: dict[str, Quantity] = {}
 
 
+class ExecAction(Part, frozen=True, kw_only=True, rename="camel"):
+    """A command in the container."""
+
+    command: tuple[str, ...] = ()
+
+
+class HttpHeader(Part, frozen=True, kw_only=True, rename="camel"):
+    """One header of a request."""
+
+    name: str
+    value: str = ""
+
+
+class HttpGet(Part, frozen=True, kw_only=True, rename="camel"):
+    """A request, to the pod if there is no host; a port may be named."""
+
+    port: int | str
+    host: str = ""
+    path: str = "/"
+    scheme: str = "HTTP"
+    http_headers: tuple[HttpHeader, ...] = ()
+
+
+class TcpSocket(Part, frozen=True, kw_only=True, rename="camel"):
+    """A connection; no kubelet makes one for a hook."""
+
+    port: int | str
+    host: str = ""
+
+
+class Sleep(Part, frozen=True, kw_only=True, rename="camel"):
+    """A pause."""
+
+    seconds: int = 0
+
+
+class Handler(Part, frozen=True, kw_only=True, rename="camel"):
+    """What a hook does; exactly one is set."""
+
+    exec: ExecAction | None = None
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    sleep: Sleep | None = None
+
+
+class Lifecycle(Part, frozen=True, kw_only=True, rename="camel"):
+    """The hooks of a container."""
+
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
+
+
+class ContainerPort(Part, frozen=True, kw_only=True, rename="camel"):
+    """A port that has a name."""
+
+    container_port: int
+    name: str = ""
+
+
 class Container(Part, frozen=True, kw_only=True, rename="camel"):
     """One container of a pod."""
 
@@ -220,6 +303,8 @@ class Container(Part, frozen=True, kw_only=True, rename="camel"):
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
+    lifecycle: Lifecycle = Lifecycle()
+    ports: tuple[ContainerPort, ...] = ()
     restart_policy: str = ""
 
 
@@ -263,6 +348,7 @@ class PodSpec(Part, frozen=True, kw_only=True, rename="camel"):
     image_pull_secrets: tuple[SourceRef, ...] = ()
     dns_policy: str = "ClusterFirst"
     dns_config: DnsConfig = DnsConfig()
+    resources: Resources = Resources()
 
 
 class Pod(Part, frozen=True, kw_only=True, rename="camel"):

@@ -86,7 +86,7 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
     if not command:
         raise ConfigError("no command specified: neither the pod nor the image has one")
     directory = sandbox.directory / f"{container.name}-{run}"
-    own = container_binds(container, place.volumes, variables)
+    own = container_binds(container, place.volumes, variables, pod.spec)
     message = Bind(
         source=str(directory / "termination-log"), target=container.termination_message_path
     )
@@ -105,9 +105,9 @@ def describe(place: Place, container: Container, image: StoredImage, run: int) -
         namespaces=sandbox.network.namespaces.paths,
         cgroup=cgroup,
         is_unified=node.cgroups.layout is Layout.V2,
-        limits=sync.limits(container),
+        limits=sync.limits(container, pod.spec),
         security=security.container_security(container, node.devices, node.capabilities),
-        oom_score_adj=sync.oom_score_adj(container, sync.qos_class(pod.spec), node.memory_bytes),
+        oom_score_adj=sync.oom_score_adj(container, pod.spec, node.memory_bytes),
     )
 
 

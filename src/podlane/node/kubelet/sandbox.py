@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from podlane.node.kubelet import sync
 from podlane.node.kubelet.node import Node
 from podlane.node.kubelet.podspec import Pod, PodSpec
 from podlane.node.runtime import dns
@@ -92,7 +93,11 @@ def make_sandbox(node: Node, pod: Pod) -> Sandbox:
         ports=host_ports(pod.metadata.annotations),
         resolver=resolver.loopback,
     )
+    cgroup = f"{node.cgroup}/{pod.metadata.uid}" if node.cgroup is not None else None
+    granted = sync.pod_limits(spec)
     try:
+        if cgroup is not None and granted is not None:
+            node.cgroups.limit(cgroup, granted)
         mount_memory(directory / "shm", size_bytes=_SHM_BYTES, mode=0o1777)
         aliases = tuple((alias.ip, alias.hostnames) for alias in spec.host_aliases)
         texts = {
@@ -105,10 +110,11 @@ def make_sandbox(node: Node, pod: Pod) -> Sandbox:
             (directory / "etc" / name).chmod(0o644)
     except OSError:
         network.close()
+        if cgroup is not None:
+            node.cgroups.remove(cgroup)
         with suppress(OSError):
             remove_tree(directory)
         raise
-    cgroup = f"{node.cgroup}/{pod.metadata.uid}" if node.cgroup is not None else None
     return Sandbox(directory=directory, hostname=hostname, network=network, cgroup=cgroup)
 
 

@@ -66,7 +66,10 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRecord:
-    """One pod. ``reason`` and ``message`` are set when the kubelet ended it (deadline, eviction)."""
+    """One pod. ``reason`` and ``message`` are set when the kubelet ended it (deadline, eviction).
+
+    ``unscheduled``: why it has no place yet.
+    """
 
     restart_policy: str
     qos_class: str = "BestEffort"
@@ -78,3 +81,4 @@ class PodRecord:
     host_ip: str = ""
     reason: str = ""
     message: str = ""
+    unscheduled: str = ""

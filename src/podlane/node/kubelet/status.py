@@ -119,10 +119,16 @@ def _conditions(pod: PodRecord, before: JsonObject, now: float) -> list[Json]:
         "Initialized": is_initialized,
         "Ready": ready,
         "ContainersReady": ready,
-        "PodScheduled": {"status": "True"},
+        "PodScheduled": _scheduling(pod),
     }
     old = {text(entry, "type"): entry for entry in objects(before, "conditions")}
     return [_condition(kind, entry, old.get(kind), now) for kind, entry in wanted.items()]
+
+
+def _scheduling(pod: PodRecord) -> JsonObject:
+    if not pod.unscheduled:
+        return {"status": "True"}
+    return {"status": "False", "reason": "Unschedulable", "message": pod.unscheduled}
 
 
 def _readiness(pod: PodRecord, now_phase: str) -> JsonObject:

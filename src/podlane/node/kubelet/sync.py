@@ -9,9 +9,10 @@ and ``run`` do the same for one container, ``status`` reports.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from podlane.kit.units import quantity
-from podlane.node.kubelet.podspec import Container, PodSpec, Quantity
+from podlane.node.kubelet.podspec import Container, PodSpec, Quantity, Resources
 from podlane.node.kubelet.states import Terminated, Waiting
 from podlane.node.kubelet.status import ALWAYS, NEVER
 from podlane.node.runtime.bundle import Limits
@@ -76,9 +77,22 @@ def command_line(
     return (*entrypoint, *(container.args or cmd))
 
 
-def limits(container: Container) -> Limits:
-    """Return what the control group shall grant."""
-    resources = container.resources
+def limits(container: Container, spec: PodSpec) -> Limits:
+    """Return what the control group of a container shall grant; limits that it lacks are the pod's."""
+    own = container.resources
+    granted = _limits(
+        Resources(requests=own.requests, limits={**spec.resources.limits, **own.limits})
+    )
+    return replace(granted, pids=_MAX_PIDS)
+
+
+def pod_limits(spec: PodSpec) -> Limits | None:
+    """Return what the control group of a whole pod shall grant, None if the pod asks for nothing."""
+    granted = _limits(spec.resources)
+    return None if granted == Limits() else granted
+
+
+def _limits(resources: Resources) -> Limits:
     memory, cpu = _number(resources.limits, "memory"), _number(resources.limits, "cpu")
     wanted_cpu = _number(resources.requests, "cpu")
     wanted_cpu = cpu if wanted_cpu is None else wanted_cpu
@@ -86,28 +100,39 @@ def limits(container: Container) -> Limits:
         memory_bytes=None if memory is None else int(memory),
         cpu_shares=None if wanted_cpu is None else max(_MIN_SHARES, int(wanted_cpu * 1024)),
         cpu_quota_us=None if cpu is None else max(_MIN_QUOTA_US, int(cpu * _CPU_PERIOD_US)),
-        pids=_MAX_PIDS,
     )
 
 
-def oom_score_adj(container: Container, qos_class: str, machine_bytes: int) -> int | None:
+def oom_score_adj(container: Container, spec: PodSpec, machine_bytes: int) -> int | None:
     """Return how gladly the kernel may kill it (a kubelet's formula); None: like ourselves.
 
     The negative value of a guaranteed pod needs a privilege that we may not have.
     """
-    if qos_class == "Guaranteed":
+    quality = qos_class(spec)
+    if quality == "Guaranteed":
         return None
-    if qos_class == "BestEffort" or not machine_bytes:
+    if quality == "BestEffort" or not machine_bytes:
         return 1000
+    whole = _number(spec.resources.requests, "memory")
+    wanted = _wanted_memory(container)
+    if whole is not None:
+        # What the pod requests beyond its containers is theirs in equal parts.
+        rest = whole - sum(map(_wanted_memory, spec.containers))
+        wanted += max(rest, 0.0) / len(spec.containers)
+    return max(3, min(999, 1000 - int(1000 * wanted / machine_bytes)))
+
+
+def _wanted_memory(container: Container) -> float:
     wanted = _number(container.resources.requests, "memory")
-    wanted = _number(container.resources.limits, "memory") if wanted is None else wanted
-    return max(3, min(999, 1000 - int(1000 * (wanted or 0) / machine_bytes)))
+    return (_number(container.resources.limits, "memory") if wanted is None else wanted) or 0.0
 
 
 def qos_class(spec: PodSpec) -> str:
-    """Return the quality of service class (``ComputePodQOS``)."""
+    """Return the quality of service class (``ComputePodQOS``): the pod's own resources decide."""
     containers = (*spec.init_containers, *spec.containers)
     tables = [c.resources for c in containers]
+    if _set(spec.resources.requests) or _set(spec.resources.limits):
+        tables = [spec.resources]
     if not any(_set(t.requests) or _set(t.limits) for t in tables):
         return "BestEffort"
     guaranteed = all(

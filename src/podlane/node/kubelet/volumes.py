@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from podlane.kit.errors import PermanentError
@@ -19,14 +19,16 @@ from podlane.node.kubelet.podspec import (
     DownwardVolume,
     HostPath,
     KeyToPath,
+    PodSpec,
     ProjectedVolume,
     Volume,
     VolumeMount,
 )
 from podlane.node.runtime.bundle import Bind
-from podlane.node.runtime.mounts import mount_memory
+from podlane.node.runtime.mounts import check_shared, mount_memory
 
 _MEMORY_MODE = 0o777
+_PROPAGATIONS = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
 class MountError(PermanentError):
@@ -48,7 +50,7 @@ def make_volumes(context: PodContext, directory: Path) -> dict[str, Path]:
     Idempotent: what a failed call made is made again.
 
     Raises:
-        MountError: a configMap or secret is missing, a host path is not what was asked for.
+        MountError: what one is made of is missing, or nobody here can mount it.
     """
     fs_group = context.pod.spec.security_context.fs_group
     if fs_group is not None and fs_group > context.max_id:
@@ -57,20 +59,29 @@ def make_volumes(context: PodContext, directory: Path) -> dict[str, Path]:
             f"has the ids 0 to {context.max_id}"
         )
     made: dict[str, Path] = {}
-    sensitive = directory / "memory"
     for volume in context.pod.spec.volumes:
-        files = key_files(context, volume)
-        if files is None:
-            made[volume.name] = _directory(context, volume, directory / volume.name)
-            continue
-        if volume.config_map is None and volume.downward_api is None and not sensitive.is_dir():
-            # Secrets never touch the disk.
-            sensitive.mkdir(parents=True, mode=0o700)
-            mount_memory(sensitive, mode=0o700)
-        parent = sensitive if sensitive.is_dir() else directory
-        made[volume.name] = parent / volume.name
-        write_files(parent / volume.name, files, fs_group)
+        try:
+            made[volume.name] = _made(context, volume, directory)
+        except (MountError, env.ConfigError, OSError) as error:
+            why = f"{error.strerror} ({error.filename})" if isinstance(error, OSError) else error
+            raise MountError(
+                f'MountVolume.SetUp failed for volume "{volume.name}" : {why}'
+            ) from error
     return made
+
+
+def _made(context: PodContext, volume: Volume, directory: Path) -> Path:
+    files = key_files(context, volume)
+    if files is None:
+        return _directory(context, volume, directory / volume.name)
+    sensitive = directory / "memory"
+    if volume.config_map is None and volume.downward_api is None and not sensitive.is_dir():
+        # Secrets never touch the disk.
+        sensitive.mkdir(parents=True, mode=0o700)
+        mount_memory(sensitive, mode=0o700)
+    parent = sensitive if sensitive.is_dir() else directory
+    write_files(parent / volume.name, files, context.pod.spec.security_context.fs_group)
+    return parent / volume.name
 
 
 def key_files(context: PodContext, volume: Volume) -> list[File] | None:
@@ -121,14 +132,24 @@ def write_files(target: Path, files: list[File], fs_group: int | None) -> None:
 
 
 def container_binds(
-    container: Container, volumes: Mapping[str, Path], variables: Mapping[str, str]
+    container: Container, volumes: Mapping[str, Path], variables: Mapping[str, str], pod: PodSpec
 ) -> tuple[Bind, ...]:
     """Return the mounts of a container.
 
     Raises:
         env.ConfigError: a mount names no volume of the pod, or its sub-path leads out of it.
+        OSError: a mount shall be shared, and the machine does not share what it is of.
     """
-    return tuple(_bind(mount, volumes, variables) for mount in container.volume_mounts)
+    read_only = {
+        volume.name
+        for volume in pod.volumes
+        if volume.persistent_volume_claim is not None and volume.persistent_volume_claim.read_only
+    }
+    binds = []
+    for mount in container.volume_mounts:
+        bind = _bind(mount, volumes, variables)
+        binds.append(replace(bind, read_only=bind.read_only or mount.name in read_only))
+    return tuple(binds)
 
 
 def _bind(mount: VolumeMount, volumes: Mapping[str, Path], variables: Mapping[str, str]) -> Bind:
@@ -144,14 +165,35 @@ def _bind(mount: VolumeMount, volumes: Mapping[str, Path], variables: Mapping[st
                 f'failed to prepare subPath for volumeMount "{mount.name}": '
                 f"{sub_path} leads out of the volume"
             )
-        if not source.exists():
-            source.mkdir(parents=True, mode=0o750)
-    return Bind(source=str(source), target=mount.mount_path, read_only=mount.read_only)
+        _make_sub_path(root, source)
+    propagation = _PROPAGATIONS.get(mount.mount_propagation, "rprivate")
+    check_shared(source, propagation)
+    return Bind(
+        source=str(source),
+        target=mount.mount_path,
+        read_only=mount.read_only,
+        propagation=propagation,
+    )
+
+
+def _make_sub_path(root: Path, target: Path) -> None:
+    """Make what is missing on the way, with the mode of the volume's root (``SafeMakeDir``)."""
+    missing = [path for path in (target, *target.parents) if root in path.parents]
+    mode = stat.S_IMODE(root.stat().st_mode)
+    for path in reversed(missing):
+        if not path.exists():
+            path.mkdir()
+            path.chmod(mode)
 
 
 def _directory(context: PodContext, volume: Volume, target: Path) -> Path:
     if volume.host_path is not None:
-        return _host_path(volume.host_path, volume.name)
+        return _host_path(volume.host_path)
+    if volume.persistent_volume_claim is not None:
+        return _claim(context, volume.persistent_volume_claim.claim_name)
+    _check_driver(volume)
+    if volume.empty_dir is not None and volume.empty_dir.medium not in ("", "Memory"):
+        raise MountError(f'unknown storage medium "{volume.empty_dir.medium}"')
     fs_group = context.pod.spec.security_context.fs_group
     if not target.is_dir():
         target.mkdir(parents=True)
@@ -166,9 +208,35 @@ def _directory(context: PodContext, volume: Volume, target: Path) -> Path:
     return target
 
 
-def _host_path(source: HostPath, name: str) -> Path:
+def _claim(context: PodContext, name: str) -> Path:
+    """Return the directory of a claim; its content and its mode are its users' affair."""
+    target, fs_group = context.claims[name], context.pod.spec.security_context.fs_group
+    if fs_group is not None:
+        os.chown(target, -1, fs_group)
+        target.chmod(stat.S_IMODE(target.stat().st_mode) | 0o070 | stat.S_ISGID)
+    return target
+
+
+def _check_driver(volume: Volume) -> None:
+    """Refuse what needs a driver, in the words of a kubelet whose machine lacks it."""
+    if volume.csi is not None:
+        raise MountError(
+            "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name "
+            f"{volume.csi.driver} not found in the list of registered CSI drivers"
+        )
+    if volume.nfs is not None:
+        share = f"{volume.nfs.server}:{volume.nfs.path}"
+        raise MountError(
+            f"mount failed: mount -t nfs {share}: this node has no NFS client "
+            "(/sbin/mount.nfs); bad option; for several filesystems (e.g. nfs, cifs) you might "
+            "need a /sbin/mount.<type> helper program"
+        )
+
+
+def _host_path(source: HostPath) -> Path:
     path = Path(source.path)
-    if source.type == "DirectoryOrCreate":
+    if source.type == "DirectoryOrCreate" or (not source.type and not path.exists()):
+        # Without a type nothing is checked; containerd makes the directory then.
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
     if source.type == "FileOrCreate":
         path.touch(mode=0o644)
@@ -183,10 +251,7 @@ def _host_path(source: HostPath, name: str) -> Path:
     }
     if not checks.get(source.type, path.exists)():
         kind = source.type or "path"
-        raise MountError(
-            f'MountVolume.SetUp failed for volume "{name}" : hostPath type check failed: '
-            f"{source.path} is not a {kind.lower()}"
-        )
+        raise MountError(f"hostPath type check failed: {source.path} is not a {kind.lower()}")
     return path
 
 

@@ -14,8 +14,9 @@ from podlane.kit.tasks import closing
 from podlane.kube import errors
 from podlane.node.apiserver.store import Store
 from podlane.node.kubelet import eviction, sync
+from podlane.node.kubelet.claims import CLAIMS, UnboundError, claim_directories
 from podlane.node.kubelet.container import ContainerWorker
-from podlane.node.kubelet.env import ConfigError, PodContext
+from podlane.node.kubelet.env import PodContext
 from podlane.node.kubelet.node import Node, StoreSources
 from podlane.node.kubelet.podspec import Pod
 from podlane.node.kubelet.prepare import Place
@@ -28,6 +29,7 @@ from podlane.node.runtime.mounts import remove_tree
 _CLEANUP_SECONDS = 60.0
 _QUIET_SECONDS = 1.0
 _KILLED_SECONDS = 30.0
+_LEAST_GRACE_SECONDS = 2.0  # ``minimumGracePeriodInSeconds``
 
 
 class PodWorker:
@@ -45,7 +47,7 @@ class PodWorker:
         ]
         self._sandbox: Sandbox | None = None
         self._started_at = node.clock.now()
-        self._reason = self._message = ""
+        self._reason = self._message = self._unscheduled = ""
         self._deleted = anyio.Event()
         self._grace_seconds = float(pod.spec.termination_grace_period_seconds)
         self._grace = anyio.CancelScope()
@@ -62,7 +64,8 @@ class PodWorker:
 
     def delete(self, grace_seconds: float) -> None:
         """Ask for the end; asking again can only shorten the grace period."""
-        self._grace_seconds = min(grace_seconds, self._grace_seconds)
+        again = self._deleted.is_set()
+        self._grace_seconds = min(grace_seconds, self._grace_seconds) if again else grace_seconds
         self._grace.deadline = min(self._grace.deadline, anyio.current_time() + grace_seconds)
         self._deleted.set()
 
@@ -87,6 +90,7 @@ class PodWorker:
 
     async def _live(self, tasks: TaskGroup) -> None:
         pod, node = self.pod, self._node
+        directories = await self._found_claims()
         node.events.normal(
             pod,
             "Scheduled",
@@ -103,6 +107,7 @@ class PodWorker:
             memory_bytes=node.memory_bytes,
             cpus=node.cpus,
             max_id=node.max_uid,
+            claims=directories,
         )
         volumes = await self._made_volumes(context, self._sandbox)
         place = Place(node=node, context=context, sandbox=self._sandbox, volumes=volumes)
@@ -117,6 +122,8 @@ class PodWorker:
                 return
         for worker in self._containers:
             tasks.start_soon(worker.work, place, secrets, self._report)
+            if worker.container.lifecycle.post_start is not None:
+                await worker.attempted.wait()  # the next one starts after the hook
         for worker in self._containers:
             await worker.finished.wait()
         await self._stop(self._init)
@@ -127,6 +134,23 @@ class PodWorker:
         with self._forwarding:
             async with anyio.create_task_group() as tasks:
                 sandbox.network.serve(tasks)
+
+    async def _found_claims(self) -> dict[str, Path]:
+        """Wait for the claims that the pod uses; without them no node would have it."""
+        store, pod = self._node.store, self.pod
+        while True:
+            version = store.resource_version
+            try:
+                found = claim_directories(store, self._node.directory, pod)
+            except UnboundError as error:
+                if self._unscheduled != str(error):
+                    self._unscheduled = str(error)
+                    self._report()
+                    self._node.events.warning(pod, "FailedScheduling", str(error))
+            else:
+                self._unscheduled = ""
+                return found
+            await _changed(store, pod.metadata.namespace, version, (CLAIMS,))
 
     async def _made_sandbox(self) -> Sandbox:
         while True:
@@ -146,13 +170,11 @@ class PodWorker:
             version = store.resource_version
             try:
                 return await to_thread.run_sync(make_volumes, context, sandbox.volumes)
-            except (MountError, ConfigError, OSError) as error:
+            except MountError as error:
                 if anyio.current_time() >= quiet_until:
-                    self._node.events.warning(
-                        self.pod, "FailedMount", f"MountVolume.SetUp failed: {error}"
-                    )
+                    self._node.events.warning(self.pod, "FailedMount", str(error))
             with anyio.move_on_after(max(_QUIET_SECONDS, self._node.delays.configure_seconds)):
-                await _changed(store, namespace, version)
+                await _changed(store, namespace, version, ("configmaps", "secrets"))
 
     async def _await_deletion(self, tasks: TaskGroup) -> None:
         await self._deleted.wait()
@@ -193,11 +215,11 @@ class PodWorker:
         self._report()
 
     async def _stop(self, workers: list[ContainerWorker]) -> None:
-        """End containers: TERM, the grace period, KILL."""
+        """End containers: ``preStop`` and TERM in the grace period, KILL."""
         async with self._stopping:
             for worker in workers:
                 worker.give_up()
-            running = [worker for worker in workers if worker.record.running]
+            running = [worker for worker in workers if worker.alive]
             for worker in running:
                 name = worker.container.name
                 self._node.events.normal(
@@ -205,10 +227,10 @@ class PodWorker:
                 )
             if self._grace_seconds > 0:
                 with anyio.move_on_after(self._grace_seconds) as self._grace:
-                    for worker in running:
-                        worker.terminate(kill=False)
-                    for worker in running:
-                        await worker.finished.wait()
+                    async with anyio.create_task_group() as tasks:
+                        for worker in running:
+                            tasks.start_soon(worker.stop)
+                await _after_long_hooks(running)
             for worker in workers:
                 worker.terminate(kill=True)
             with anyio.move_on_after(_KILLED_SECONDS):
@@ -235,6 +257,7 @@ class PodWorker:
             host_ip=self._node.network.host_ip,
             reason=self._reason,
             message=self._message,
+            unscheduled=self._unscheduled,
         )
         metadata = self.pod.metadata
         with suppress(errors.NotFoundError, errors.ConflictError):
@@ -260,13 +283,23 @@ class PodWorker:
             await to_thread.run_sync(remove_tree, rest)
 
 
-async def _changed(store: Store, namespace: str, version: int) -> None:
-    """Return when a configMap or secret has changed since a version."""
+async def _after_long_hooks(workers: list[ContainerWorker]) -> None:
+    """Give TERM, and a moment, to containers whose ``preStop`` took the whole grace period."""
+    late = [worker for worker in workers if worker.in_hook and not worker.finished.is_set()]
+    with anyio.move_on_after(_LEAST_GRACE_SECONDS):
+        for worker in late:
+            worker.terminate(kill=False)
+        for worker in late:
+            await worker.finished.wait()
+
+
+async def _changed(store: Store, namespace: str, version: int, kinds: tuple[str, ...]) -> None:
+    """Return when an object of these kinds has changed since a version."""
 
     async def wait(resource: str, tasks: TaskGroup) -> None:
         await store.watch(resource, namespace, since=version).more()
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        for resource in ("configmaps", "secrets"):
+        for resource in kinds:
             tasks.start_soon(wait, resource, tasks)

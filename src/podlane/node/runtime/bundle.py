@@ -47,11 +47,15 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A directory or file of the machine, seen in the container."""
+    """A directory or file of the machine, seen in the container.
+
+    ``propagation``: whether mounts made below it later are seen on the other side (mount(8)).
+    """
 
     source: str
     target: str
     read_only: bool = False
+    propagation: str = "rprivate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +174,7 @@ def _mount(target: str, kind: str, *options: str) -> JsonObject:
 
 
 def _bind(bind: Bind) -> JsonObject:
-    options: list[Json] = ["rbind", "rprivate", "ro" if bind.read_only else "rw"]
+    options: list[Json] = ["rbind", bind.propagation, "ro" if bind.read_only else "rw"]
     return {"destination": bind.target, "type": "bind", "source": bind.source, "options": options}
 
 
@@ -185,6 +189,11 @@ def _linux(bundle: Bundle) -> JsonObject:
         "maskedPaths": [] if security.privileged else [*_MASKED],
         "readonlyPaths": [] if security.privileged else [*_READONLY],
     }
+    for mode in ("rshared", "rslave"):
+        if any(bind.propagation == mode for bind in bundle.binds):
+            # The container's root must not be more private than what is mounted in it.
+            linux["rootfsPropagation"] = mode
+            break
     if security.devices:
         linux["devices"] = [
             {"path": d.path, "type": d.kind, "major": d.major, "minor": d.minor}

@@ -1,6 +1,7 @@
 """Control groups in the three layouts (v1, hybrid, v2): where they are, who was killed, removal.
 
-The runtime makes and fills them; we look at them after a container's end and remove them.
+The runtime makes and fills those of containers; we look at them after a container's end and remove
+them. That of a whole pod, which containers are below, is made here when the pod has limits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from podlane.node.runtime import libc
+from podlane.node.runtime.bundle import Limits
 
 ROOT = Path("/sys/fs/cgroup")
 _KILL_ROUNDS = 50
+_PERIOD_US = 100_000
+_V1_MEMORY = "memory.limit_in_bytes"
+_V2_SWAP = "memory.swap.max"
 
 
 class Layout(StrEnum):
@@ -52,6 +57,24 @@ class Cgroups:
             for root in self.hierarchies
             for name in ("memory.oom_control", "memory.events")
         )
+
+    def limit(self, cgroup: str, limits: Limits) -> None:
+        """Make a group that grants so much to all below it together; CPU and memory only.
+
+        Raises:
+            OSError: the machine does not let us.
+        """
+        if self.layout is Layout.V2 and self.unified is not None:
+            _limit_unified(self.unified, cgroup, limits)
+            return
+        for root in self.mounts:
+            files = {name: value for name, value in _v1_files(limits) if (root / name).exists()}
+            if not files:
+                continue
+            directory = root / cgroup.lstrip("/")
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, value in files.items():
+                (directory / name).write_text(value, encoding="ascii")
 
     def pids(self, cgroup: str) -> set[int]:
         """Return every process at or below a group."""
@@ -180,6 +203,45 @@ def _has_memory(hierarchies: tuple[Path, ...]) -> bool:
         except OSError:
             return False
     return True
+
+
+def _limit_unified(root: Path, cgroup: str, limits: Limits) -> None:
+    parts = cgroup.strip("/").split("/")
+    wants_memory = limits.memory_bytes is not None
+    wants_cpu = limits.cpu_shares is not None or limits.cpu_quota_us is not None
+    controllers = " ".join(["+cpu"] * wants_cpu + ["+memory"] * wants_memory)
+    for depth in range(len(parts)):
+        directory = root.joinpath(*parts[:depth])
+        directory.mkdir(exist_ok=True)
+        # A group has the controllers that the one above it passes on.
+        (directory / "cgroup.subtree_control").write_text(controllers, encoding="ascii")
+    directory = root.joinpath(*parts)
+    directory.mkdir(exist_ok=True)
+    for name, value in _v2_files(limits):
+        if name != _V2_SWAP or (directory / name).exists():  # not without swap in the kernel
+            (directory / name).write_text(value, encoding="ascii")
+
+
+def _v1_files(limits: Limits) -> Iterator[tuple[str, str]]:
+    if limits.memory_bytes is not None:
+        yield _V1_MEMORY, str(limits.memory_bytes)
+        yield "memory.memsw.limit_in_bytes", str(limits.memory_bytes)
+    if limits.cpu_shares is not None:
+        yield "cpu.shares", str(limits.cpu_shares)
+    if limits.cpu_quota_us is not None:
+        yield "cpu.cfs_period_us", str(_PERIOD_US)
+        yield "cpu.cfs_quota_us", str(limits.cpu_quota_us)
+
+
+def _v2_files(limits: Limits) -> Iterator[tuple[str, str]]:
+    if limits.memory_bytes is not None:
+        yield "memory.max", str(limits.memory_bytes)
+        yield _V2_SWAP, "0"
+    if limits.cpu_shares is not None:
+        # From 2 to 262144 there, from 1 to 10000 here: as the runtimes convert it.
+        yield "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142)
+    if limits.cpu_quota_us is not None:
+        yield "cpu.max", f"{limits.cpu_quota_us} {_PERIOD_US}"
 
 
 def _counter(file: Path, name: str) -> int:

@@ -5,6 +5,7 @@ Where overlay cannot be had (a state directory that is itself an overlay), the l
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -78,6 +79,34 @@ def unmount_below(directory: Path) -> int:
         with suppress(OSError):
             libc.unmount(point)
     return len(points)
+
+
+def check_shared(path: Path, propagation: str) -> None:
+    """Make sure that a bind mount of ``path`` can have this propagation.
+
+    Raises:
+        OSError: the mount that it lies on is not shared (``rshared``), or neither shared nor a slave
+            (``rslave``); the words are containerd's.
+    """
+    wanted = {"rshared": ("shared:",), "rslave": ("shared:", "master:")}.get(propagation)
+    if wanted is None:
+        return
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    point, tags = _mount_of(os.path.realpath(path), text)
+    if not any(tag.startswith(wanted) for tag in tags):
+        kind = "a shared mount" if propagation == "rshared" else "a shared or slave mount"
+        raise OSError(errno.EINVAL, f'path is mounted on "{point}" but it is not {kind}', str(path))
+
+
+def _mount_of(path: str, mountinfo: str) -> tuple[str, list[str]]:
+    """Return the mount point that a path lies on, and the tags of its propagation."""
+    best, tags = "", list[str]()
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        point = _unescaped(fields[4])
+        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, tags = point, fields[6 : fields.index("-")]
+    return best, tags
 
 
 def remove_tree(directory: Path) -> None:

@@ -13,11 +13,11 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.node.images.users import ResolvedUser
 from podlane.node.kubelet import env, security, sync, volumes
 from podlane.node.kubelet.env import ConfigError, PodContext
-from podlane.node.kubelet.podspec import Container, Pod, decode_pod
+from podlane.node.kubelet.podspec import Container, Pod, PodSpec, decode_pod
 from podlane.node.kubelet.pulls import effective_policy
 from podlane.node.kubelet.sandbox import host_ports
 from podlane.node.kubelet.states import Terminated
-from podlane.node.runtime.bundle import ALL_CAPABILITIES, DEFAULT_CAPABILITIES, User
+from podlane.node.runtime.bundle import ALL_CAPABILITIES, DEFAULT_CAPABILITIES, Limits, User
 
 FAILED = Terminated(exit_code=1, reason="Error")
 DONE = Terminated(exit_code=0, reason="Completed")
@@ -93,7 +93,7 @@ def test_a_container_runs_again_by_policy(
 
 def test_quantities_become_limits() -> None:
     pod = _pod({"resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}})
-    limits = sync.limits(pod.spec.containers[0])
+    limits = sync.limits(pod.spec.containers[0], pod.spec)
     assert limits.memory_bytes == 64 << 20
     assert limits.pids == 16_384, "a fork bomb stays in its container"
     assert limits.cpu_quota_us == 50_000
@@ -105,8 +105,44 @@ def test_the_quality_of_service_follows_from_the_resources() -> None:
     assert sync.qos_class(_pod().spec) == "BestEffort"
     some = _pod({"resources": {"requests": {"cpu": 1}}})
     assert sync.qos_class(some.spec) == "Burstable"
-    assert sync.oom_score_adj(some.spec.containers[0], "BestEffort", 1) == 1000
-    assert sync.oom_score_adj(some.spec.containers[0], "Burstable", 1 << 30) == 999
+    assert sync.oom_score_adj(_pod().spec.containers[0], _pod().spec, 1) == 1000
+    assert sync.oom_score_adj(some.spec.containers[0], some.spec, 1 << 30) == 999
+
+
+def test_the_resources_of_the_pod_decide_where_it_has_some() -> None:
+    def pod(resources: dict[str, Any], *containers: dict[str, Any]) -> PodSpec:
+        boxes = [{"name": f"c{i}", "resources": c} for i, c in enumerate(containers)]
+        raw: Any = {
+            "metadata": {"name": "p", "namespace": "d", "uid": "u"},
+            "spec": {"containers": boxes, "resources": resources},
+        }
+        return decode_pod(raw).spec
+
+    whole = {"cpu": "2", "memory": "512Mi"}
+    spec = pod({"limits": whole, "requests": whole}, {"limits": {"cpu": "1"}}, {})
+    assert sync.qos_class(spec) == "Guaranteed"
+    granted = sync.pod_limits(spec)
+    assert granted == Limits(memory_bytes=512 << 20, cpu_shares=2048, cpu_quota_us=200_000)
+    first, second = (sync.limits(c, spec) for c in spec.containers)
+    assert (first.cpu_quota_us, first.memory_bytes) == (100_000, 512 << 20)
+    assert (second.cpu_quota_us, second.memory_bytes) == (200_000, 512 << 20)
+    assert sync.pod_limits(pod({}, {"limits": whole})) is None
+
+
+def test_what_a_pod_requests_beyond_its_containers_protects_them_in_equal_parts() -> None:
+    raw: Any = {
+        "metadata": {"name": "p", "namespace": "d", "uid": "u"},
+        "spec": {
+            "containers": [
+                {"name": "a", "resources": {"requests": {"memory": 200}}},
+                {"name": "b"},
+            ],
+            "resources": {"requests": {"memory": 600}},
+        },
+    }
+    spec = decode_pod(raw).spec
+    scores = [sync.oom_score_adj(c, spec, 1000) for c in spec.containers]
+    assert scores == [1000 - 400, 1000 - 200]
 
 
 def test_variables_come_from_everywhere_in_order() -> None:

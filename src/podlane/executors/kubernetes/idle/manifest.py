@@ -26,6 +26,8 @@ RUNNER = "manager.runner.gitlab.com/id-short"
 PRIORITY_CLASS = "gitlab-runner-idle-capacity"
 # Pods whose manager died without anybody to follow it end by themselves.
 LIFE_SECONDS = 3600
+# Else the cluster's autoscaler keeps the node of any pod that no controller would make again.
+_ANNOTATIONS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
 _PRIORITY = -1
 _IMAGE = "registry.k8s.io/pause:3.10"
 _NAME_LIMIT = 54
@@ -48,6 +50,7 @@ class Template:
         name = f"{dns_label(f'runner-pause-{self.runner}', _NAME_LIMIT)}-{suffix}"
         metadata: JsonObject = {
             "name": name, "namespace": self.namespace, "labels": {**self.labels},
+            "annotations": {**_ANNOTATIONS},
         }  # fmt: skip
         spec = {**self.spec}
         return name, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

@@ -36,6 +36,9 @@ def test_a_pause_pod_goes_where_jobs_go_and_yields_to_them() -> None:
     admit_create("pods", pod, node_name="n")
     assert pod["metadata"]["name"] == "runner-pause-abc-x1"
     assert pod["metadata"]["namespace"] == "ci"
+    assert pod["metadata"]["annotations"] == {
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true"
+    }
     spec = pod["spec"]
     (container,) = spec["containers"]
     assert container["name"] == "pause"

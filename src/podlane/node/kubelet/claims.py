@@ -1,0 +1,88 @@
+"""Claims on this machine: a directory for each, made and removed as a local path provisioner does.
+
+They lie in ``<state>/claims/<uid of the claim>``: they outlive pods, and end with the node, as the
+claims themselves do.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from anyio import to_thread
+
+from podlane.kit.jsonvalue import JsonObject, text
+from podlane.kube import errors
+from podlane.kube.types import WatchType
+from podlane.node.apiserver import claims
+from podlane.node.apiserver.store import Store
+from podlane.node.kubelet.podspec import Pod
+from podlane.node.runtime.mounts import remove_tree
+
+CLAIMS = claims.RESOURCE
+_MODE = 0o777
+
+
+class UnboundError(Exception):
+    """A pod has to wait for a claim; the text is the scheduler's."""
+
+
+def directory_of(root: Path, claim: JsonObject) -> Path:
+    """Return where a claim's files are. ``root``: the node's state directory."""
+    return root / "claims" / text(claim, "metadata", "uid")
+
+
+async def provide(store: Store, root: Path) -> None:
+    """Make and remove directories as claims come and go, until cancelled."""
+    while True:
+        try:
+            async for change in store.watch(CLAIMS):
+                place = directory_of(root, change.object)
+                if change.type is WatchType.DELETED:
+                    await to_thread.run_sync(remove_tree, place)
+                elif not claims.is_bound(change.object):
+                    await to_thread.run_sync(_make, place)
+                    _bind(store, change.object)
+        except errors.GoneError:
+            continue  # too slow; look at all of them again
+
+
+def claim_directories(store: Store, root: Path, pod: Pod) -> dict[str, Path]:
+    """Return where the claims of a pod are.
+
+    Raises:
+        UnboundError: one does not exist, is going, or has no directory yet.
+    """
+    found: dict[str, Path] = {}
+    for volume in pod.spec.volumes:
+        source = volume.persistent_volume_claim
+        if source is None:
+            continue
+        name = source.claim_name
+        try:
+            claim = store.get(CLAIMS, pod.metadata.namespace, name)
+        except errors.NotFoundError as error:
+            raise UnboundError(_nowhere(f'persistentvolumeclaim "{name}" not found')) from error
+        if text(claim, "metadata", "deletionTimestamp"):
+            raise UnboundError(_nowhere(f'persistentvolumeclaim "{name}" is being deleted'))
+        if not claims.is_bound(claim):
+            raise UnboundError(_nowhere("pod has unbound immediate PersistentVolumeClaims"))
+        found[name] = directory_of(root, claim)
+    return found
+
+
+def _nowhere(why: str) -> str:
+    return f"0/1 nodes are available: {why}."
+
+
+def _make(place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    place.parent.chmod(0o700)
+    place.chmod(_MODE)
+
+
+def _bind(store: Store, claim: JsonObject) -> None:
+    namespace, name = text(claim, "metadata", "namespace"), text(claim, "metadata", "name")
+    with suppress(errors.NotFoundError, errors.ConflictError):
+        uid = text(claim, "metadata", "uid")
+        store.update(CLAIMS, namespace, name, claims.bind, uid=uid)
