@@ -153,20 +153,20 @@ class Keeper:
                         await self._remove_all()
 
     async def _keep(self, claim: Claim) -> None:
-        failures = 0
-        while True:
+        failures, ended = 0, self._parts.tenure.ended
+        while not ended.is_set():
             try:
                 async with self._parts.view() as self._view:
                     return await self._follow(claim, self._view)
             except PodlaneError as error:
                 self._note("list_pods", "pause_pods_not_seen", error)
             failures += 1
-            if await self._ends_within(_BACKOFF.delay(failures, self._parts.random)):
-                return None
+            await self._rest(_BACKOFF.delay(failures, self._parts.random))
+        return None
 
     async def _follow(self, claim: Claim, view: View) -> None:
         failures, calm_at = 0, 0.0
-        while True:
+        while not self._parts.tenure.ended.is_set():
             self._failed = False
             if claim.is_newest and view.problem is None:
                 await self._look(view.pods)
@@ -177,14 +177,12 @@ class Keeper:
                 calm_at = now + seconds + _CALM_SECONDS
             elif now > calm_at:
                 failures = 0
-            if await self._ends_within(seconds):
-                return
+            await self._rest(seconds)
 
-    async def _ends_within(self, seconds: float) -> bool:
-        ended = self._parts.tenure.ended
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the tenure."""
         with anyio.move_on_after(seconds):
-            await ended.wait()
-        return ended.is_set()
+            await self._parts.tenure.ended.wait()
 
     async def _look(self, pods: dict[str, Pod]) -> None:
         """Compare what is with what shall be, and change it."""

@@ -344,6 +344,14 @@ async def test_the_pods_go_when_the_runner_takes_no_more_jobs(bench: Bench) -> N
         assert bench.standby.desired is None
 
 
+async def test_settings_that_are_past_already_make_no_pods(bench: Bench) -> None:
+    parts = bench.parts(TWO)
+    parts.tenure.ended.set()
+    async with bench.keeping(parts):
+        await anyio.sleep(60)
+    assert bench.cluster.requests == Counter()
+
+
 async def test_new_settings_take_over_the_pods_of_the_old_ones(bench: Bench) -> None:
     async with bench.keeping(bench.parts(TWO)) as before:
         await anyio.sleep(1)
