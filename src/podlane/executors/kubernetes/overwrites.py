@@ -16,6 +16,7 @@ import msgspec
 from podlane.executors.base import Message
 from podlane.executors.kubernetes.manifests.metadata import OWN_ANNOTATION, OWN_LABEL
 from podlane.executors.kubernetes.manifests.services import PodService
+from podlane.executors.kubernetes.placement import NAMESPACE_VARIABLE, TOKEN_VARIABLE
 from podlane.executors.kubernetes.refusal import PlanError
 from podlane.executors.kubernetes.settings.allowances import CEILING, EXPRESSION
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
@@ -127,7 +128,7 @@ def overwritten(
         pen.resource(resource, variables.value(resource.variable))
     effective = pen.written()
     own: dict[str, KubernetesSettings] = {}
-    lines, ignored = pen.lines, pen.ignored
+    lines, ignored = pen.lines, {**_elsewhere(settings, variables), **pen.ignored}
     for service in services:
         pen = _Pen(effective, variables, "couldn't prepare explicit service overwrites")
         values = {each.key: _expanded(each, variables) for each in service.variables}
@@ -142,6 +143,18 @@ def overwritten(
         lines.append(f"Ignored, because the runner does not allow it: {named}")
     notes = tuple(Message(text=line) for line in lines)
     return Overwritten(settings=effective, services=own, notes=notes)
+
+
+def _elsewhere(settings: KubernetesSettings, variables: Variables) -> dict[str, str]:
+    """Return what ``placement`` does not take of a job, and what would allow it."""
+    ignored: dict[str, str] = {}
+    if variables.value(NAMESPACE_VARIABLE) and settings.namespace_per_job:
+        ignored[NAMESPACE_VARIABLE] = "namespace_per_job = false"
+    elif variables.value(NAMESPACE_VARIABLE) and not settings.namespace_overwrite_allowed:
+        ignored[NAMESPACE_VARIABLE] = "namespace_overwrite_allowed"
+    if variables.value(TOKEN_VARIABLE) and not settings.bearer_token_overwrite_allowed:
+        ignored[TOKEN_VARIABLE] = "bearer_token_overwrite_allowed"
+    return ignored
 
 
 def _expanded(variable: Variable, variables: Variables) -> str:

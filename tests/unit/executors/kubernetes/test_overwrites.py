@@ -183,6 +183,50 @@ def test_what_the_runner_does_not_allow_is_ignored_and_told_in_one_line() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("table", "told_last"),
+    [
+        (
+            {},
+            (
+                "KUBERNETES_NAMESPACE_OVERWRITE (needs namespace_overwrite_allowed), "
+                "KUBERNETES_BEARER_TOKEN (needs bearer_token_overwrite_allowed)"
+            ),
+        ),
+        (
+            {"namespace_per_job": True, "namespace_overwrite_allowed": ".*"},
+            (
+                "KUBERNETES_NAMESPACE_OVERWRITE (needs namespace_per_job = false), "
+                "KUBERNETES_BEARER_TOKEN (needs bearer_token_overwrite_allowed)"
+            ),
+        ),
+    ],
+)
+def test_an_ignored_namespace_and_token_are_told_without_the_token(
+    table: dict[str, Any], told_last: str
+) -> None:
+    plan = planned(
+        settings(**table),
+        KUBERNETES_NAMESPACE_OVERWRITE="ci-web",
+        KUBERNETES_BEARER_TOKEN="eyJ-very-secret",
+    )
+    assert f"Ignored, because the runner does not allow it: {told_last}" in told(plan)
+    assert "eyJ" not in " ".join(told(plan))
+
+
+def test_a_namespace_and_a_token_that_are_taken_are_not_told_as_ignored() -> None:
+    configured = settings(
+        host="https://cluster.example",
+        namespace_overwrite_allowed="^ci-",
+        bearer_token_overwrite_allowed=True,
+    )
+    plan = planned(
+        configured, KUBERNETES_NAMESPACE_OVERWRITE="ci-web", KUBERNETES_BEARER_TOKEN="eyJ"
+    )
+    assert not any(line.startswith("Ignored") for line in told(plan))
+    assert plan.namespace == "ci-web"
+
+
 def test_one_service_may_have_more_than_the_others() -> None:
     configured = settings(
         service_memory_limit="64Mi",
