@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from podlane.kit.jsonvalue import text
+from podlane.kube.types import Pod
 from podlane.node import machine
 from podlane.node.runtime.bundle import CAPABILITY_BITS
 from tests.e2e.nodekit import container, data_dir, pod, runtime, status, world
@@ -111,6 +113,42 @@ async def test_containers_that_together_exceed_the_limit_of_their_pod_are_oom_ki
         assert ended is not None
         assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
         assert status(found, "holder").state.running is not None
+
+
+async def test_a_pod_waits_until_the_node_is_as_its_affinity_wants_it(data_dir: Path) -> None:
+    wanted = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [wanted]}}
+    why = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+    async with world(data_dir) as w:
+        affinity = {"nodeAffinity": required}
+        uid = await w.create(pod("p", container("echo here"), affinity=affinity))
+
+        def is_held_up(found: Pod) -> bool:
+            held = [c for c in found.status.conditions if c.type == "PodScheduled"]
+            return bool(held) and (held[0].status, held[0].reason) == ("False", "Unschedulable")
+
+        held = await w.until("p", is_held_up)
+        assert [c.message for c in held.status.conditions if c.type == "PodScheduled"] == [why]
+        assert ("FailedScheduling", why) in await w.events(uid)
+        [node] = w.node.store.list("nodes").items
+        name = text(node, "metadata", "name")
+        await w.client.patch("nodes", "", name, {"metadata": {"labels": {"disk": "ssd"}}})
+        assert (await w.ended("p")).status.phase == "Succeeded"
+
+
+async def test_pods_that_shun_each_other_run_one_after_the_other(data_dir: Path) -> None:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    async with world(data_dir) as w:
+        for name in ("one", "two"):
+            manifest = pod(name, container("sleep 1000"), affinity=affinity)
+            manifest["metadata"]["labels"] = {"a": "b"}
+            await w.create(manifest)
+        await w.running("one")
+        second = await w.until("two", lambda p: p.status.conditions)
+        assert second.status.phase == "Pending"
+        await w.delete("one")
+        await w.running("two")
 
 
 async def test_a_failing_init_container_fails_the_pod(data_dir: Path) -> None:

@@ -105,3 +105,29 @@ async def test_containers_that_want_more_than_their_pod_are_refused_by_the_clust
         'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to '
         "aggregate container requests of 1500m"
     ) in ran.outcome.message
+
+
+async def test_a_job_that_no_node_satisfies_is_told_why_it_waits(cluster: Cluster) -> None:
+    wanted = {"key": "podlane.dev/nowhere", "operator": "Exists"}
+    terms = {"node_selector_terms": [{"match_expressions": [wanted]}]}
+    affinity = {"node_affinity": {"required_during_scheduling_ignored_during_execution": terms}}
+    ran = await cluster.run(make_plan(), affinity=affinity, poll_timeout=2)
+    assert ran.outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
+    assert "timed out waiting for pod to start" in ran.outcome.message
+    assert "didn't match Pod's node affinity/selector" in ran.outcome.message
+
+
+async def test_a_job_runs_where_its_affinity_lets_it(cluster: Cluster) -> None:
+    wanted = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
+    terms = {"node_selector_terms": [{"match_expressions": [wanted]}]}
+    away = {
+        "topology_key": "kubernetes.io/hostname",
+        "label_selector": {"match_labels": {"podlane.dev/nobody": "has-this"}},
+    }
+    affinity = {
+        "node_affinity": {"required_during_scheduling_ignored_during_execution": terms},
+        "pod_anti_affinity": {"required_during_scheduling_ignored_during_execution": [away]},
+    }
+    ran = await cluster.run(make_plan("echo placed"), affinity=affinity)
+    assert ran.outcome.reason is None, ran
+    assert "placed" in ran.text

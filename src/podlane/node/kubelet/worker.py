@@ -12,12 +12,11 @@ from anyio.abc import TaskGroup
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.tasks import closing
 from podlane.kube import errors
-from podlane.node.apiserver.store import Store
 from podlane.node.kubelet import eviction, sync
-from podlane.node.kubelet.claims import CLAIMS, UnboundError, claim_directories
 from podlane.node.kubelet.container import ContainerWorker
 from podlane.node.kubelet.env import PodContext
 from podlane.node.kubelet.node import Node, StoreSources
+from podlane.node.kubelet.placing import changed, found_place
 from podlane.node.kubelet.podspec import Pod
 from podlane.node.kubelet.prepare import Place
 from podlane.node.kubelet.sandbox import Sandbox, make_sandbox
@@ -90,7 +89,7 @@ class PodWorker:
 
     async def _live(self, tasks: TaskGroup) -> None:
         pod, node = self.pod, self._node
-        directories = await self._found_claims()
+        directories = await found_place(node, pod, self._tell_place)
         node.events.normal(
             pod,
             "Scheduled",
@@ -135,22 +134,11 @@ class PodWorker:
             async with anyio.create_task_group() as tasks:
                 sandbox.network.serve(tasks)
 
-    async def _found_claims(self) -> dict[str, Path]:
-        """Wait for the claims that the pod uses; without them no node would have it."""
-        store, pod = self._node.store, self.pod
-        while True:
-            version = store.resource_version
-            try:
-                found = claim_directories(store, self._node.directory, pod)
-            except UnboundError as error:
-                if self._unscheduled != str(error):
-                    self._unscheduled = str(error)
-                    self._report()
-                    self._node.events.warning(pod, "FailedScheduling", str(error))
-            else:
-                self._unscheduled = ""
-                return found
-            await _changed(store, pod.metadata.namespace, version, (CLAIMS,))
+    def _tell_place(self, why: str) -> None:
+        self._unscheduled = why
+        self._report()
+        if why:
+            self._node.events.warning(self.pod, "FailedScheduling", why)
 
     async def _made_sandbox(self) -> Sandbox:
         while True:
@@ -174,7 +162,7 @@ class PodWorker:
                 if anyio.current_time() >= quiet_until:
                     self._node.events.warning(self.pod, "FailedMount", str(error))
             with anyio.move_on_after(max(_QUIET_SECONDS, self._node.delays.configure_seconds)):
-                await _changed(store, namespace, version, ("configmaps", "secrets"))
+                await changed(store, namespace, version, ("configmaps", "secrets"))
 
     async def _await_deletion(self, tasks: TaskGroup) -> None:
         await self._deleted.wait()
@@ -291,15 +279,3 @@ async def _after_long_hooks(workers: list[ContainerWorker]) -> None:
             worker.terminate(kill=False)
         for worker in late:
             await worker.finished.wait()
-
-
-async def _changed(store: Store, namespace: str, version: int, kinds: tuple[str, ...]) -> None:
-    """Return when an object of these kinds has changed since a version."""
-
-    async def wait(resource: str, tasks: TaskGroup) -> None:
-        await store.watch(resource, namespace, since=version).more()
-        tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for resource in kinds:
-            tasks.start_soon(wait, resource, tasks)
