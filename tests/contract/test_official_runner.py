@@ -19,7 +19,7 @@ import pytest
 
 from podlane.gitlab.info import FEATURE_NAMES
 from podlane.model.job import Artifact
-from tests.contract.runner_api import Bench, job, pipeline, running_bench
+from tests.contract.runner_api.bench import Bench, job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 

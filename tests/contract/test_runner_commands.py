@@ -16,7 +16,7 @@ from podlane.runner.config_file import load_config
 from podlane.runner.listener import Address, listening
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.stats import Stats
-from tests.contract.runner_api import Bench, client_settings, running_bench
+from tests.contract.runner_api.bench import Bench, client_settings, running_bench
 from tests.fakes.jobs import MANAGER
 
 pytestmark = pytest.mark.anyio

@@ -25,7 +25,7 @@ from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager
 from podlane.runner.job_variables import Manager
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings, RunnerSettings
-from tests.contract.runner_api import Bench, client_settings, running_bench
+from tests.contract.runner_api.bench import Bench, client_settings, running_bench
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor
 from tests.fakes.jobs import MANAGER
 from tests.fakes.shell_executor import ShellExecutor

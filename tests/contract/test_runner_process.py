@@ -23,7 +23,7 @@ from podlane.runner.job_variables import Manager
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.single import Limits
-from tests.contract.runner_api import Bench, job, running_bench
+from tests.contract.runner_api.bench import Bench, job, running_bench
 from tests.fakes.executor import ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER
 

@@ -18,8 +18,8 @@ from podlane.runner.maintenance import Maintenance, State, TokenNotKeptError
 from podlane.runner.registration import Attributes, Order, Registrar
 from podlane.runner.roster import Choice, Entry, choose
 from podlane.runner.settings import RunnerSettings
-from tests.contract.test_runner_api_misbehaving import Script, answer, as_json, scripted
 from tests.fakes.jobs import MANAGER
+from tests.fakes.scripted_server import Script, answer, as_json, scripted
 
 pytestmark = pytest.mark.anyio
 ENTRY = '[[runners]]\nname = "one"\nurl = "{url}"\ntoken = "glrt-old"\nexecutor = "kubernetes"\n'

@@ -13,7 +13,7 @@ from podlane.coordinator.children import snapshotfiles
 from podlane.coordinator.children.snapshotfiles import SnapshotFiles
 from podlane.coordinator.submission import ChildFacts
 from podlane.kit.errors import PermanentError
-from tests.contract.runner_api import git, working_tree
+from tests.contract.runner_api.bench import git, working_tree
 
 
 def files_of(tmp_path: Path, facts: ChildFacts | None = None, **archives: Path) -> SnapshotFiles:

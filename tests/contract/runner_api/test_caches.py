@@ -17,7 +17,7 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Cache, Job, Variable
 from podlane.runner.cache.coordinator import CoordinatorStore
 from podlane.runner.cache.store import Method
-from tests.contract.runner_api import Bench, job, pipeline, raw_session, running_bench
+from tests.contract.runner_api.bench import Bench, job, pipeline, raw_session, running_bench
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from podlane.gitlab.trace import checksum
 from podlane.gitlab.wire import JobUpdate, TraceOutput
 from podlane.model.job import Variable
 from podlane.model.pipeline import When
-from tests.contract.runner_api import (
+from tests.contract.runner_api.bench import (
     client_settings,
     job,
     pipeline,

@@ -14,7 +14,7 @@ from podlane.gitlab.finish import FinalUpdate, Finished, PutFinal
 from podlane.gitlab.trace import MAX_PATCH_BYTES, SendPatch, TraceSender, Wait, checksum
 from podlane.gitlab.wire import JobUpdate, TraceOutput
 from podlane.model.job import Job
-from tests.contract.runner_api import client_settings, running_bench
+from tests.contract.runner_api.bench import client_settings, running_bench
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,13 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job
 from podlane.model.pipeline import When
-from tests.contract.runner_api import client_settings, job, pipeline, running_bench, working_tree
+from tests.contract.runner_api.bench import (
+    client_settings,
+    job,
+    pipeline,
+    running_bench,
+    working_tree,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +38,7 @@ import sys, anyio
 from pathlib import Path
 from podlane.coordinator.app import CoordinatorSettings, running_coordinator
 from podlane.coordinator.submission import Submission
-from tests.contract.runner_api import job, pipeline
+from tests.contract.runner_api.bench import job, pipeline
 
 async def main():
     async with running_coordinator(CoordinatorSettings(data_dir=Path(sys.argv[1]))) as running:
@@ -52,7 +58,7 @@ async def killed_in_the_middle(tmp_path: Path) -> Job:
         [sys.executable, "-c", PROGRAM, str(tmp_path / "data"), str(tree)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     try:
         assert process.stdout is not None

@@ -10,7 +10,7 @@ import pytest
 from podlane.gitlab.trace import checksum
 from podlane.gitlab.wire import JobUpdate, TraceOutput
 from podlane.model.job import Job
-from tests.contract.runner_api import Bench, job, pipeline, running_bench
+from tests.contract.runner_api.bench import Bench, job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 

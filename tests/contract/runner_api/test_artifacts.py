@@ -16,7 +16,7 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job, Variable
 from podlane.model.pipeline import Need
-from tests.contract.runner_api import Bench, job, pipeline, raw_session, running_bench
+from tests.contract.runner_api.bench import Bench, job, pipeline, raw_session, running_bench
 
 pytestmark = pytest.mark.anyio
 

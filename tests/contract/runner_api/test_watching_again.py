@@ -25,7 +25,7 @@ from podlane.gitlab.answers import JobOffered
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import TemporaryError
 from podlane.model.job import Job
-from tests.contract.runner_api import Bench, job, pipeline, running_bench
+from tests.contract.runner_api.bench import Bench, job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 CONTENT = pipeline(job("compile"), job("check", "test"))

@@ -10,7 +10,7 @@ from msgspec import structs
 from podlane.coordinator.events import TraceAppended
 from podlane.gitlab.answers import NoJob
 from podlane.gitlab.wire import JobUpdate
-from tests.contract.runner_api import Bench, git, job, pipeline, running_bench
+from tests.contract.runner_api.bench import Bench, git, job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 RUNNING = JobUpdate(state="running")

@@ -19,7 +19,7 @@ from podlane.kit.errors import PermanentError, UsageError
 from podlane.kit.tasks import plain_errors
 from podlane.model.job import Job
 from podlane.model.pipeline import AllowFailure, When
-from tests.contract.runner_api import (
+from tests.contract.runner_api.bench import (
     Bench,
     client_settings,
     git,

@@ -14,7 +14,7 @@ from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import BadAnswerError, ForbiddenError
 from podlane.gitlab.info import runner_info
 from podlane.gitlab.wire import PRIVATE_TOKEN, Registration
-from tests.contract.runner_api import client_settings, git, pipeline, running_bench
+from tests.contract.runner_api.bench import client_settings, git, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 SECRET = "registration-token-1"

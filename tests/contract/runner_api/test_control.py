@@ -12,7 +12,7 @@ from podlane.coordinator.submission import Submission
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import TemporaryError, UsageError
 from podlane.model.pipeline import AllowFailure, When
-from tests.contract.runner_api import job, pipeline, running_bench
+from tests.contract.runner_api.bench import job, pipeline, running_bench
 
 pytestmark = pytest.mark.anyio
 

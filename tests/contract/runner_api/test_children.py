@@ -29,7 +29,7 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import UsageError
 from podlane.model.job import Job, Variable
 from podlane.model.pipeline import Pipeline
-from tests.contract.runner_api import Bench, git, running_bench
+from tests.contract.runner_api.bench import Bench, git, running_bench
 from tests.fakes.files import MemoryFetcher
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from podlane.gitlab import ranges
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.model.job import Job
-from tests.contract.runner_api import Bench, raw_session, running_bench, working_tree
+from tests.contract.runner_api.bench import Bench, raw_session, running_bench, working_tree
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root]
 

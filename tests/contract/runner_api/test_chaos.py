@@ -16,7 +16,7 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Job
 from podlane.model.pipeline import AllowFailure, Need, Pipeline, PipelineJob, Trigger, When
 from podlane.model.states import TRANSITIONS, JobState
-from tests.contract.runner_api import Bench, job, running_bench, working_tree
+from tests.contract.runner_api.bench import Bench, job, running_bench, working_tree
 
 pytestmark = pytest.mark.anyio
 
