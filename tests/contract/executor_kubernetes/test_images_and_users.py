@@ -59,7 +59,7 @@ def distroless(cluster: Cluster, data_dir: Path) -> Iterator[str]:
         make=_passwd_only,
     )  # fmt: skip
     store = ImageStore(data_dir / "images")
-    build._build(store, recipe, "test")
+    build._build(store, recipe, f"a test's {DISTROLESS}")
     yield DISTROLESS
     store.remove(DISTROLESS)
 
