@@ -12,8 +12,13 @@ import pytest
 import yaml
 from scripts import cli_reference, helper_reference
 
-from podlane.executors.kubernetes.permissions import PAUSE_POD_PERMISSIONS, PERMISSIONS
+from podlane.executors.kubernetes.permissions import (
+    PAUSE_POD_PERMISSIONS,
+    PERMISSIONS,
+    SETTING_PERMISSIONS,
+)
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
+from podlane.kube.paths import RESOURCES
 from podlane.model.failures import FailureReason
 
 ROOT = Path(__file__).parents[1]
@@ -87,15 +92,20 @@ def test_every_variable_of_our_environment_is_documented() -> None:
 
 def test_the_role_of_the_docs_has_exactly_what_the_manager_asks_for() -> None:
     page = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
-    rules = yaml.safe_load(block)["rules"]
-    granted = {
-        (verb, resource)
-        for rule in rules
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert granted == {(one.verb, one.resource) for one in PERMISSIONS}
+    blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    for block, permissions in zip(blocks, (PERMISSIONS, SETTING_PERMISSIONS), strict=True):
+        granted = {
+            (verb, group, resource)
+            for rule in yaml.safe_load(block)["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        assert granted == {(one.verb, _group(one.resource), one.resource) for one in permissions}
+
+
+def _group(resource: str) -> str:
+    return RESOURCES[resource.partition("/")[0]].group
 
 
 def test_the_cluster_role_of_pause_pods_has_exactly_what_the_manager_asks_for() -> None:

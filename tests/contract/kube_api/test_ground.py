@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from podlane.cli.runner import executing
+from podlane.cli.servers import checkup
 from podlane.executors.kubernetes.ground import Ground
+from podlane.executors.kubernetes.permissions import PERMISSIONS
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.process import own_label
 from podlane.executors.kubernetes.retries import Retries
@@ -28,7 +33,8 @@ from podlane.model.failures import FailureReason
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.faults import Refusal
 from podlane.node.apiserver.store import Store
-from tests.contract.kube_api.conftest import Node
+from podlane.runner.config_file import load_config
+from tests.contract.kube_api.conftest import TOKEN, Node
 from tests.fakes.streams import FakeStreams
 from tests.unit.executors.kubernetes.samples import pod_plan, settings
 
@@ -288,3 +294,18 @@ async def test_jobs_that_name_their_namespace_are_swept_everywhere_or_where_we_m
     node.faults.refusals[:] = [Refusal(code=403, times=1, path="/api/v1/pods")]
     assert await sweep(client, "default", "s_machine", everywhere=True) == 1
     assert await sweep(client, "default", "s_machine", everywhere=True) == 1
+
+
+async def test_doctor_asks_for_what_the_settings_need(node: Node, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[[runners]]\nexecutor = "kubernetes"\n[runners.kubernetes]\nnamespace_per_job = true\n'
+        f'host = "{node.access.server}"\nca_file = "{tmp_path / "ca.pem"}"\nbearer_token = "{TOKEN}"\n'
+    )
+    (tmp_path / "ca.pem").write_bytes(node.access.ca_data or b"")
+    configured = executing.all_settings(load_config(config)[0], config)
+    found = await anyio.to_thread.run_sync(
+        checkup.cluster, lambda: executing.configured_access(configured[0]), configured
+    )
+    assert [check.verdict for check in found] == [checkup.Verdict.OK] * 3
+    assert found[-1].detail == f"all {len(PERMISSIONS) + 4} granted in all namespaces"

@@ -19,7 +19,7 @@ from podlane.kit.errors import UsageError
 from podlane.kube.access import Access, load_access
 from podlane.runner.app import OpenExecutor
 from podlane.runner.job_variables import Manager
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.system_id import short_token
 
 FindAccess = Callable[[KubernetesSettings], Access]
@@ -45,6 +45,18 @@ def opener(find_access: FindAccess) -> OpenExecutor:
             yield executor
 
     return open_one
+
+
+def all_settings(loaded: GlobalSettings, config: Path) -> tuple[KubernetesSettings, ...]:
+    """Return ``[runners.kubernetes]`` of all runners of a file.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if not loaded.runners:
+        raise UsageError(f"{config} has no [[runners]]", hint="name the file of a runner manager")
+    place = Place(file=str(config))
+    return tuple(decode_settings(runner.executor_table, place)[0] for runner in loaded.runners)
 
 
 def configured_access(settings: KubernetesSettings) -> Access:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from podlane.cli import eventloop, places
 from podlane.cli.servers import daemon
-from podlane.executors.kubernetes.permissions import PERMISSIONS, Permission
+from podlane.executors.kubernetes.permissions import PERMISSIONS, Permission, needed
+from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.errors import PodlaneError
 from podlane.kit.jsonvalue import JsonObject
-from podlane.kube.access import Access, load_access
+from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
+from podlane.kube.paths import RESOURCES
 from podlane.node import preflight
 from podlane.node.settings import NodeSettings, private_state_dir
 
@@ -95,10 +96,15 @@ def _running_node() -> Check:
     return Check(name="node", verdict=Verdict.OK, detail=f"running: {found.url}")
 
 
-def cluster(kubeconfig: Path | None, context: str | None) -> list[Check]:
-    """Look at the kubeconfig, at whether the cluster answers, and at our permissions."""
+def cluster(
+    find_access: Callable[[], Access], configured: Sequence[KubernetesSettings] = ()
+) -> list[Check]:
+    """Look at the kubeconfig, at whether the cluster answers, and at our permissions.
+
+    ``configured``: the settings of runners, which may need more.
+    """
     try:
-        access = load_access(kubeconfig, context)
+        access = find_access()
     except PodlaneError as error:
         return [
             Check(
@@ -112,11 +118,12 @@ def cluster(kubeconfig: Path | None, context: str | None) -> list[Check]:
         Check(
             name="kubeconfig",
             verdict=Verdict.OK,
-            detail=f"{access.source}, context {access.context}, namespace {access.namespace}",
+            detail=f"{access.source}, context {access.context or 'none'}, "
+            f"namespace {access.namespace}",
         )
     ]
     try:
-        return [*found, *eventloop.run(_permissions, access)]
+        return [*found, *eventloop.run(_permissions, access, tuple(configured))]
     except PodlaneError as error:
         remedy = error.hint or "is the address right, and is the cluster up?"
         return [
@@ -125,30 +132,52 @@ def cluster(kubeconfig: Path | None, context: str | None) -> list[Check]:
         ]
 
 
-async def _permissions(access: Access) -> list[Check]:
+async def _permissions(access: Access, configured: Sequence[KubernetesSettings]) -> list[Check]:
+    wanted = dict.fromkeys(
+        (namespace_of(settings), needed(settings)) for settings in configured
+    ) or {(access.namespace, PERMISSIONS): None}
+    found = [Check(name="cluster", verdict=Verdict.OK, detail=f"{access.server} answers")]
     async with KubeClient.connect(access) as client:
-        denied = [
-            one
-            for one in PERMISSIONS
-            if not await client.can_i(one.verb, one.resource, access.namespace)
-        ]
-    answers = Check(name="cluster", verdict=Verdict.OK, detail=f"{access.server} answers")
-    return [answers, judge_permissions(denied, access.namespace)]
+        for namespace, rights in wanted:
+            denied = [
+                one
+                for one in rights
+                if not await client.can_i(one.verb, one.resource, _scope(one, namespace))
+            ]
+            found.append(judge_permissions(denied, namespace, len(rights)))
+    return found
 
 
-def judge_permissions(denied: Sequence[Permission], namespace: str) -> Check:
-    """Say what follows from the permissions that a cluster refuses in a namespace."""
+def namespace_of(settings: KubernetesSettings) -> str:
+    """Return where the jobs of these settings are; empty: anywhere."""
+    return "" if settings.namespace_per_job else settings.namespace or "default"
+
+
+def _scope(one: Permission, namespace: str) -> str:
+    known = RESOURCES.get(one.resource.partition("/")[0])
+    return namespace if known is None or known.namespaced else ""
+
+
+def judge_permissions(
+    denied: Sequence[Permission], namespace: str, total: int = len(PERMISSIONS)
+) -> Check:
+    """Say what follows from the permissions, of ``total``, that a cluster refuses in a namespace."""
+    where = f"namespace {namespace}" if namespace else "all namespaces"
     if not denied:
-        return Check(
-            name="permissions", verdict=Verdict.OK, detail=f"all {len(PERMISSIONS)} granted"
-        )
+        detail = f"all {total} granted in {where}"
+        return Check(name="permissions", verdict=Verdict.OK, detail=detail)
     missing = [one for one in denied if not one.optional]
-    listed = ", ".join(f"{one.verb} {one.resource} ({one.purpose})" for one in missing or denied)
+    listed = ", ".join(_told(one) for one in missing or denied)
     return Check(
         name="permissions",
         verdict=Verdict.MISSING if missing else Verdict.WARNING,
-        detail=f"not allowed in namespace {namespace}: {listed}",
+        detail=f"not allowed in {where}: {listed}",
         remedy="give this user a Role with these verbs (docs/how-to/cluster.md)"
         if missing
         else "jobs run without; a Role that has everything is in docs/how-to/cluster.md",
     )
+
+
+def _told(one: Permission) -> str:
+    why = f"{one.purpose}, for {one.setting}" if one.setting else one.purpose
+    return f"{one.verb} {one.resource} ({why})"
