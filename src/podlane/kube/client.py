@@ -15,7 +15,7 @@ from podlane.kube.errors import UnreachableError
 from podlane.kube.execstream import ExecSession, open_exec
 from podlane.kube.objects import ObjectClient, selection
 from podlane.kube.transport import STREAM, Call, Transport
-from podlane.kube.types import EventList, PodList, WatchEvent
+from podlane.kube.types import Event, EventList, PodList, WatchEvent
 
 _T = TypeVar("_T")
 
@@ -86,6 +86,29 @@ class KubeClient(ObjectClient):
             async for chunk in response.content.iter_any():
                 for line in lines.feed(chunk):
                     yield watch.decode(line)
+
+    async def watch_events(
+        self, namespace: str, field_selector: str, resource_version: str = ""
+    ) -> AsyncGenerator[Event, None]:
+        """Yield events: those that there are (without a version), then each one that comes or changes.
+
+        Close the iterator (``contextlib.aclosing``) when leaving early.
+
+        Raises:
+            GoneError: the version is too old.
+        """
+        query = [*selection("", field_selector), ("watch", "true")]
+        if resource_version:
+            query.append(("resourceVersion", resource_version))
+        path = paths.path("events", namespace or None)
+        call = Call(verb="watch", resource="events", path=path, query=query)
+        lines = watch.Lines()
+        async with self._transport.request(call, STREAM) as response:
+            async for chunk in response.content.iter_any():
+                for line in lines.feed(chunk):
+                    found = watch.decode_event(line)
+                    if found is not None:
+                        yield found
 
     async def pod_log(
         self,

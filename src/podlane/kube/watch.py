@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from podlane.kube import errors
-from podlane.kube.types import Pod, PodList, Status, WatchEvent, WatchType
+from podlane.kube.types import Event, Pod, PodList, Status, WatchEvent, WatchType
 
+_T = TypeVar("_T")
 _MAX_LINE = 16 * 1024 * 1024
 
 
@@ -42,15 +44,30 @@ def decode(line: bytes) -> WatchEvent:
         errors.ApiError: it is an ERROR event (410 is ``GoneError``).
         errors.UnreachableError: it cannot be read.
     """
+    kind, pod = _decoded(line, Pod, "pods")
+    return WatchEvent(type=kind, pod=pod)
+
+
+def decode_event(line: bytes) -> Event | None:
+    """Return the event that one line of a watch of events tells of; None: it tells of none.
+
+    Raises:
+        errors.ApiError, errors.UnreachableError: as :func:`decode`.
+    """
+    kind, found = _decoded(line, Event, "events")
+    return found if kind in (WatchType.ADDED, WatchType.MODIFIED) else None
+
+
+def _decoded(line: bytes, kind: type[_T], what: str) -> tuple[WatchType, _T]:
     try:
         decoded = msgspec.json.decode(line, type=_Line)
         if decoded.type == WatchType.ERROR:
             status = msgspec.json.decode(decoded.object, type=Status)
-            raise errors.from_status(status, "cannot watch pods")
-        pod = msgspec.json.decode(decoded.object, type=Pod)
-        return WatchEvent(type=WatchType(decoded.type), pod=pod)
+            raise errors.from_status(status, f"cannot watch {what}")
+        return WatchType(decoded.type), msgspec.json.decode(decoded.object, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise errors.UnreachableError(f"unreadable line in the watch of pods: {error}") from error
+        text = f"unreadable line in the watch of {what}: {error}"
+        raise errors.UnreachableError(text) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

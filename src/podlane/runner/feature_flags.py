@@ -39,6 +39,7 @@ EFFECTIVE = frozenset(
     {
         "FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY",
         "FF_GITLAB_REGISTRY_HELPER_IMAGE",
+        "FF_PRINT_POD_EVENTS",
         "FF_USE_POD_ACTIVE_DEADLINE_SECONDS",
         "FF_USE_DIRECT_DOWNLOAD",
         "FF_ENABLE_BASH_EXIT_CODE_CHECK",
@@ -86,7 +87,8 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_USE_LEGACY_S3_CACHE_ADAPTER": "there is one adapter for each storage",
     "FF_GIT_URLS_WITHOUT_TOKENS": "no URL ever has a token",
     "FF_USE_GIT_PROACTIVE_AUTH": "credentials always go with the first request",
-    "FF_WAIT_FOR_POD_TO_BE_REACHABLE": "nothing connects to a pod before its containers run",
+    "FF_WAIT_FOR_POD_TO_BE_REACHABLE": "a pod runs its stages by itself; the log's stream is opened "
+    "again until the pod can be reached",
     "FF_USE_DUMB_INIT_WITH_KUBERNETES_EXECUTOR": "a supervisor is each container's first process: "
     "it reaps orphans and ends the script's processes",
     "FF_USE_NATIVE_CONTAINER_STOP": "the supervisor ends a script's processes, then the container's",
@@ -95,7 +97,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_CONCRETE": _STEPS,
     "FF_SUSPENDABLE_ENVIRONMENTS": "environments cannot be suspended",
     "FF_KUBERNETES_HONOR_ENTRYPOINT": _NOT_YET + "the image's entrypoint is not run",
-    "FF_PRINT_POD_EVENTS": _NOT_YET + "print_pod_warning_events prints the warnings",
     "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": _NOT_YET
     + "what the helper writes, everybody may change",
     "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": "pauses between attempts always grow, 5 s to 5 min",

@@ -334,3 +334,21 @@ async def test_services_answer_on_their_alias(cluster: Cluster) -> None:
     ran = await cluster.run(make_plan(script, services=(service,)))
     assert ran.outcome == SUCCESS
     assert "public value/mine\n" in ran.text
+
+
+@BOTH
+async def test_the_events_of_the_pod_stand_in_place_of_what_it_waits_for(
+    cluster: Cluster, flags: Flags
+) -> None:
+    events = ("FF_PRINT_POD_EVENTS", True)
+    async with cluster.executor() as executor:
+        await run(executor, make_plan())
+        before = executor.client.requests.copy()
+        ran = await run(executor, make_plan("sleep 1", flags=(*flags, events)))
+        asked = executor.client.requests - before
+    assert ran.outcome == SUCCESS
+    assert "Subscribing to Kubernetes Pod events..." in ran.messages
+    assert "Type     Reason      Message" in ran.messages
+    assert any(line.startswith("Normal   Started   Started container") for line in ran.messages)
+    assert not any(line.startswith("Waiting for pod") for line in ran.messages)
+    assert asked["watch", "events"] == 1

@@ -9,6 +9,7 @@ from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.fallback import PullAttempt
 from podlane.executors.kubernetes.ground import Ground
 from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.podevents import PodEvents
 from podlane.executors.kubernetes.takeover import Limits
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
@@ -22,6 +23,7 @@ class EnvironmentParts:
 
     ``began_at`` in seconds since the epoch. ``told``: by the dead process that it is taken over from.
     ``failures``: of earlier pods of the job; ``unfinished``: the next one is still to be made.
+    ``events``: they are told in place of what the pod waits for.
     """
 
     pod: PodPlan
@@ -37,6 +39,7 @@ class EnvironmentParts:
     renewal: Renewal | None = None
     failures: tuple[PullAttempt, ...] = ()
     unfinished: bool = False
+    events: PodEvents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

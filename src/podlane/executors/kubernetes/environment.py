@@ -88,7 +88,15 @@ class KubernetesEnvironment:
             await emit(StageStarted(substage=self._opening, at=parts.clock.now()))
         if (early := await parts.ground.enter(there=parts.told is not None)) is not None:
             return early
-        ended = await (self._next_pod(emit) if parts.unfinished else self._pod.run(emit))
+        async with anyio.create_task_group() as tasks:
+            if parts.events is not None:
+                tasks.start_soon(parts.events.tell, emit)
+            outcome = await self._pods(emit)
+            tasks.cancel_scope.cancel()
+        return outcome
+
+    async def _pods(self, emit: Emit) -> JobOutcome:
+        ended = await (self._next_pod(emit) if self._parts.unfinished else self._pod.run(emit))
         while isinstance(ended, Again):
             ended = await self._again(ended, emit)
         return ended

@@ -29,7 +29,7 @@ from podlane.executors.kubernetes import patchfiles, process, shelltexts
 from podlane.executors.kubernetes.beginning import EnvironmentParts
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.environment import KubernetesEnvironment
-from podlane.executors.kubernetes.flags import PATCHES_FLAG, is_on
+from podlane.executors.kubernetes.flags import EVENTS_FLAG, PATCHES_FLAG, is_on
 from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
 from podlane.executors.kubernetes.idle.keeper import pause_pods
 from podlane.executors.kubernetes.idle.manifest import Owner
@@ -39,6 +39,7 @@ from podlane.executors.kubernetes.manifests.metadata import selector
 from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
 from podlane.executors.kubernetes.placement import bearer_token
 from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
+from podlane.executors.kubernetes.podevents import PodEvents
 from podlane.executors.kubernetes.remake import Found, find
 from podlane.executors.kubernetes.retries import configured
 from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
@@ -125,11 +126,19 @@ class KubernetesExecutor:
         token = bearer_token(self._settings, Variables(plan.variables))
         async with self._watches.at(pod.namespace, token) as lease:
             parts = self._parts(lease, pod, self._limits(plan), self._clock.now())
-            parts = replace(parts, pod=pod.created(), renewal=plan.renewal)
+            parts = replace(
+                parts, pod=pod.created(), renewal=plan.renewal,
+                events=self._events(lease.client, plan, pod),
+            )  # fmt: skip
             # They are large; from here on only the driver needs them, and not for long.
             del plan, pod
             async with _removed(parts) as environment:
                 yield environment
+
+    def _events(self, client: KubeClient, plan: ExecutionPlan, pod: PodPlan) -> PodEvents | None:
+        if not is_on(plan, EVENTS_FLAG):
+            return None
+        return PodEvents(client, pod.namespace, pod.name, self._random)
 
     async def _patched(self, plan: ExecutionPlan, pod: PodPlan) -> PodPlan:
         entries = self._settings.pod_spec

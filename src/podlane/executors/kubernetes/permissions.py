@@ -64,6 +64,10 @@ PERMISSIONS = (
     Permission(
         verb="list", resource="events", purpose="why a pod did not start", optional=True
     ),
+    Permission(
+        verb="watch", resource="events", purpose="a pod's events (FF_PRINT_POD_EVENTS)",
+        optional=True,
+    ),
 )  # fmt: skip
 
 # What some settings need beyond that; namespaces belong to the whole cluster.

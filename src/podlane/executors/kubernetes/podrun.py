@@ -98,7 +98,7 @@ class PodRun:
         self._canceled = False
         self._signals = Signals(parts.driver)
         self._problem: PodlaneError | None = None
-        self._waiting = WaitingLines(parts.pod)
+        self._waiting = WaitingLines(parts.pod, silent=parts.events is not None)
         self.starts_by = start.starts_by
 
     @property
@@ -185,21 +185,19 @@ class PodRun:
         while True:
             changed = self._changed
             await self._waiting.tell(self._sight.verdict, emit)
-            if self._may_follow() and not self._following:
+            follows = self._sight.started if self._legacy else self._sight.followed
+            if follows and not self._following:
                 self._following = True
                 tasks.start_soon(self._follow, emit)
             self._services.follow(tasks, self._parts.driver, emit)
             self._send_signals(tasks)
+            if self._parts.events is not None and self._sight.started:
+                self._parts.events.enough()
             step = self._step(self.starts_by)
             if not isinstance(step, _Wait):
                 return step
             with anyio.move_on_after(max(step.seconds, 0.01)):
                 await changed.wait()
-
-    def _may_follow(self) -> bool:
-        if not isinstance(self._sight.verdict, Ready):
-            return False
-        return self._legacy is None or (self._sight.verdict.begun and self._sight.gate_open)
 
     def _over(self, now: float) -> _Step | None:
         """Return how it ended, where that is not a matter of the pod's state."""

@@ -32,6 +32,16 @@ class Sight:
         self.build_ended_at: float | None = None
         self.gate_open = not gate
 
+    @property
+    def followed(self) -> bool:
+        """Whether there is a log to follow."""
+        return isinstance(self.verdict, Ready)
+
+    @property
+    def started(self) -> bool:
+        """Whether all that a script needs has begun."""
+        return isinstance(self.verdict, Ready) and self.verdict.begun and self.gate_open
+
     def see(self, state: Pod | Gone, now: float) -> bool:
         """Take note of a state; return whether there is anything new."""
         opens = not self.gate_open and begun(state, self._gate) == self._gate

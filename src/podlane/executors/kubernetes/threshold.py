@@ -53,13 +53,14 @@ def ran_out(running: SubStage) -> Message:
 class WaitingLines:
     """GitLab's lines about a pod that does not run yet, each once."""
 
-    def __init__(self, pod: PodPlan) -> None:
+    def __init__(self, pod: PodPlan, *, silent: bool = False) -> None:
+        self._silent = silent
         self._pod = f"{pod.namespace}/{pod.name}"
         self._last = ""
 
     async def tell(self, verdict: Verdict, emit: Emit) -> None:
         """Tell what the pod waits for, if that is news."""
-        if not isinstance(verdict, Waiting):
+        if self._silent or not isinstance(verdict, Waiting):
             return
         line = f"Waiting for pod {self._pod} to be running, status is {verdict.phase}"
         line = f"{line} ({verdict.detail})" if verdict.detail else line
