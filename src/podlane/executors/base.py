@@ -24,6 +24,10 @@ from podlane.model.job import Job, Variable
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import SubStage
 
+# With FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR, the environment variable of a stage that names a file:
+# "<uid>:<gid>" of the build container, as soon as it runs.
+BUILD_USER = "PODLANE_BUILD_USER"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageScript:

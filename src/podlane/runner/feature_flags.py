@@ -61,9 +61,12 @@ EFFECTIVE = frozenset(
         "FF_USE_GIT_BUNDLE_URIS",
         "FF_USE_GITALY_CORRELATION_ID",
         "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION",
+        "FF_KUBERNETES_HONOR_ENTRYPOINT",
+        "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR",
+        "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY",
+        "FF_USE_GIT_NATIVE_CLONE",
     }
 )
-_NOT_YET = "Podlane does not support it yet: "
 _OTHER_EXECUTOR = "it is for another executor"
 _WINDOWS = "there is neither Windows nor PowerShell"
 _STEPS = "native steps are not supported"
@@ -82,7 +85,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_USE_FASTZIP": "there is one archiver",
     "FF_USE_LEGACY_BASH_EVAL": "scripts are run from files, not by eval",
     "FF_POSIXLY_CORRECT_ESCAPES": "words are always quoted as POSIX has it",
-    "FF_RESOLVE_FULL_TLS_CHAIN": "git gets tls-ca-file as it is: put the whole chain into it",
+    "FF_RESOLVE_FULL_TLS_CHAIN": "git gets tls-ca-file as it is, else it trusts what its image does",
     "FF_USE_LEGACY_GCS_CACHE_ADAPTER": "there is one adapter for each storage",
     "FF_USE_LEGACY_S3_CACHE_ADAPTER": "there is one adapter for each storage",
     "FF_GIT_URLS_WITHOUT_TOKENS": "no URL ever has a token",
@@ -96,11 +99,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_SCRIPT_TO_STEP_MIGRATION": _STEPS,
     "FF_CONCRETE": _STEPS,
     "FF_SUSPENDABLE_ENVIRONMENTS": "environments cannot be suspended",
-    "FF_KUBERNETES_HONOR_ENTRYPOINT": _NOT_YET + "the image's entrypoint is not run",
-    "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": _NOT_YET
-    + "what the helper writes, everybody may change",
-    "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY": "pauses between attempts always grow, 5 s to 5 min",
-    "FF_USE_GIT_NATIVE_CLONE": _NOT_YET + "projects are cloned by init and fetch",
 }
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})

@@ -24,7 +24,7 @@ from podlane.runner import feature_flags, job_variables
 from podlane.runner.cache.selection import UnknownPolicyError
 from podlane.runner.cache_stages import JobCaches
 from podlane.runner.job_variables import Directories, JobNumbers, Manager
-from podlane.runner.scripts import artifacts, git, sources, stages
+from podlane.runner.scripts import artifacts, cleanup, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.secrets.wish import Wish
 from podlane.runner.settings import RunnerSettings
@@ -34,6 +34,7 @@ MAX_ATTEMPTS = 10
 FIRST = JobNumbers()
 DEFAULT_AFTER_SCRIPT_TIMEOUT_SECONDS = 300.0
 _SHELL_WORDS = (
+    "GIT_CLONE_EXTRA_FLAGS",
     "GIT_FETCH_EXTRA_FLAGS",
     "GIT_CLEAN_FLAGS",
     "GIT_SUBMODULE_PATHS",
@@ -128,6 +129,7 @@ def wanted_secrets(
         variables=variables,
         fail_if_missing=flags["FF_SECRET_RESOLVING_FAILS_IF_MISSING"],
         attempts=_Reader(variables, job).attempts("SECRETS_RETRIEVAL_ATTEMPTS"),
+        pauses=flags["FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY"],
     )
 
 
@@ -167,8 +169,9 @@ def make_plan(
             hint="start it with $CI_BUILDS_DIR/",
         )
     context = ScriptContext(
-        job=job, runner=runner, variables=variables, flags=flags, project_dir=places.project,
-        temp_dir=places.temp, host=manager.host, version=manager.compatible_version,
+        job=job, runner=runner, variables=variables, flags=flags, builds_dir=places.builds,
+        project_dir=places.project, temp_dir=places.temp, host=manager.host,
+        version=manager.compatible_version,
     )  # fmt: skip
     _check(context)
     reader = _Reader(variables, job)
@@ -247,7 +250,7 @@ def _stages(context: ScriptContext, reader: _Reader, caches: JobCaches) -> list[
         *_uploads(context),
         StageScript(
             substage=substages.CLEANUP_FILE_VARIABLES,
-            script=stages.cleanup_file_variables(context),
+            script=cleanup.cleanup_file_variables(context),
             ignore_errors=True,
         ),
     ]

@@ -249,6 +249,6 @@ def test_a_boolean_setting_that_is_none_warns() -> None:
 
 
 def test_a_flag_that_changes_nothing_is_said_to() -> None:
-    plan = planned("make", more_variables=var("FF_USE_GIT_NATIVE_CLONE", "true"))
-    assert "FF_USE_GIT_NATIVE_CLONE has no effect" in plan.warnings[0]
+    plan = planned("make", more_variables=var("FF_USE_FASTZIP", "false"))
+    assert "FF_USE_FASTZIP has no effect" in plan.warnings[0]
     assert not planned("make", more_variables=var("FF_SCRIPT_SECTIONS", "true")).warnings

@@ -55,3 +55,8 @@ class Start:
     failures: tuple[PullAttempt, ...]
     there: bool = False
     starts_by: float | None = None
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether a dead process made the pod."""
+        return self.there and self.starts_by is None

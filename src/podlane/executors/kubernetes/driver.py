@@ -86,10 +86,12 @@ class PodDriver:
         command = self._plan.command("follow", str(offset))
         return self._client.exec(self._plan.namespace, self._plan.name, HELPER, command)
 
-    def service_log(self, container: str) -> AsyncGenerator[bytes, None]:
-        """Follow the log of a service from its beginning."""
-        plan = self._plan
-        return self._client.pod_log(plan.namespace, plan.name, container, follow=True)
+    def container_log(self, container: str, *, new: bool = False) -> AsyncGenerator[bytes, None]:
+        """Follow what a container prints itself, from its beginning; ``new``: from now on."""
+        plan, options = self._plan, [("tailLines", "0")] if new else []
+        return self._client.pod_log(
+            plan.namespace, plan.name, container, follow=True, options=options
+        )
 
     def run_stage(
         self, container: str, name: str, status: str

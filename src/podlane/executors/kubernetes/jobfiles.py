@@ -5,8 +5,16 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Mapping
 
 from podlane.executors.base import ExecutionPlan, StageScript
+from podlane.executors.kubernetes.flags import (
+    BACKOFF_FLAG,
+    ENTRYPOINT_FLAG,
+    LEGACY_FLAG,
+    OWNER_FLAG,
+    is_on,
+)
 from podlane.executors.kubernetes.manifests.credentials import docker_config
 from podlane.executors.kubernetes.manifests.services import PodService
 from podlane.executors.kubernetes.manifests.volumes import JobDirectories
@@ -36,6 +44,7 @@ def pod_files(
     """
     lines = [f"logs {where.logs}", f"tools {where.tools}", f"grace {math.ceil(plan.grace_seconds)}"]
     lines += ["gate 1"] if gated else []
+    lines += _flag_lines(plan)
     lines += [_plan_line(stage) for stage in stages]
     files = {
         "plan": "\n".join(lines) + "\n",
@@ -54,6 +63,18 @@ def pod_files(
     return {**files, "follow": texts.follow, **scripts}
 
 
+def _flag_lines(plan: ExecutionPlan) -> list[str]:
+    """Return what feature flags change in the pod."""
+    lines = []
+    if is_on(plan, ENTRYPOINT_FLAG):
+        lines.append(f"entrypoint {'idle' if is_on(plan, LEGACY_FLAG) else 'stages'}")
+    if is_on(plan, OWNER_FLAG):
+        lines.append("chown 1")
+    if not is_on(plan, BACKOFF_FLAG):
+        lines.append("pause 0")
+    return lines
+
+
 def _plan_line(stage: StageScript) -> str:
     """Return one line of the supervisor's plan; 0 is "no timeout"."""
     sub = stage.substage
@@ -69,7 +90,7 @@ def hidden_keys(
 ) -> tuple[dict[str, str], str]:
     """Return what of the Secret is for Kubernetes only (not mounted), and the Secret's type."""
     hidden: dict[str, str] = {}
-    if services:
+    if services or is_on(plan, ENTRYPOINT_FLAG):
         hidden = {f"env.{v.key}": v.value for v in _service_variables(variables)}
     for index, service in enumerate(services):
         for variable in _own_variables(service, variables):
@@ -99,10 +120,19 @@ def _own_variables(service: PodService, variables: Variables) -> list[Variable]:
     ]
 
 
+def entrypoint_env(secret: str, variables: Variables) -> list[Json]:
+    """Return the environment of an image's entrypoint: references to keys of the Secret."""
+    return _references(secret, {v.key: f"env.{v.key}" for v in _service_variables(variables)})
+
+
 def service_env(secret: str, index: int, service: PodService, variables: Variables) -> list[Json]:
     """Return the environment of a service: references to keys of the Secret."""
     keys = {v.key: f"env.{v.key}" for v in _service_variables(variables)}
     keys |= {v.key: f"env.{index}.{v.key}" for v in _own_variables(service, variables)}
+    return _references(secret, keys)
+
+
+def _references(secret: str, keys: Mapping[str, str]) -> list[Json]:
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
         for name, key in keys.items()

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from podlane.executors.base import StageScript
+from podlane.executors.kubernetes.entrypoint import Behind, ended_before, other_code
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
 from podlane.executors.kubernetes.manifests.podresources import what_to_raise
 from podlane.executors.kubernetes.observe import (
@@ -39,6 +40,8 @@ class Evidence:
     """What is known at the end. ``ends``: records by stage; ``build``: the container's end.
 
     ``memory_limit``: how much it could use, in words. ``trouble``: why the log is not followed.
+    ``entrypoint``: what stands before our
+    supervisor in it.
     """
 
     stages: Sequence[StageScript]
@@ -48,6 +51,7 @@ class Evidence:
     complete: bool = False
     canceled: bool = False
     trouble: str = ""
+    entrypoint: Behind | None = None
 
 
 CANCELED = JobOutcome(reason=FailureReason.JOB_CANCELED, message="canceled")
@@ -149,6 +153,8 @@ def build_died(evidence: Evidence) -> JobOutcome:
             message=message,
             hint=_memory_hint(evidence),
         )
+    if evidence.entrypoint is not None and not evidence.entrypoint.entered:
+        return ended_before(evidence.entrypoint, message)
     if end.exit_code == NOT_WRITABLE and _OURS in end.message:
         return JobOutcome(
             reason=SYSTEM,
@@ -206,11 +212,10 @@ def _build_result(evidence: Evidence) -> JobOutcome | None:
     if end.exit_code != code:
         if end.reason == "OOMKilled" or end.exit_code == _SIGKILL_EXIT:
             return build_died(evidence)
-        return JobOutcome(
-            reason=SYSTEM,
-            message=f"the build container ended with exit code {end.exit_code}, but its records "
-            f"say {code}: somebody changed the records, or the container was stopped",
-        )
+        if evidence.entrypoint is None:
+            return _contradiction(end, code)
+        if not code:
+            return other_code(evidence.entrypoint, end.exit_code)
     if record is None or stage is None:
         return None
     if record.state == "timedout":
@@ -227,6 +232,14 @@ def _build_result(evidence: Evidence) -> JobOutcome | None:
         hint = _memory_hint(evidence)
     return JobOutcome(
         reason=FailureReason.SCRIPT_FAILURE, exit_code=code, message=message, hint=hint
+    )
+
+
+def _contradiction(end: StateTerminated, code: int) -> JobOutcome:
+    return JobOutcome(
+        reason=SYSTEM,
+        message=f"the build container ended with exit code {end.exit_code}, but its records "
+        f"say {code}: somebody changed the records, or the container was stopped",
     )
 
 

@@ -7,7 +7,7 @@ is a failure: nobody knows how the script ended, and running it again could do i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -21,6 +21,8 @@ from podlane.executors.base import (
     StageStarted,
 )
 from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.entrypoint import knock, not_reached
+from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.stageflow import Flow, StageEnd
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
@@ -35,13 +37,17 @@ _CHUNK = 32 * 1024
 
 
 class LegacyRun:
-    """All stages of one job by exec; ``outcome`` is set at the end."""
+    """All stages of one job by exec; ``outcome`` is set at the end.
 
-    def __init__(self, driver: PodDriver, stages: Sequence[StageScript], opened: SubStage) -> None:
+    ``entered``: the containers whose images' entrypoints are done.
+    """
+
+    def __init__(self, driver: PodDriver, pod: PodPlan, opened: SubStage) -> None:
         self._driver = driver
-        self._stages = tuple(stages)
+        self._pod = pod
         self._flow = Flow()
         self._stop: anyio.Event = anyio.Event()
+        self.entered: set[str] = set()
         self.running: SubStage | None = opened
         self.outcome: JobOutcome | None = None
 
@@ -56,7 +62,7 @@ class LegacyRun:
 
     async def run(self, emit: Emit, clock: Clock) -> None:
         """Run the stages that the job's state selects."""
-        for stage in self._stages:
+        for stage in self._pod.stages:
             substage = stage.substage
             if self._stop.is_set():
                 self._flow.cancel()
@@ -67,16 +73,31 @@ class LegacyRun:
                     await emit(each)
                 await emit(StageStarted(substage=substage, at=clock.now()))
             self.running = substage
-            end = await self._attempts(stage, emit)
+            end = await self._enter(stage, emit) or await self._attempts(stage, emit)
             self.running = None
             await emit(StageFinished(substage=substage, exit_code=end.exit_code, at=clock.now()))
             self._flow.ended(stage, end)
-            if end.state == "lost":
+            if end.state == "lost" or self.outcome is not None:
                 break
-        self.outcome = self._flow.outcome()
+        self.outcome = self.outcome or self._flow.outcome()
+
+    async def _enter(self, stage: StageScript, emit: Emit) -> StageEnd | None:
+        """Wait until the stage can begin; return its end where that does not come."""
+        pod, role = self._pod, stage.substage.role
+        if not pod.entrypoint_seconds or role in self.entered:
+            return None
+        waiting = replace(stage, script=knock(pod, role))
+        limit = anyio.current_time() + pod.entrypoint_seconds
+        end = await self._once(waiting, emit, limit)
+        if end.state == "finished" and end.exit_code == 0:
+            self.entered.add(role)
+            return None
+        if end.state == "timedout":
+            self.outcome = not_reached(pod, role)
+        return end
 
     async def _attempts(self, stage: StageScript, emit: Emit) -> StageEnd:
-        pause = _FIRST_PAUSE_SECONDS
+        pause = _FIRST_PAUSE_SECONDS if self._pod.pauses else 0.0
         limit = stage.timeout_seconds
         deadline = math.inf if limit is None else anyio.current_time() + limit
         for attempt in range(1, stage.attempts + 1):
@@ -118,6 +139,11 @@ class LegacyRun:
             status = await session.status()
             tasks.cancel_scope.cancel()
         return _end(status, stopped)
+
+
+def legacy_run(driver: PodDriver, pod: PodPlan, opened: SubStage) -> LegacyRun | None:
+    """Return the run of a pod's stages, if they are run by exec."""
+    return LegacyRun(driver, pod, opened) if pod.legacy else None
 
 
 async def _send(session: ExecSession, script: bytes) -> None:

@@ -45,7 +45,7 @@ PERMISSIONS = (
     Permission(verb="get", resource="pods/exec", purpose="the log, cancel, the exec strategy"),
     Permission(verb="create", resource="pods/exec", purpose="the same since Kubernetes 1.35"),
     Permission(
-        verb="get", resource="pods/log", purpose="logs of services (CI_DEBUG_SERVICES)",
+        verb="get", resource="pods/log", purpose="what services and entrypoints print",
         optional=True,
     ),
     Permission(verb="create", resource="secrets", purpose="scripts and variables of the job"),

@@ -5,25 +5,32 @@ Pure. Read :func:`make_plan` first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from podlane.executors.base import ExecutionPlan, Level, Message, StageScript
 from podlane.executors.kubernetes import placement
 from podlane.executors.kubernetes.chosen_images import ChosenImages
 from podlane.executors.kubernetes.fallback import Policies, gated
-from podlane.executors.kubernetes.flags import DEADLINE_FLAG, LEGACY_FLAG, is_on
+from podlane.executors.kubernetes.flags import (
+    BACKOFF_FLAG,
+    DEADLINE_FLAG,
+    ENTRYPOINT_FLAG,
+    LEGACY_FLAG,
+    is_on,
+)
 from podlane.executors.kubernetes.images import PodImage
 from podlane.executors.kubernetes.jobfiles import (
     DOCKER_CONFIG,
     encoded,
+    entrypoint_env,
     hidden_keys,
     pod_files,
     service_env,
 )
 from podlane.executors.kubernetes.manifests import containers as boxes
 from podlane.executors.kubernetes.manifests import metadata
-from podlane.executors.kubernetes.manifests.containers import ContainerImage, ContainerInputs
+from podlane.executors.kubernetes.manifests.containers import ContainerImage, ContainerInputs, Entry
 from podlane.executors.kubernetes.manifests.lifecycle import with_farewell
 from podlane.executors.kubernetes.manifests.pod import PodParts, pod_manifest, secret_manifest
 from podlane.executors.kubernetes.manifests.podresources import memory_limits
@@ -66,6 +73,8 @@ class PodPlan:
     the trace shows. ``mounts_volumes``: there are some of the settings, which may not be there.
     ``policies``: of containers with more than one pull policy; the pod may have to be made again.
     ``gate``: services that the script waits for. ``beside``: what else is made for the job.
+    ``entrypoint_seconds``: how long those of the images of ``build`` and ``helper`` may take until
+    they run our supervisors, 0: they do not come first. ``pauses``: between attempts, growing.
     """
 
     namespace: str
@@ -86,6 +95,8 @@ class PodPlan:
     policies: Policies = ()
     gate: tuple[str, ...] = ()
     beside: Beside = NOTHING
+    entrypoint_seconds: float = 0.0
+    pauses: bool = True
 
     def created(self) -> PodPlan:
         """Return what is left to remember once Secret and pod exist; they are large."""
@@ -132,6 +143,7 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
     hidden, kind = hidden_keys(plan, services, variables)
     name = f"{metadata.unique_name(plan)}-{around.suffix}"
     target = placement.place(plan, settings, variables)
+    inputs = replace(inputs, entry=_entry(plan, name, variables))
     build, helper = images.build(), images.helper()
     beside = {service.container: images.service(service.service) for service in services}
     policies = _several({boxes.BUILD: build, boxes.HELPER: helper, **beside})
@@ -179,13 +191,15 @@ def make_plan(plan: ExecutionPlan, settings: KubernetesSettings, around: Surroun
         pod=pod,
         stages=stages,
         has_tools=bool(parts.init_containers),
-        watched_services=tuple(beside) if variables.flag("CI_DEBUG_SERVICES") else (),
+        watched_services=_watched(inputs, beside, variables),
         policies=policies,
         gate=gate,
         mounts_volumes=bool(mounted.volumes),
         where=where,
         project_dir=plan.project_dir,
         legacy=inputs.idle,
+        entrypoint_seconds=0.0 if inputs.entry is None else settings.poll_timeout,
+        pauses=is_on(plan, BACKOFF_FLAG),
         build_image=build.image,
         helper_image=helper.image,
         beside=placement.beside(name, target, parts.labels, settings),
@@ -198,6 +212,20 @@ def _several(images: Mapping[str, ContainerImage]) -> Policies:
     """Return the pull policies of the containers that have more than one."""
     chosen = [(name, image.pull_policies) for name, image in images.items()]
     return tuple((name, policies) for name, policies in chosen if len(policies) > 1)
+
+
+def _entry(plan: ExecutionPlan, secret: str, variables: Variables) -> Entry | None:
+    if not is_on(plan, ENTRYPOINT_FLAG):
+        return None
+    return Entry(command=plan.job.image.entrypoint or (), env=entrypoint_env(secret, variables))
+
+
+def _watched(
+    inputs: ContainerInputs, services: Iterable[str], variables: Variables
+) -> tuple[str, ...]:
+    """Return the containers whose own output belongs into the trace."""
+    entrypoint = (boxes.BUILD,) if inputs.entry is not None else ()
+    return (*entrypoint, *(services if variables.flag("CI_DEBUG_SERVICES") else ()))
 
 
 def _configured(service: ConfiguredService) -> Image:

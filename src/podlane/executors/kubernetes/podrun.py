@@ -16,10 +16,11 @@ from podlane.executors.base import Emit, Level, Message, Progress
 from podlane.executors.kubernetes import fallback, judge
 from podlane.executors.kubernetes.beginning import EnvironmentParts, Start
 from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.entrypoint import behind, not_reached, outsider
 from podlane.executors.kubernetes.fallback import Policies, PullAttempt
 from podlane.executors.kubernetes.follow import Follower
 from podlane.executors.kubernetes.judge import Evidence
-from podlane.executors.kubernetes.legacy import LegacyRun
+from podlane.executors.kubernetes.legacy import LegacyRun, legacy_run
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
 from podlane.executors.kubernetes.observe import (
     Broken,
@@ -27,6 +28,7 @@ from podlane.executors.kubernetes.observe import (
     Ready,
     Waiting,
 )
+from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.renewals import keep_fresh
 from podlane.executors.kubernetes.servicelogs import ServiceLogs
 from podlane.executors.kubernetes.sight import Sight
@@ -86,15 +88,13 @@ class PodRun:
         substages = [stage.substage for stage in parts.pod.stages]
         self._trail = Trail(substages, start.opening, start.told)
         self._follower = Follower(parts.driver, self._trail, parts.random)
-        self._legacy: LegacyRun | None = None
-        if parts.pod.legacy:
-            self._legacy = LegacyRun(parts.driver, parts.pod.stages, start.opening)
+        self._legacy = legacy_run(parts.driver, parts.pod, start.opening)
         self._sight = Sight(self._limits, parts.pod.gate)
         self._complete_at: float | None = None
         self._changed = anyio.Event()
         self._owned = anyio.Event()
         self._following = False
-        self._services = ServiceLogs(parts.pod.watched_services)
+        self._services = ServiceLogs(parts.pod.watched_services, told=start.is_taken_over)
         self._canceled = False
         self._signals = Signals(parts.driver)
         self._problem: PodlaneError | None = None
@@ -139,6 +139,7 @@ class PodRun:
                     tasks.start_soon(keep_fresh, parts.driver, parts.renewal)
                 self._sight.since = anyio.current_time()
                 outcome = await self._decide(tasks, emit)
+                await self._services.drain(ended=self._sight.build_end is not None)
                 if isinstance(outcome, Again) and outcome.upcoming is not None:
                     await self._owned.wait()
                 elif parts.print_events and _is_worth_events(outcome):
@@ -214,8 +215,7 @@ class PodRun:
 
     def _step(self, starts_by: float) -> _Step:
         now = anyio.current_time()
-        over = self._over(now)
-        if over is not None:
+        if (over := self._over(now)) is not None:
             return over
         match self._sight.verdict:
             case Waiting() as waiting:
@@ -236,12 +236,10 @@ class PodRun:
         if now >= starts_by:
             detail = f"not all services have begun: {', '.join(self._parts.pod.gate)}"
             return judge.never_started(Waiting(phase="Pending", node="", detail=detail))
-        step = self._running(now)
-        return (
-            replace(step, seconds=min(step.seconds, starts_by - now))
-            if isinstance(step, _Wait)
-            else step
-        )
+        step, left = self._running(now), starts_by - now
+        if not isinstance(step, _Wait):
+            return step
+        return replace(step, seconds=min(step.seconds, left))
 
     def _broken(self, broken: Broken, now: float, starts_by: float) -> _Step:
         left = self._sight.since + broken.patience_seconds - now
@@ -262,7 +260,7 @@ class PodRun:
             text = f"the supervisor of container {self._trail.lost} has shown no sign of life"
             return JobOutcome(reason=SYSTEM, message=f"{text} for a minute")
         if self._sight.build_end is None or self._sight.build_ended_at is None:
-            return _Wait()
+            return _entering(self._parts.pod, self._trail, self._sight, now)
         if self._legacy is not None:
             return judge.build_died(self._evidence())
         if self._sight.build_end.exit_code == judge.NOT_WRITABLE and not judge.build_began(
@@ -319,11 +317,21 @@ class PodRun:
             complete=self._trail.is_complete() and not self._trail.missing,
             trouble=self._follower.trouble,
             canceled=self._canceled,
+            entrypoint=behind(self._parts.pod, self.source.entered),
         )
 
     def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _entering(pod: PodPlan, trail: Trail, sight: Sight, now: float) -> _Step:
+    """Wait, but not for ever for an image that never comes to our supervisor."""
+    outside = outsider(pod, trail.entered, sight)
+    left = sight.since + pod.entrypoint_seconds - now
+    if outside and left <= 0:
+        return not_reached(pod, outside)
+    return _Wait(seconds=left) if outside else _Wait()
 
 
 def _after(

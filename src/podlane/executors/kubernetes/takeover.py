@@ -61,6 +61,7 @@ class PodMemory:
     budget: str = ""  # JSON, if there is one
     own_room: bool = False
     own_token: bool = False
+    entrypoint_seconds: float = 0.0
 
     def plan(self) -> PodPlan:
         """Return what is left of the plan that the pod was made from."""
@@ -76,6 +77,7 @@ class PodMemory:
             beside=Beside(
                 own_room=self.own_room, own_token=self.own_token, budget=obj(budget) or None
             ),
+            entrypoint_seconds=self.entrypoint_seconds,
         )  # fmt: skip
 
 
@@ -94,6 +96,7 @@ def remember(pod: PodPlan, limits: Limits, began_at: float) -> bytes:
         manifest=msgspec.json.encode(pod.pod).decode() if pod.policies else "",
         budget=msgspec.json.encode(pod.beside.budget).decode() if pod.beside.budget else "",
         own_room=pod.beside.own_room, own_token=pod.beside.own_token,
+        entrypoint_seconds=pod.entrypoint_seconds,
     )  # fmt: skip
     return msgspec.json.encode(memory)
 

@@ -38,6 +38,8 @@ class _Record:
 class Trail:
     """What one job has told so far. ``ends`` are the records by stage, ``done`` the last word.
 
+    ``entered`` are the containers whose images' entrypoints have come to our supervisors.
+
     ``told``: what an earlier process has told already; its records are read again, and not told again.
     """
 
@@ -59,6 +61,7 @@ class Trail:
         self.position = self._goal = told.position
         self.started: set[int] = set()
         self.ends: dict[int, StageEnd] = {}
+        self.entered: set[str] = set()
         self.done: str | None = None
         self.missing = ""
         self.lost = ""
@@ -128,6 +131,8 @@ class Trail:
             self.done = fields["done"]
         elif "missing" in fields:
             self.done, self.missing = "unknown", fields["missing"]
+        elif "entered" in fields:
+            self.entered.add(fields["entered"])
         elif "lost" in fields:
             self.lost = fields["lost"]
         yield from self._release()

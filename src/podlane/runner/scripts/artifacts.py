@@ -6,9 +6,8 @@ Tokens go by environment (``CI_JOB_TOKEN``), never by argv.
 from __future__ import annotations
 
 from podlane.model.job import Artifact, Dependency
-from podlane.runner.scripts import bash, provenance
+from podlane.runner.scripts import bash, ownership, provenance
 from podlane.runner.scripts.context import ScriptContext
-from podlane.runner.scripts.stages import HELPER_UMASK
 from podlane.runner.scripts.writer import ScriptWriter, assign, quote
 
 HELPER = "gitlab-runner-helper"
@@ -45,6 +44,7 @@ def download(context: ScriptContext) -> str:
                 HELPER, "artifacts-downloader", "--url", context.runner.url,
                 "--id", str(dependency.id),
             )  # fmt: skip
+    ownership.hand_over(writer, context)
     return helper_script(context, writer)
 
 
@@ -93,7 +93,7 @@ def helper_script(
     ``may_be_traced``: whether its commands may be shown as they run (``CI_DEBUG_TRACE``).
     """
     preamble = [
-        *HELPER_UMASK,
+        *ownership.preamble(context),
         *bash.exports(context),
         *bash.job_environment(context),
         assign("CI_JOB_TOKEN", context.job.token),

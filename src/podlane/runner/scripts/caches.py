@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from podlane.runner.cache import keys, selection
 from podlane.runner.cache.access import PlannedCache, Pull, Push
-from podlane.runner.scripts import bash
+from podlane.runner.scripts import bash, ownership
 from podlane.runner.scripts.artifacts import HELPER, HelperGuard, helper_script
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import ScriptWriter, quote
@@ -27,6 +27,7 @@ def restore(context: ScriptContext, caches: Iterable[PlannedCache]) -> str:
         for planned in caches:
             if _is_usable(writer, planned, "extraction"):
                 _restore_one(writer, context, planned)
+    ownership.hand_over(writer, context, context.runner.cache.directory)
     return helper_script(context, writer)
 
 

@@ -18,6 +18,7 @@ class ScriptContext:
     runner: RunnerSettings
     variables: Variables
     flags: Mapping[str, bool]
+    builds_dir: str
     project_dir: str
     temp_dir: str
     host: str

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from podlane.model.job import Job
 from podlane.model.variables import Variables
+from podlane.runner.scripts import ownership
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import assign
 from podlane.runner.settings import RunnerSettings
@@ -96,6 +97,13 @@ def common_settings(context: ScriptContext, origin: str) -> list[tuple[str, str]
     return settings
 
 
+def helper_settings(context: ScriptContext, origin: str) -> list[tuple[str, str]]:
+    """Return the same for the helper's git, which may meet files of the job's user."""
+    # Of what a submodule's directory is called, safe.directory cannot know.
+    anywhere = [("safe.directory", "*")] if ownership.is_handed_over(context) else []
+    return [*common_settings(context, origin), *anywhere]
+
+
 def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, str]]:
     """Return the settings for getting the sources."""
     settings = [
@@ -106,7 +114,7 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
         ("gc.auto", "0"),
         ("maintenance.auto", "false"),
         ("http.userAgent", f"gitlab-runner {context.version} linux/amd64"),
-        *common_settings(context, source.origin),
+        *helper_settings(context, source.origin),
     ]
     settings += _headers(context, source)
     if source.origin and (id_ := gitaly_id(context)):

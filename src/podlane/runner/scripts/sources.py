@@ -9,9 +9,8 @@ from __future__ import annotations
 import shlex
 
 from podlane.model.job import Job
-from podlane.runner.scripts import bash, git
+from podlane.runner.scripts import bash, git, native_clone, ownership
 from podlane.runner.scripts.context import ScriptContext
-from podlane.runner.scripts.stages import HELPER_UMASK
 from podlane.runner.scripts.writer import ScriptWriter, quote
 
 STRATEGIES = frozenset({"fetch", "clone", "none", "empty"})
@@ -55,16 +54,27 @@ def get_sources(context: ScriptContext) -> str:
     chosen = strategy(context)
     if chosen in {"none", "empty"}:
         _without_git(writer, context, chosen)
-        return bash.script(writer.text, preamble=HELPER_UMASK, xtrace=context.debug_trace)
+        ownership.hand_over(writer, context)
+        first = ownership.preamble(context)
+        return bash.script(writer.text, preamble=first, xtrace=context.debug_trace)
     source = git.remote(context.job, context.runner, context.variables)
     _hooks(writer, context, "pre_get_sources_script", context.runner.scripts.pre_get_sources)
-    _repository(writer, context, source, chosen)
-    _fetch(writer, context)
+    if chosen == "clone" and context.flags["FF_USE_GIT_NATIVE_CLONE"]:
+        native_clone.begin(writer, context, source)
+        _fetch(writer, context)
+        native_clone.otherwise(writer)
+        _repository(writer, context, source, chosen)
+        _fetch(writer, context)
+        native_clone.end(writer)
+    else:
+        _repository(writer, context, source, chosen)
+        _fetch(writer, context)
     _checkout(writer, context)
     _submodules(writer, context)
     _hooks(writer, context, "post_get_sources_script", context.runner.scripts.post_get_sources)
+    ownership.hand_over(writer, context)
     preamble = [
-        *HELPER_UMASK,
+        *ownership.preamble(context),
         *bash.exports(context),
         *bash.job_environment(context),
         *_git_environment(context),
@@ -170,7 +180,7 @@ def _checkout(writer: ScriptWriter, context: ScriptContext) -> None:
     info = context.job.git_info
     writer.notice(f"Checking out {info.sha[:SHORT_SHA]} as detached HEAD (ref is {info.ref})...")
     writer.command("git", "checkout", "-f", "-q", info.sha)
-    clean = _clean_flags(context)
+    clean = clean_flags(context)
     if clean:
         writer.line('if [ -z "$podlane_fresh" ]; then')
         writer.command("git", "clean", *clean)
@@ -192,7 +202,8 @@ def _lfs(writer: ScriptWriter, context: ScriptContext, condition: str, pull: str
     writer.line("fi")
 
 
-def _clean_flags(context: ScriptContext) -> list[str]:
+def clean_flags(context: ScriptContext) -> list[str]:
+    """Return the flags of ``git clean``; none: do not clean."""
     raw = context.variables.get("GIT_CLEAN_FLAGS") or "-ffdx"
     return [] if raw == "none" else shlex.split(raw)
 
@@ -243,7 +254,7 @@ def _submodule_depth(context: ScriptContext) -> int:
 def _clean_submodules(writer: ScriptWriter, context: ScriptContext, then: list[str]) -> None:
     """Clean the submodules that an earlier job left here, and run the command ``then``."""
     recursive = ["--recursive"] if submodule_strategy(context) == "recursive" else []
-    clean = _clean_flags(context)
+    clean = clean_flags(context)
     if not clean and not then:
         return
     writer.line('if [ -z "$podlane_fresh" ]; then')

@@ -1,15 +1,12 @@
-"""The short sub-stages: prepare_script, the user's steps, after_script, cleanup."""
+"""The short sub-stages: prepare_script, the user's steps, after_script."""
 
 from __future__ import annotations
 
 from podlane.model.job import Step
-from podlane.runner.scripts import bash, git
+from podlane.runner.scripts import bash, git, ownership
 from podlane.runner.scripts.bash import ENV_FILE
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import ScriptWriter, quote
-
-# A job user that is not root must be able to write what the helper made.
-HELPER_UMASK = ("umask 0000",)
 
 
 def prepare_script(context: ScriptContext) -> str:
@@ -26,7 +23,9 @@ def prepare_script(context: ScriptContext) -> str:
         "read -r podlane_host 2>/dev/null </proc/sys/kernel/hostname || podlane_host=$(hostname)"
     )
     writer.line(f"printf '%s\\n' \"Running on $podlane_host via \"{quote(context.host)}...")
-    return bash.script(writer.text, preamble=HELPER_UMASK, xtrace=context.debug_trace)
+    return bash.script(
+        writer.text, preamble=ownership.preamble(context), xtrace=context.debug_trace
+    )
 
 
 def step(context: ScriptContext, step: Step) -> str:
@@ -52,17 +51,6 @@ def after_script(context: ScriptContext, step: Step) -> str:
     bash.user_commands(writer, context, "after_script_step", step.script or ())
     preamble = [*_user_preamble(context), 'export CI_JOB_STATUS="$podlane_status"']
     return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace)
-
-
-def cleanup_file_variables(context: ScriptContext) -> str:
-    """Remove what only the job's scripts needed."""
-    writer = ScriptWriter()
-    files = [v.key for v in context.variables.effective if v.file]
-    paths = [*(f"{context.temp_dir}/{name}" for name in files), f"{context.temp_dir}/{ENV_FILE}"]
-    writer.command("rm", "-f", "--", *paths)
-    if context.flags["FF_ENABLE_JOB_CLEANUP"]:
-        writer.command("rm", "-rf", "--", context.project_dir)
-    return bash.script(writer.text)
 
 
 def _user_preamble(context: ScriptContext) -> list[str]:

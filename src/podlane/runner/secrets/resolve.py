@@ -86,7 +86,8 @@ async def _attempts(reader: _Reader, secret: Secret, wish: Wish, say: Say) -> st
             raise
         except PodlaneError as error:
             await say(f"{error.message}\nRetrying...")
-            await anyio.sleep(_RETRY.delay(attempt, reader.random))
+            if wish.pauses:
+                await anyio.sleep(_RETRY.delay(attempt, reader.random))
     return await reader.read(secret, say)
 
 

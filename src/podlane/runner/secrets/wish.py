@@ -11,9 +11,10 @@ from podlane.model.variables import Variables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A job's secrets, its variables, and how hard to try."""
+    """A job's secrets, its variables, and how hard to try. ``pauses``: between attempts, growing."""
 
     secrets: Mapping[str, Secret]
     variables: Variables
     fail_if_missing: bool = True
     attempts: int = 1
+    pauses: bool = True

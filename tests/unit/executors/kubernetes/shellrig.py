@@ -63,6 +63,7 @@ class Rig:
     shell: list[str]
     plan: tuple[tuple[str, str, str, int, int, int], ...] = DEFAULT_PLAN
     scripts: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
     grace: int = 15  # seconds; longer than a busy machine needs to let a shell end
     pre_stop: str = ""
     pre_stop_seconds: int = 60
@@ -86,6 +87,7 @@ class Rig:
             f"tools {self.root / 'tools'}",
             f"grace {self.grace}",
             "pause 0",
+            *self.words,
         ]
         if self.gated:
             lines.append("gate 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 import anyio
@@ -15,6 +16,7 @@ from podlane.executors.kubernetes.legacy import LegacyRun
 from podlane.kit.clock import SystemClock
 from podlane.kube.channels import ExecStatus
 from podlane.model import substages
+from tests.unit.executors.kubernetes.samples import pod_plan
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +50,8 @@ async def test_a_stages_time_limit_is_over_all_attempts_and_the_pauses_between()
     stage = StageScript(
         substage=substages.GET_SOURCES, script="exit 1", attempts=9, timeout_seconds=1
     )
-    run = LegacyRun(cast("PodDriver", pod), [stage], substages.GET_SOURCES)
+    plan = replace(pod_plan(), stages=(stage,))
+    run = LegacyRun(cast("PodDriver", pod), plan, substages.GET_SOURCES)
 
     async def emit(event: Event) -> None:
         events.append(event)

@@ -41,6 +41,15 @@ class ContainerInputs:
     where: JobDirectories
     volumes: UserVolumes = NO_VOLUMES
     idle: bool = False
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Entrypoints run before our supervisor: that of the job (empty: the image's), and what it sees."""
+
+    command: tuple[str, ...] = ()
+    env: list[Json]
 
 
 def build_container(inputs: ContainerInputs, image: ContainerImage, user: JobUser) -> JsonObject:
@@ -48,7 +57,7 @@ def build_container(inputs: ContainerInputs, image: ContainerImage, user: JobUse
     settings = inputs.settings
     return {
         **_base(BUILD, image),
-        "command": _supervisor(inputs, BUILD),
+        **_first_process(inputs, BUILD),
         "resources": _resources(settings, ""),
         "volumeMounts": job_mounts(inputs.where, inputs.volumes),
         **container_lifecycle(settings.container_lifecycle),
@@ -63,7 +72,7 @@ def helper_container(inputs: ContainerInputs, image: ContainerImage) -> JsonObje
     settings = inputs.settings
     return {
         **_base(HELPER, image),
-        "command": _supervisor(inputs, HELPER),
+        **_first_process(inputs, HELPER),
         "resources": _resources(settings, "helper_"),
         "volumeMounts": job_mounts(inputs.where, inputs.volumes),
         **container_lifecycle(settings.container_lifecycle),
@@ -94,10 +103,13 @@ def service_container(
     """Return the container of a service. ``env`` refers to the Secret; it holds no value."""
     settings = inputs.settings
     asked: dict[str, Json] = {}
-    if service.service.entrypoint:
-        asked["command"] = [*service.service.entrypoint]
-    if service.service.command:
-        asked["args"] = [*service.service.command]
+    if service.service.entrypoint == ("",) and service.service.command:
+        asked["command"] = [*service.service.command]
+    else:
+        if service.service.entrypoint:
+            asked["command"] = [*service.service.entrypoint]
+        if service.service.command:
+            asked["args"] = [*service.service.command]
     return {
         **_base(service.container, image),
         **asked,
@@ -121,12 +133,22 @@ def _base(name: str, image: ContainerImage) -> JsonObject:
     }
 
 
-def _supervisor(inputs: ContainerInputs, role: str) -> list[Json]:
+def _first_process(inputs: ContainerInputs, role: str) -> JsonObject:
     # Without init-permissions there are no tools of ours in the pod.
     bare = inputs.settings.unsafe_skip_init_permissions
     shell = "sh" if bare else f"{inputs.where.tools}/sh"
     mode = ["idle", role] if inputs.idle else [role]
-    return [shell, f"{inputs.where.scripts}/supervisor", *mode]
+    command: list[Json] = [shell, f"{inputs.where.scripts}/supervisor", *mode]
+    if inputs.entry is None:
+        return {"command": command}
+    words: list[Json] = command if bare else [f"{inputs.where.tools}/enter-{role}"]
+    if role != BUILD:
+        return {"args": words}
+    env: JsonObject = {"env": inputs.entry.env} if inputs.entry.env else {}
+    if inputs.entry.command == ("",):  # Docker's way to say that there shall be none
+        return {"command": words, **env}
+    own: JsonObject = {"command": [*inputs.entry.command]} if inputs.entry.command else {}
+    return {**own, "args": words, **env}
 
 
 def _resources(settings: KubernetesSettings, prefix: str) -> JsonObject:

@@ -7,6 +7,7 @@
 #   stage=<name> index=<n> state=<state> code=<code> offset=<offset> at=<time>
 #   pos=<n>        stdout now reaches n, and every record of an offset below n has been printed
 #   truncated=<n>  the job shortened the spool to n bytes; stdout goes on with its byte 0
+#   entered=<role>  the entrypoint of that container's image has come to our supervisor
 #   lost=<role>    that supervisor has shown no sign of life for a minute
 #   alive=<time>   nothing else to say
 #   done=<status>  the plan is over, stdout is complete, no record is missing; the follower ends
@@ -19,12 +20,13 @@ exec 6>&2 3> /dev/null
 here=${0%/*}
 pos=${1:-0}
 first=${2:-1}
-logs=; tools=
+logs=; tools=; behind=
 
 while read -r word value; do
   case $word in
     logs) logs=$value ;;
     tools) tools=$value ;;
+    entrypoint) behind=1 ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -62,6 +64,16 @@ say() {
   printf '%s\n' "$1" >&6 || exit 1
 }
 
+if [ "$behind" ]; then # the first process is the image's entrypoint, and may take its time
+  uptime_now
+  quiet_until=$((NOW + 1500))
+  until [ -e "$logs/entered.helper" ] && read -r first < "$logs/entered.helper"; do
+    uptime_now
+    [ "$NOW" -ge "$quiet_until" ] && say "alive=$NOW"
+    rest 0.05
+  done
+  say entered=helper
+fi
 spool=/proc/$first/fd/9
 tries=0
 until [ -e "$spool" ]; do
@@ -79,6 +91,7 @@ next_stage() { # name of stage $index, or empty after the last
 next_stage
 
 records() { # print what is new
+  [ "$behind" ] && [ -e "$logs/entered.build" ] && { say entered=build; behind=; }
   while [ "$name" ]; do
     if [ "$phase" = start ]; then
       if [ -e "$logs/$index.start" ] && read -r offset at < "$logs/$index.start"; then

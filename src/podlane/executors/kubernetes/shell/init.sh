@@ -6,11 +6,12 @@
 # files can be created in it. So: create the files, and open them to all where allowed.
 
 here=${0%/*}
-logs=; tools=
+logs=; tools=; entrypoint=
 while read -r word value; do
   case $word in
     logs) logs=$value ;;
     tools) tools=$value ;;
+    entrypoint) entrypoint=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -42,4 +43,14 @@ exec /bin/sh "$@"
 EOF
   chmod 0755 "$tools/sh"
 fi
-printf '' > "$logs/.prepared"
+
+# An entrypoint gets one word to run: so it does not matter whether it passes it to exec or to sh -c.
+if [ "$entrypoint" ]; then
+  [ "$entrypoint" = idle ] && mode='idle ' || mode=
+  for role in build helper; do
+    printf '#!%s\nexec "%s" "%s/supervisor" %s\n' "$tools/sh" "$tools/sh" "$here" "$mode$role" \
+      > "$tools/enter-$role" && chmod 0755 "$tools/enter-$role" || exit 1
+  done
+fi
+read -r now _ < /proc/uptime
+printf '%s\n' "${now%.*}${now#*.}" > "$logs/.prepared"

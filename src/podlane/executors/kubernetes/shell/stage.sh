@@ -6,12 +6,13 @@
 # The stage is a process group of its own, so that it can be stopped as a whole.
 
 here=${0%/*}
-logs=; tools=; grace=10
+logs=; tools=; grace=10; chown=
 while read -r word value; do
   case $word in
     logs) logs=$value ;;
     tools) tools=$value ;;
     grace) grace=$value ;;
+    chown) chown=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -37,7 +38,12 @@ for candidate in /usr/local/bin/bash /usr/bin/bash /bin/bash \
 done
 [ "$shell" = "$tools/sh" ] && PATH=$image_path:$tools/bin
 export PATH
-[ "$4" = helper ] && umask 0000
+if [ "$chown" ]; then
+  PODLANE_BUILD_USER=$logs/user.build
+  export PODLANE_BUILD_USER
+elif [ "$4" = helper ]; then
+  umask 0000
+fi
 CI_JOB_STATUS=$3
 export CI_JOB_STATUS
 

@@ -1,4 +1,5 @@
-# The supervisor: first process of the containers "build" and "helper".
+# The supervisor: first process of the containers "build" and "helper", or what the entrypoint of
+# their image runs (FF_KUBERNETES_HONOR_ENTRYPOINT).
 #
 # usage: sh supervisor <build|helper>          take turns, run every stage of the plan, end
 #        sh supervisor idle <build|helper>     wait for the end of the pod (exec strategy)
@@ -10,6 +11,8 @@
 #   <n>.start     "<offset> <time>"                  stage n of the plan has begun
 #   <n>.end       "<state> <code> <offset> <time>"   stage n is over
 #   beat.<role>   uptime in hundredths of a second   this supervisor is alive
+#   entered.<role>  "<process id>"                   the image's entrypoint has come to this script
+#   user.build    "<uid>:<gid>"                      whom the files of the job shall belong to
 #   cancel        made by the manager: stop the script, go on with after_script
 #   gone.build    made by the manager: the build container is dead, do not wait for it
 #   services      made by the manager: all services have begun (only where the plan has a "gate")
@@ -23,7 +26,7 @@ role=$1
 idle=
 if [ "$role" = idle ]; then idle=1; role=$2; fi
 here=${0%/*}
-logs=; tools=; grace=10; first_pause=5; pre_stop=; gate=
+logs=; tools=; grace=10; first_pause=5; pre_stop=; gate=; entrypoint=; chown=
 
 while read -r word value; do
   case $word in
@@ -33,6 +36,8 @@ while read -r word value; do
     pause) first_pause=$value ;;
     pre_stop) pre_stop=$value ;;
     gate) gate=$value ;;
+    entrypoint) entrypoint=$value ;;
+    chown) chown=$value ;;
     stage) break ;;
   esac
 done < "$here/plan"
@@ -150,7 +155,35 @@ stop_group() { # TERM, a grace period, KILL
 }
 
 signal_group() { # without setsid in the image, "all processes of the container" is the group
-  kill "-$1" "-$2" || { [ $$ -eq 1 ] && kill "-$1" -1; } || kill "-$1" "$2"
+  kill "-$1" "-$2" || others "$1" || kill "-$1" "$2"
+} 2> /dev/null
+
+age() { # age <pid>: AGE, hundredths of a second from boot to its start; fails for zombies
+  read -r line < "/proc/$1/stat" || return 1
+  line=${line##*") "}
+  case $line in Z*) return 1 ;; esac
+  set -- $line
+  AGE=${20}
+} 2> /dev/null
+
+# Behind an entrypoint we are not the first process, and not everything here is the job's: what is
+# older than we are is the entrypoint's. That all this is one container, and not a whole machine,
+# shows in its first process: it is younger than what init-permissions left.
+others() { # others <signal>: to all processes of the job
+  if [ $$ -eq 1 ]; then kill "-$1" -1; return; fi
+  [ "$entrypoint" ] && read -r prepared < "$logs/.prepared" || return 1
+  age 1 && [ "$prepared" ] && [ "$AGE" -ge "$prepared" ] && age $$ || return 1
+  born=$AGE
+  round=0
+  found=1
+  while [ "$found" ] && [ "$round" -lt 20 ]; do # a process may beget others meanwhile
+    found=
+    round=$((round + 1))
+    for entry in /proc/[0-9]*; do
+      age "${entry#/proc/}" && [ "$AGE" -gt "$born" ] && kill "-$1" "${entry#/proc/}" && found=1
+    done
+    [ "$1" = KILL ] || return 0
+  done
 } 2> /dev/null
 
 alive() { # alive <pid>: exists and is no zombie
@@ -163,7 +196,7 @@ alive() { # alive <pid>: exists and is no zombie
 # ---- preparation --------------------------------------------------------------------------------
 
 spool=$logs/output.log
-if [ "$role" = helper ]; then umask 0000; fi
+if [ "$role" = helper ] && [ ! "$chown" ]; then umask 0000; fi
 if [ ! -e "$logs/.prepared" ]; then # init-permissions was switched off: only for tests
   if [ "$role" = helper ]; then
     umask 0022
@@ -199,6 +232,19 @@ else
   exec 7< /dev/null
 fi
 if [ -p "$logs/.bell-$other" ]; then exec 6<> "$logs/.bell-$other"; else exec 6> /dev/null; fi
+
+if [ "$entrypoint" ]; then put "entered.$role" $$; fi
+if [ "$chown" ]; then
+  while read -r word value _; do
+    case $word in
+      Uid:) user=$value ;;
+      Gid:) user=$user:$value ;;
+    esac
+  done < /proc/self/status
+  if [ "$role" = build ]; then put user.build "$user"; fi
+  PODLANE_BUILD_USER=$logs/user.build # for the scripts
+  export PODLANE_BUILD_USER
+fi
 
 if [ "$idle" ]; then
   until [ "$ending" ]; do linger; done
@@ -413,7 +459,7 @@ while [ "$index" -le "$last" ] && read -r word name owner when attempts timeout 
     # nothing can remove them again.
     if [ "$role" = build ] && [ "$index" = "$last" ]; then
       [ "$pre_stop" ] && say_farewell
-      [ $$ -eq 1 ] && kill -KILL -1 2> /dev/null
+      others KILL
       restore_records
     fi
     remember "$index.end" "$record"
