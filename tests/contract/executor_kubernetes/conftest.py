@@ -205,6 +205,12 @@ class Meanwhile:
         news, self._news = self._news, anyio.Event()
         news.set()
 
+    async def until_told(self, text: str) -> None:
+        """Wait until there is a message of just this ``text``."""
+        with anyio.fail_after(DEADLINE_SECONDS):
+            while not any(isinstance(e, Message) and e.text == text for e in self.events):
+                await self._news.wait()
+
     async def until_printed(self, text: bytes) -> None:
         """Wait until the job has printed ``text``."""
         with anyio.fail_after(DEADLINE_SECONDS):

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from podlane.executors.base import ExecutionPlan
+from podlane.executors.base import Environment, ExecutionPlan
 from podlane.model.failures import FailureReason
 from podlane.model.job import Image, Service, Variable
 from podlane.model.outcome import SUCCESS
@@ -24,8 +24,10 @@ from tests.contract.executor_kubernetes.conftest import (
     Meanwhile,
     image,
     make_plan,
+    run,
     run_and,
 )
+from tests.contract.executor_kubernetes.test_takeover import COUNTING, Successor, beside
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.e2e]
 HONOR = ("FF_KUBERNETES_HONOR_ENTRYPOINT", True)
@@ -212,3 +214,34 @@ async def test_no_secret_is_shown_to_the_entrypoint(cluster: Cluster) -> None:
     plan = behind(shell('echo "see <$PASSWORD>"; exec "$@"'), variables=(hidden,), flags=(HONOR,))
     ran = await cluster.run(plan)
     assert "see <>" in ran.messages
+
+
+async def test_it_costs_one_request(cluster: Cluster) -> None:
+    async with cluster.executor() as executor:
+        await run(executor, make_plan())
+        before = executor.client.requests.copy()
+        await run(executor, behind(shell('exec "$@"'), flags=(HONOR,)))
+        asked = executor.client.requests - before
+    assert asked["get", "pods/log"] == 1
+    assert asked.total() <= 6
+
+
+class Later(Successor):
+    """Takes over when what the entrypoint printed has been told, too."""
+
+    async def __call__(self, environment: Environment, meanwhile: Meanwhile) -> None:
+        await meanwhile.until_told("before")
+        await super().__call__(environment, meanwhile)
+
+
+async def test_a_successor_goes_on_behind_the_entrypoint_and_tells_nothing_twice(
+    cluster: Cluster,
+) -> None:
+    successor = Later(cluster, b"line 17\n")
+    plan = behind(shell('echo before; exec "$@"'), f"{COUNTING}; exit 3", flags=(HONOR,))
+    first = await beside(cluster, plan, successor)
+    assert successor.ran.outcome == first.outcome
+    assert successor.ran.outcome.exit_code == 3
+    assert successor.ran.text == first.text
+    assert successor.ran.messages == first.messages
+    assert first.messages.count("before") == 1

@@ -141,7 +141,12 @@ KEYWORDS: tuple[Keyword, ...] = (
     Keyword("global", "variables:options", _S),
     Keyword("global", "variables:expand", _S),
     Keyword("job", "image:name", _S),
-    Keyword("job", "image:entrypoint", _S),
+    Keyword(
+        "job",
+        "image:entrypoint",
+        _S,
+        "runs only with `FF_KUBERNETES_HONOR_ENTRYPOINT`, as with GitLab Runner on Kubernetes",
+    ),
     Keyword("job", "image:pull_policy", _S),
     Keyword("job", "image:kubernetes", _S),
     Keyword("job", "image:docker", _P, "checked; these options are Docker's"),
