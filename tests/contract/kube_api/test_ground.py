@@ -29,6 +29,7 @@ from podlane.kube.access import Access
 from podlane.kube.client import KubeClient
 from podlane.kube.errors import ForbiddenError, NotFoundError
 from podlane.kube.informer import PodWatch
+from podlane.kube.types import Pod
 from podlane.model.failures import FailureReason
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.faults import Refusal
@@ -57,8 +58,10 @@ async def watches(client: KubeClient) -> AsyncIterator[Watches]:
 @asynccontextmanager
 async def ground(client: KubeClient, plan: PodPlan) -> AsyncIterator[Ground]:
     with anyio.fail_after(SECONDS):
-        async with watches(client) as known, known.at(plan.namespace) as lease:
+        async with watches(client) as known:
+            lease = await known.take(plan.namespace)
             yield Ground(lease, plan, QUICK, Random(1))
+            await lease.release()
 
 
 async def exists(client: KubeClient, namespace: str) -> bool:
@@ -191,16 +194,17 @@ async def test_jobs_of_one_namespace_share_a_watch_that_ends_with_the_last(
     await client.create("namespaces", "", {"metadata": {"name": "elsewhere"}})
     with anyio.fail_after(SECONDS):
         async with watches(client) as known:
-            async with known.at("elsewhere") as one:
-                first = await one.opened()
-                async with known.at("elsewhere") as other:
-                    assert await other.opened() is first
-                with first.subscribe("p") as states:
-                    await client.create("pods", "elsewhere", _pod())
-                    assert (await anext(states)).metadata.name == "p"  # type: ignore[union-attr]  # a pod
+            one, other = await known.take("elsewhere"), await known.take("elsewhere")
+            first = await one.opened()
+            assert await other.opened() is first
+            with first.subscribe("p") as states:
+                await client.create("pods", "elsewhere", _pod())
+                assert isinstance(await anext(states), Pod)
+            await one.release()
             assert client.requests["list", "pods"] == 1
-            async with known.at("elsewhere") as again:
-                assert await again.opened() is not first
+            await other.release()
+            again = await known.take("elsewhere")
+            assert await again.opened() is not first
             assert client.requests["list", "pods"] == 2
 
 
@@ -208,12 +212,15 @@ async def test_a_watch_that_could_not_open_is_tried_anew_by_the_next_job(
     node: Node, client: KubeClient
 ) -> None:
     with anyio.fail_after(SECONDS):
-        async with watches(client) as known, known.at("default") as one:
+        async with watches(client) as known:
+            one = await known.take("default")
             node.faults.refusals[:] = [Refusal(code=403, times=1, path="/pods")]
             with pytest.raises(ForbiddenError):
                 await one.opened()
-            async with known.at("default") as other:
-                await other.opened()
+            other = await known.take("default")
+            await other.opened()
+            await one.release()
+            assert await known.take("default") is other
 
 
 async def test_where_we_may_list_and_not_watch_a_job_ends_at_once(

@@ -124,7 +124,8 @@ class KubernetesExecutor:
             yield RefusedEnvironment(error, self._clock)
             return
         token = bearer_token(self._settings, Variables(plan.variables))
-        async with self._watches.at(pod.namespace, token) as lease:
+        lease = await self._watches.take(pod.namespace, token)
+        try:
             parts = self._parts(lease, pod, self._limits(plan), self._clock.now())
             parts = replace(
                 parts, pod=pod.created(), renewal=plan.renewal,
@@ -134,6 +135,8 @@ class KubernetesExecutor:
             del plan, pod
             async with _removed(parts) as environment:
                 yield environment
+        finally:
+            await lease.release()
 
     def _events(self, client: KubeClient, plan: ExecutionPlan, pod: PodPlan) -> PodEvents | None:
         if not is_on(plan, EVENTS_FLAG):
@@ -161,7 +164,8 @@ class KubernetesExecutor:
         check(known)
         event(_log, logging.DEBUG, "pod_taken_over", pod=known.name, job=job_id)
         plan = known.plan()
-        async with self._watches.at(known.namespace) as lease:
+        lease = await self._watches.take(known.namespace)
+        try:
             parts = self._parts(lease, plan, known.limits, known.began_at)
             found = await self._found(plan, parts, await lease.opened(), progress)
             parts.driver.take_over(found.uid)
@@ -170,6 +174,8 @@ class KubernetesExecutor:
             )
             async with _removed(parts) as environment:
                 yield environment
+        finally:
+            await lease.release()
 
     async def _found(
         self, plan: PodPlan, parts: EnvironmentParts, watch: PodWatch, progress: Progress

@@ -34,8 +34,12 @@ _CANCELED = JobOutcome(reason=FailureReason.JOB_CANCELED, message="canceled")
 class Ground:
     """Of one job. ``plan`` as it was made, ``lease`` is the watch of its namespace."""
 
+    __slots__ = (
+        "_asked", "_beside", "_canceled", "_entering", "_lease", "_namespace", "_pod", "_random",
+        "_retries", "_uid",
+    )  # fmt: skip
+
     def __init__(self, lease: Lease, plan: PodPlan, retries: Retries, random: Random) -> None:
-        self._client = lease.client
         self._beside, self._namespace, self._pod = plan.beside, plan.namespace, plan.name
         self._lease = lease
         self._retries = retries
@@ -83,7 +87,7 @@ class Ground:
 
         async def once() -> None:
             try:
-                await self._client.create("poddisruptionbudgets", self._namespace, budget)
+                await self._lease.client.create("poddisruptionbudgets", self._namespace, budget)
             except AlreadyExistsError:
                 return  # the name is this incarnation's: an answer was lost
 
@@ -116,7 +120,7 @@ class Ground:
     async def _make_room(self, room: JsonObject) -> None:
         name = self._namespace
         try:
-            made = await self._client.create("namespaces", "", room)
+            made = await self._lease.client.create("namespaces", "", room)
         except AlreadyExistsError as error:
             made = await self._existing(error)
             if text(made, "metadata", "annotations", POD) != self._pod:
@@ -134,7 +138,7 @@ class Ground:
 
     async def _existing(self, error: AlreadyExistsError) -> JsonObject:
         try:
-            return await self._client.get("namespaces", "", self._namespace)
+            return await self._lease.client.get("namespaces", "", self._namespace)
         except ForbiddenError:
             raise error from None
 
@@ -145,7 +149,7 @@ class Ground:
                 await anyio.sleep(_PAUSE_SECONDS)
             try:
                 await retried(
-                    lambda: self._client.get(one.resource, self._namespace, one.name),
+                    lambda: self._lease.client.get(one.resource, self._namespace, one.name),
                     self._retries, self._random,
                 )  # fmt: skip
             except NotFoundError:
@@ -161,10 +165,12 @@ class Ground:
         """Delete it, but no other one of its name: who lost the answer looks whose it is."""
         try:
             if not self._uid and not there:
-                found = await self._client.get("namespaces", "", self._namespace)
+                found = await self._lease.client.get("namespaces", "", self._namespace)
                 if text(found, "metadata", "annotations", POD) != self._pod:
                     return
                 self._uid = text(found, "metadata", "uid")
-            await self._client.delete("namespaces", "", self._namespace, uid=self._uid or None)
+            await self._lease.client.delete(
+                "namespaces", "", self._namespace, uid=self._uid or None
+            )
         except (NotFoundError, ConflictError):
             return

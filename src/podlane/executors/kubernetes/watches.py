@@ -5,7 +5,7 @@ The namespace of the settings has one all the time. A job with a token of its ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -21,13 +21,14 @@ _CLOSE_SECONDS = 5.0
 
 
 class Lease:
-    """A client and a watch that somebody uses; nothing is asked before :meth:`opened` is called."""
+    """A client and a watch that jobs use; nothing is asked before :meth:`opened` is called."""
 
     def __init__(self, client: KubeClient, watch: PodWatch, tasks: TaskGroup | None = None) -> None:
         self.client = client
         self.watch = watch
-        self.users = 0
+        self.users = 1
         self.error: PodlaneError | None = None
+        self.on_last: Callable[[], Awaitable[None]] | None = None
         self._tasks = tasks
         self._begun = tasks is None
         self._scope = anyio.CancelScope()
@@ -50,12 +51,17 @@ class Lease:
             raise self.error
         return self.watch
 
-    async def close(self) -> None:
-        """End the watch, and return when it asks nothing any more."""
+    async def release(self) -> None:
+        """Use it no longer. With its last user it ends, and returns when it asks nothing any more."""
+        self.users -= 1
+        if self.users:
+            return
         self._scope.cancel()
-        if self._begun:
-            with closing(_CLOSE_SECONDS):
+        with closing(_CLOSE_SECONDS):
+            if self._begun:
                 await self._ended.wait()
+            if self.on_last is not None:
+                await self.on_last()
 
     async def _run(self) -> None:
         try:
@@ -97,42 +103,37 @@ class Watches:
             stack.callback(tasks.cancel_scope.cancel)
             self = cls(client, selector, tasks)
             if namespace is not None and first is not None:
-                lease = self._leases[namespace] = Lease(client, first)
-                lease.users += 1  # ours, which outlasts all jobs
+                self._leases[namespace] = Lease(client, first)  # its user is this context
             yield self
 
-    @asynccontextmanager
-    async def at(self, namespace: str, token: str = "") -> AsyncIterator[Lease]:
+    async def take(self, namespace: str, token: str = "") -> Lease:
         """Use the watch of a namespace: together with all others there, or with a token alone.
 
-        Raises:
+        Release it. Raises:
             kube.errors.AccessError: with such a token the server cannot be used.
         """
-        if not token:
-            async with self._shared(namespace) as lease:
-                yield lease
-            return
-        async with KubeClient.connect(with_token(self._client.access, token)) as client:
-            lease = self._lease(client, namespace)
-            try:
-                yield lease
-            finally:
-                await lease.close()
-
-    @asynccontextmanager
-    async def _shared(self, namespace: str) -> AsyncIterator[Lease]:
+        if token:
+            return await self._apart(namespace, token)
         lease = self._leases.get(namespace)
-        if lease is None or lease.error is not None:
-            lease = self._leases[namespace] = self._lease(self._client, namespace)
-        lease.users += 1
-        try:
-            yield lease
-        finally:
-            lease.users -= 1
-            if not lease.users:
-                if self._leases.get(namespace) is lease:
-                    del self._leases[namespace]
-                await lease.close()
+        if lease is not None and lease.users and lease.error is None:
+            lease.users += 1
+            return lease
+        lease = self._leases[namespace] = self._lease(self._client, namespace)
+
+        async def forget() -> None:
+            if self._leases.get(namespace) is lease:
+                del self._leases[namespace]
+
+        lease.on_last = forget
+        return lease
+
+    async def _apart(self, namespace: str, token: str) -> Lease:
+        async with AsyncExitStack() as stack:
+            access = with_token(self._client.access, token)
+            client = await stack.enter_async_context(KubeClient.connect(access))
+            lease = self._lease(client, namespace)
+            lease.on_last = stack.pop_all().aclose
+        return lease
 
     def _lease(self, client: KubeClient, namespace: str) -> Lease:
         return Lease(client, PodWatch(client, namespace, self._selector), self._tasks)
