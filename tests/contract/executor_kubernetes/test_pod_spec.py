@@ -131,3 +131,12 @@ async def test_a_job_runs_where_its_affinity_lets_it(cluster: Cluster) -> None:
     ran = await cluster.run(make_plan("echo placed"), affinity=affinity)
     assert ran.outcome.reason is None, ran
     assert "placed" in ran.text
+
+
+async def test_a_field_that_the_cluster_does_not_know_is_told(cluster: Cluster) -> None:
+    patch = "hostNme: x\ncontainers: [{name: build, enviroment: [{name: A, value: b}]}]"
+    ran = await cluster.run(make_plan("echo done", flags=(ON,)), pod_spec=[{"patch": patch}])
+    assert ran.outcome.reason is None, ran
+    told = [text for text in ran.messages if text.startswith("The cluster does not know")]
+    names = "spec.containers[build].enviroment, spec.hostNme"
+    assert told == [f"The cluster does not know these fields of the pod, and ignores them: {names}"]

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
 from podlane.executors.kubernetes.manifests.pod import owner_patch
+from podlane.executors.kubernetes.manifests.stored import lost_fields
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.remake import Made, Remaker
 from podlane.executors.kubernetes.retries import Retries, retried
@@ -45,8 +46,8 @@ class PodDriver:
         self.made = Made()
         self.remaker = Remaker(client, plan.namespace, plan.name, self.made, self._retried)
 
-    async def create(self) -> None:
-        """Create the Secret, then the pod.
+    async def create(self) -> tuple[str, ...]:
+        """Create the Secret, then the pod; return the fields that the cluster left out of it.
 
         Raises:
             ApiError, UnreachableError: refused, or no answer after several attempts.
@@ -55,7 +56,9 @@ class PodDriver:
         await self._retried(lambda: self._create("secrets", self._plan.secret))
         pod = await self._retried(lambda: self._create("pods", self._plan.pod))
         self.made.uid = text(pod, "metadata", "uid")
+        lost = lost_fields(self._plan.pod, pod)
         self._plan = self._plan.created()
+        return lost
 
     def take_over(self, uid: str) -> None:
         """Take a pod that exists for the one that :meth:`create` would have made."""

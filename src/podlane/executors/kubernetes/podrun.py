@@ -22,6 +22,7 @@ from podlane.executors.kubernetes.follow import Follower
 from podlane.executors.kubernetes.judge import Evidence
 from podlane.executors.kubernetes.legacy import LegacyRun, legacy_run
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER
+from podlane.executors.kubernetes.manifests.stored import lost_warning
 from podlane.executors.kubernetes.observe import (
     Broken,
     Finished,
@@ -128,7 +129,7 @@ class PodRun:
         parts = self._parts
         with parts.watch.subscribe(parts.pod.name) as states:
             try:
-                await self._enter()
+                await self._enter(emit)
             except PodlaneError as error:
                 return refused(error)
             async with anyio.create_task_group() as tasks:
@@ -147,11 +148,11 @@ class PodRun:
                 tasks.cancel_scope.cancel()
         return outcome
 
-    async def _enter(self) -> None:
+    async def _enter(self, emit: Emit) -> None:
         # The pod is created, or there is one already: it is taken over, or was made again.
         parts, pod = self._parts, self._parts.pod
         if not self._start.there:
-            await parts.driver.create()
+            await _create(parts.driver, emit)
         elif self._start.starts_by is None:
             self._see(present(parts.watch, pod.namespace, pod.name))
         await parts.ground.protect(parts.driver.made.uid)
@@ -343,6 +344,12 @@ def _after(
     upcoming = None if began else fallback.following(policies, failures, broken)
     now = fallback.current(policies, failures, broken.container)
     return Again(broken=broken, upcoming=upcoming, same=upcoming == now)
+
+
+async def _create(driver: PodDriver, emit: Emit) -> None:
+    lost = await driver.create()
+    if lost:
+        await emit(Message(text=lost_warning(lost), level=Level.WARNING))
 
 
 async def _tell_events(driver: PodDriver, emit: Emit) -> None:
