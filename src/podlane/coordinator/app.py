@@ -53,6 +53,7 @@ from podlane.kit.tasks import closing
 _logger = logging.getLogger(__name__)
 _TIDY_EVERY = 30
 _STOP_SECONDS = 10.0
+_FINISH_SECONDS = 2.0  # for requests that are being answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +241,7 @@ def _routes(parts: _Parts) -> list[web.RouteDef]:
         ).routes(),
         *CacheApi(engine=engine, caches=_caches(settings), tokens=maker).routes(),
         *GitHttp(engine, maker, parts.repositories, server_url=parts.url).routes(),
-        *ControlApi(parts.service, parts.secrets.admin_token).routes(),
+        *ControlApi(parts.service, parts.secrets.admin_token, parts.stopping).routes(),
     ]  # fmt: skip
 
 
@@ -252,7 +253,9 @@ def _caches(settings: CoordinatorSettings) -> Caches:
 async def _serving(listener: socket.socket, parts: _Parts) -> AsyncIterator[None]:
     application = web.Application(client_max_size=MAX_PATCH_BYTES, middlewares=[_answer_errors])
     application.add_routes(_routes(parts))
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=_FINISH_SECONDS
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()

@@ -17,6 +17,7 @@ import pytest
 from podlane.cli.output import Stream
 from podlane.cli.run.live import LiveView
 from podlane.cli.run.session import Ended, run_pipeline
+from podlane.coordinator import app
 from podlane.coordinator.control.outage import Patience
 from podlane.coordinator.control.remote import open_coordinator
 from podlane.coordinator.state.notice import Notice
@@ -60,6 +61,7 @@ class Watcher:
     screen: Screen = field(default_factory=Screen)
     over: anyio.Event = field(default_factory=anyio.Event)
     ended: Ended | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def end(self) -> Ended:
         with anyio.fail_after(DEADLINE_SECONDS):
@@ -74,7 +76,8 @@ class Watcher:
         patience = Patience(note=view.note, seconds=seconds)
         there = open_coordinator(bench.coordinator.url, bench.coordinator.admin_token, patience)
         submission = Submission(pipeline=CONTENT, source=str(bench.tree))
-        self.ended = await run_pipeline(submission, there, view)
+        with self.scope:
+            self.ended = await run_pipeline(submission, there, view)
         self.over.set()
 
 
@@ -154,3 +157,14 @@ async def test_a_coordinator_that_stays_away_ends_it_with_the_sentence(tmp_path:
         async with stopped_in_the_middle(tmp_path, seconds=1.0):
             pass
     assert caught.group_contains(TemporaryError, match="does not answer")
+
+
+async def test_a_coordinator_that_is_watched_stops_without_waiting_for_the_watcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_FINISH_SECONDS", 3600.0)
+    monkeypatch.setattr(app, "_STOP_SECONDS", 3600.0)
+    with anyio.fail_after(60):
+        async with stopped_in_the_middle(tmp_path) as (watcher, _, _):
+            assert watcher.ended is None
+            watcher.scope.cancel()

@@ -27,6 +27,7 @@ from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PermanentError, TemporaryError, UsageError
 
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_NOT_THERE = (502, 503, 504)  # a coordinator never says so: who says it stands before one
 _LINE_BYTES = 4 * 1024 * 1024
 
 
@@ -176,6 +177,8 @@ class RemoteCoordinator:
                 f"the coordinator {self.url} does not accept the admin token",
                 hint="PODLANE_COORDINATOR_TOKEN=$(cat DATA_DIR/admin-token) podlane …",
             )
+        if response.status in _NOT_THERE:
+            raise self._gone(f"a proxy in front of it answered {response.status}")
         body = await response.read()
         try:
             problem = msgspec.json.decode(body, type=Problem)
@@ -186,7 +189,7 @@ class RemoteCoordinator:
         kind = UsageError if response.status == 400 else PermanentError  # noqa: PLR2004 - HTTP
         raise kind(problem.message, hint=problem.hint)
 
-    def _gone(self, error: Exception | None) -> TemporaryError:
+    def _gone(self, error: Exception | str | None) -> TemporaryError:
         why = f": {str(error) or type(error).__name__}" if error is not None else ""
         if isinstance(error, aiohttp.ClientPayloadError):  # its text is of HTTP's framing
             why = ": the connection broke in the middle of an answer"

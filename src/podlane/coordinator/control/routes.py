@@ -14,9 +14,11 @@ An error is ``{"message": …, "hint": …}`` with status 400, 401, 404 or 500.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
+import anyio
 import msgspec
 from aiohttp import web
 
@@ -31,9 +33,11 @@ from podlane.coordinator.control.wire import (
 )
 from podlane.coordinator.events import CoordinatorEvent
 from podlane.coordinator.state.live import LivePipeline
+from podlane.coordinator.state.notice import Notice
 from podlane.coordinator.storage.tokens import same
 from podlane.coordinator.submission import Submission
 from podlane.kit.errors import PodlaneError, UsageError
+from podlane.kit.tasks import plain_errors
 
 
 class _Encoder(Protocol):
@@ -43,8 +47,9 @@ class _Encoder(Protocol):
 class ControlApi:
     """Handlers; one instance per coordinator."""
 
-    def __init__(self, service: Service, admin_token: str) -> None:
+    def __init__(self, service: Service, admin_token: str, stopping: Notice) -> None:
         self._service = service
+        self._stopping = stopping
         self._admin_token = admin_token
         self._encoder: _Encoder = msgspec.json.Encoder()
 
@@ -76,17 +81,29 @@ class ControlApi:
         return answers.json(PipelineList(pipelines=self._service.summaries()))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """``GET pipelines/:id/events``."""
+        """``GET pipelines/:id/events``; ends without its last event when the coordinator stops."""
         live = self._pipeline(request)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
+        with plain_errors():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._until_stopping, tasks.cancel_scope)
+                await self._tell(live, response)
+                tasks.cancel_scope.cancel()
+        return response
+
+    async def _tell(self, live: LivePipeline, response: web.StreamResponse) -> None:
         try:
-            async for event in self._service.watch(live):
-                await response.write(self._encoder.encode(event) + b"\n")
+            async with aclosing(self._service.watch(live)) as events:
+                async for event in events:
+                    await response.write(self._encoder.encode(event) + b"\n")
             await response.write_eof()
         except ConnectionError:
             pass  # the watcher has gone
-        return response
+
+    async def _until_stopping(self, scope: anyio.CancelScope) -> None:
+        await self._stopping.wait_beyond(0)
+        scope.cancel()
 
     async def jobs(self, request: web.Request) -> web.Response:
         """``GET pipelines/:id/jobs``; ``trace_bytes`` asks for the ends of the traces only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
@@ -116,7 +116,7 @@ class Service:
             raise UsageError(f"job {job_id} ({job.row.name}) is over: {job.state}")
         self.engine.cancel(live, force=force, only=job.row.name)
 
-    def watch(self, live: LivePipeline) -> AsyncIterator[CoordinatorEvent]:
+    def watch(self, live: LivePipeline) -> AsyncGenerator[CoordinatorEvent, None]:
         """Yield all events, its children's too, from the pipeline's beginning until all rest."""
         return watching.watch(live, self._blobs)
 

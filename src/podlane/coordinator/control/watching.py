@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 import anyio.to_thread
@@ -26,7 +26,7 @@ _READ_BYTES = 256 * 1024
 _NOT_STARTED = frozenset({JobState.CREATED, JobState.PENDING})
 
 
-async def watch(live: LivePipeline, blobs: Blobs) -> AsyncIterator[CoordinatorEvent]:
+async def watch(live: LivePipeline, blobs: Blobs) -> AsyncGenerator[CoordinatorEvent, None]:
     """Yield all that happened and happens, until the pipeline and all its children rest.
 
     A slow reader costs no memory: traces are read from disk as far as the reader has come.
