@@ -11,7 +11,7 @@ from tests.e2e.conftest import Cluster, Project, Ran, ended
 from tests.e2e.gate import Held, gate
 
 pytestmark = pytest.mark.e2e
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 IN_VAIN = 4  # connections of the runner and of the helper
 
 
