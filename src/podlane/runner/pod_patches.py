@@ -10,7 +10,7 @@ from dataclasses import replace
 from podlane.executors.kubernetes.flags import PATCHES_FLAG
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.trial import patch_problems
-from podlane.kit.diagnostics import Diagnostic, Place, Severity, has_errors
+from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.runner import feature_flags
 from podlane.runner.settings import RunnerSettings
 
@@ -21,9 +21,10 @@ def problems(runner: RunnerSettings, place: Place) -> list[Diagnostic]:
     Where no job of the runner gets them unless it asks, nothing is worse than a warning.
     """
     settings, found = decode_settings(runner.executor_table, place)
-    if has_errors(found) or not settings.pod_spec:
+    if not settings.pod_spec:
         return []
-    wrong = patch_problems(settings, place)
+    known = {each.message for each in found}
+    wrong = [each for each in patch_problems(settings, place) if each.message not in known]
     flags = feature_flags.resolve(runner.feature_flags, runner.environment, timestamps=True)
     if flags[PATCHES_FLAG]:
         return wrong

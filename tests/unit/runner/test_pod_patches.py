@@ -80,6 +80,13 @@ def test_a_file_that_cannot_be_read_is_found(tmp_path: Path) -> None:
     assert found(text) == []
 
 
+def test_all_that_is_wrong_is_told_at_once_and_nothing_twice() -> None:
+    missing = "[[runners.kubernetes.pod_spec]]\npatch_path = '/nowhere/patch.yaml'\n"
+    said = found(ON + entry("a: b", "deep") + missing)
+    assert [text.partition("pod_spec")[2][:3] for text in said] == ["[0]", "[1]"]
+    assert "cannot read /nowhere/patch.yaml" in said[1]
+
+
 def test_a_wrong_affinity_has_the_line_of_its_own_table() -> None:
     path = "runners.kubernetes.affinity.pod_affinity.required_during_scheduling_ignored_during_execution"
     assert found(f"[[{path}]]\ntopology_key = 'zone'\n[[{path}]]\nnamespaces = ['a']\n") == [
