@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from podlane.executors.base import Emit, Level, Message, Progress
 from podlane.executors.kubernetes import fallback, judge
 from podlane.executors.kubernetes.beginning import EnvironmentParts, Start
+from podlane.executors.kubernetes.clusterevents import ClusterEvents, explained
 from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.entrypoint import behind, not_reached, outsider
 from podlane.executors.kubernetes.fallback import Policies, PullAttempt
@@ -47,7 +48,6 @@ SYSTEM = FailureReason.RUNNER_SYSTEM_FAILURE
 _RECORD_SECONDS = 2.0  # after the end of "build", before its missing record is believed
 _LAST_WORD_SECONDS = 30.0
 _WATCH_SECONDS = 15.0
-_EVENTS_SECONDS = 3.0
 _WORTH_EVENTS = (
     SYSTEM,
     FailureReason.IMAGE_PULL_FAILURE,
@@ -98,6 +98,7 @@ class PodRun:
         self._services = ServiceLogs(parts.pod.watched_services, told=start.is_taken_over)
         self._canceled = False
         self._signals = Signals(parts.driver)
+        self._events = ClusterEvents(parts)
         self._problem: PodlaneError | None = None
         self._waiting = WaitingLines(parts.pod, silent=parts.events is not None)
         self.starts_by = start.starts_by
@@ -136,6 +137,7 @@ class PodRun:
                 tasks.start_soon(self._own)
                 tasks.start_soon(self._observe, states)
                 tasks.start_soon(self._watch_cluster)
+                self._events.watch_mounts(tasks, self._sight, emit)
                 if parts.renewal is not None:
                     tasks.start_soon(keep_fresh, parts.driver, parts.renewal)
                 self._sight.since = anyio.current_time()
@@ -144,7 +146,7 @@ class PodRun:
                 if isinstance(outcome, Again) and outcome.upcoming is not None:
                     await self._owned.wait()
                 elif parts.print_events and _is_worth_events(outcome):
-                    await _tell_events(parts.driver, emit)
+                    outcome = explained(outcome, await self._events.tell_all(emit))
                 tasks.cancel_scope.cancel()
         return outcome
 
@@ -220,7 +222,7 @@ class PodRun:
             return over
         match self._sight.verdict:
             case Waiting() as waiting:
-                left = starts_by - now
+                left, waiting = starts_by - now, self._events.known(waiting)
                 return _Wait(seconds=left) if left > 0 else judge.never_started(waiting)
             case Broken() as broken:
                 return self._broken(broken, now, starts_by)
@@ -350,13 +352,6 @@ async def _create(driver: PodDriver, emit: Emit) -> None:
     lost = await driver.create()
     if lost:
         await emit(Message(text=lost_warning(lost), level=Level.WARNING))
-
-
-async def _tell_events(driver: PodDriver, emit: Emit) -> None:
-    with anyio.move_on_after(_EVENTS_SECONDS):
-        for text in await driver.warnings():
-            line = f"Event retrieved from the cluster: {text}"
-            await emit(Message(text=line, level=Level.WARNING))
 
 
 def _is_worth_events(outcome: JobOutcome | Again) -> bool:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from podlane.executors.kubernetes.clusterevents import explained
+from podlane.model.failures import FailureReason
+from podlane.model.outcome import JobOutcome
+
+DIED = JobOutcome(reason=FailureReason.RUNNER_SYSTEM_FAILURE, message="it ended with exit code 137")
+
+
+def test_a_failed_hook_is_why_a_container_was_stopped() -> None:
+    told = explained(DIED, ["FailedPostStartHook: PostStartHook failed"])
+    assert told.reason is FailureReason.RUNNER_CONFIGURATION_ERROR
+    assert "container_lifecycle.post_start failed (it ended with exit code 137)" in told.message
+    assert "container_lifecycle.post_start" in str(told.hint)
+
+
+def test_a_mount_that_fails_sends_to_the_settings_of_volumes() -> None:
+    told = explained(DIED, ["FailedMount: MountVolume.SetUp failed for volume"])
+    assert told.message == DIED.message
+    assert "[runners.kubernetes.volumes]" in str(told.hint)
+
+
+@pytest.mark.parametrize("warnings", [[], ["BackOff: pulling"], ["FailedPreStopHook: no"]])
+def test_other_warnings_explain_nothing(warnings: list[str]) -> None:
+    assert explained(DIED, warnings) is DIED
+
+
+def test_what_the_script_did_is_not_explained_away() -> None:
+    failed = JobOutcome(reason=FailureReason.SCRIPT_FAILURE, exit_code=1)
+    assert explained(failed, ["FailedPostStartHook: x", "FailedMount: x"]) is failed
