@@ -38,6 +38,17 @@ SecretKey = "SECRET-KEY"
 [runners.kubernetes.pod_annotations]
 "podlane.dev/host-ports" = "{port}"
 """
+VOLUME = """
+[[runners]]
+url = "http://unused"
+token = "unused"
+executor = "kubernetes"
+cache_dir = "/kept"
+[[runners.kubernetes.volumes.host_path]]
+name = "caches"
+mount_path = "/kept"
+host_path = "{path}"
+"""
 PUSH_AND_PULL = """
 install:
   stage: build
@@ -170,6 +181,26 @@ def test_a_cache_in_s3_is_found_under_the_official_name(
         assert f"Downloading cache.zip from {address}\n" in second.trace("one")
         assert "Signature" not in second.out
         assert "SECRET-KEY" not in second.out
+
+
+def test_a_volume_at_the_cache_directory_keeps_the_caches(
+    project: Project, run: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    if not cluster.own:
+        pytest.skip("the volume of this test is a directory of this machine")
+    folder = project("""
+        one:
+          image: steveazz/noroot-alpine
+          cache: {key: "$CI_COMMIT_REF_SLUG", paths: [c.txt]}
+          script: ["cat c.txt || echo kept > c.txt"]
+    """)
+    config = tmp_path / "config.toml"
+    config.write_text(VOLUME.format(path=tmp_path / "caches"))
+    assert run(folder, "--config", config).code == 0
+    assert (tmp_path / "caches" / "local" / "project" / "main-protected" / "cache.zip").exists()
+    second = run(folder, "--config", config)
+    assert second.code == 0, second
+    assert "\nkept\n" in second.trace("one")
 
 
 def test_branches_that_are_not_protected_have_caches_of_their_own(
