@@ -162,8 +162,8 @@ async def test_a_coordinator_that_stays_away_ends_it_with_the_sentence(tmp_path:
 async def test_a_coordinator_that_is_watched_stops_without_waiting_for_the_watcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "_FINISH_SECONDS", 3600.0)
-    monkeypatch.setattr(app, "_STOP_SECONDS", 3600.0)
+    monkeypatch.setattr(app, "_FINISH_SECONDS", 120.0)
+    monkeypatch.setattr(app, "_STOP_SECONDS", 120.0)
     with anyio.fail_after(60):
         async with stopped_in_the_middle(tmp_path) as (watcher, _, _):
             assert watcher.ended is None

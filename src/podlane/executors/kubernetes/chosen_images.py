@@ -97,14 +97,18 @@ class ChosenImages:
 
     def _policies(self, container: str, wished: tuple[str, ...] | None) -> tuple[str, ...]:
         configured = self._settings.pull_policies
-        asked = wished or configured
         allowed = self._settings.allowed_pull_policies or configured
+        # Nobody's wish is the cluster's default, which has to be allowed as any other.
+        asked = wished or configured or (("",) if allowed else ())
         usable = tuple(policy for policy in asked if not allowed or policy in allowed)
         if asked and not usable:
             source = "GitLab pipeline config" if wished else "Runner config"
+            source += "" if wished or configured else " (default)"
             raise PlanError(
                 f"pull_policy ({_shown(asked)}) defined in {source} is not one of the "
-                f"allowed_pull_policies ({_shown(allowed)})"
+                f"allowed_pull_policies ({_shown(allowed)})",
+                hint="name one of them in the job's pull_policy, or set pull_policy in "
+                "[runners.kubernetes]",
             )
         if usable:
             text = f"Using effective pull policy of {_shown(usable)} for container {container}"

@@ -107,7 +107,10 @@ def test_scripts_wait_only_where_a_service_has_several_policies() -> None:
         pod_plan(
             execution_plan(
                 Image(name="alpine", pull_policy=several),
-                services=(Service(name="db", alias="db", pull_policy=policies), Service(name="x")),
+                services=(
+                    Service(name="db", alias="db", pull_policy=policies),
+                    Service(name="x", pull_policy=one),
+                ),
             ),
             settings(allowed_pull_policies=list(several)),
         )

@@ -191,6 +191,12 @@ def test_a_pull_policy_that_is_not_allowed_is_refused() -> None:
         pod_plan(job, settings(pull_policy="never"))
 
 
+def test_the_clusters_default_has_to_be_allowed_as_any_other_policy() -> None:
+    with pytest.raises(PlanError, match=r"\(\[\]\) defined in Runner config \(default\)"):
+        pod_plan(configured=settings(allowed_pull_policies=["always"]))
+    pod_plan(configured=settings(allowed_pull_policies=["always", ""]))
+
+
 def test_pull_policy_and_resources_reach_the_containers() -> None:
     configured = settings(
         pull_policy="if-not-present",
