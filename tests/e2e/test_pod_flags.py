@@ -23,6 +23,7 @@ def test_the_files_of_a_job_belong_to_the_user_of_its_image(
           image: alpine
           script: [mkdir out, echo one > out/file]
           artifacts: {{paths: [out/]}}
+          cache: {{key: k, paths: [kept/], policy: pull-push}}
         use:
           stage: test
           image: steveazz/noroot-alpine
@@ -32,13 +33,25 @@ def test_the_files_of_a_job_belong_to_the_user_of_its_image(
             - stat -c 'artifact %u %a' out/file
             - echo more >> out/file
             - touch ../beside
-            - git status --short 2>/dev/null || true
+            - mkdir -p kept && echo more >> kept/file
+            - echo new > untracked
+          cache: {{key: k, paths: [kept/], policy: pull-push}}
+          artifacts: {{untracked: true}}
+        last:
+          stage: deploy
+          image: steveazz/noroot-alpine
+          dependencies: [use]
+          script:
+            - cat untracked
+            - stat -c 'artifact %u %a' untracked
+            - echo more >> untracked
     """)
     )
     assert ran.code == 0, ran
     lines = ran.trace("use").splitlines()
     for expected in ("project 1000 755", "sources 1000 644", "artifact 1000 644"):
         assert expected in lines, ran
+    assert "artifact 1000 644" in ran.trace("last").splitlines()
 
 
 def test_the_entrypoint_of_the_job_runs_before_its_script(project: Project, run: Run) -> None:

@@ -449,6 +449,22 @@ async def test_a_secret_that_cannot_be_read_fails_the_job_before_its_pod() -> No
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("pauses", [True, False])
+async def test_attempts_at_a_secret_pause_unless_the_flag_says_no(pauses: bool) -> None:
+    auth = VaultAuth(name="jwt", data={"jwt": "x"})
+    secret = Secret(vault=VaultSecret(server=VaultServer(url="http://vault", auth=auth)))
+    more = (
+        Variable(key="SECRETS_RETRIEVAL_ATTEMPTS", value="2"),
+        Variable(key="FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY", value=str(pauses)),
+    )
+    scene = Scene()
+    began = anyio.current_time()
+    await scene.run("true", secrets={"PASSWORD": secret}, more_variables=more)
+    assert scene.api.trace.decode().count("Retrying...") == 1
+    assert (anyio.current_time() - began >= 1) is pauses
+
+
+@pytest.mark.anyio
 async def test_masked_values_are_hidden_even_when_there_is_no_plan() -> None:
     wrong = Variable(key="GIT_SUBMODULE_STRATEGY", value="hunter2-strategy", masked=True)
     scene = Scene()

@@ -6,7 +6,7 @@ Tokens go by environment (``CI_JOB_TOKEN``), never by argv.
 from __future__ import annotations
 
 from podlane.model.job import Artifact, Dependency
-from podlane.runner.scripts import bash, ownership, provenance
+from podlane.runner.scripts import bash, git, ownership, provenance
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import ScriptWriter, assign, quote
 
@@ -98,6 +98,8 @@ def helper_script(
         *bash.job_environment(context),
         assign("CI_JOB_TOKEN", context.job.token),
     ]
+    if ownership.is_handed_over(context):  # the helper asks git for untracked files
+        preamble += git.config_exports(context, git.helper_settings(context, ""))
     return bash.script(writer.text, preamble=preamble, xtrace=context.debug_trace and may_be_traced)
 
 
