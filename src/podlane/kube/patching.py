@@ -120,7 +120,9 @@ def _merge_lists(old: list[Json], new: list[Json], key: str) -> list[Json]:
             replaces = True
             continue
         if key not in entry:
-            raise errors.bad_request(f"map: {entry} does not contain declared merge key: {key}")
+            # The names of its fields only: their values are none of a log's business.
+            shown = " ".join(sorted(entry))
+            raise errors.bad_request(f"map: [{shown}] does not contain declared merge key: {key}")
         index = _index(result, key, entry[key])
         if directive == "delete":
             if index is not None:

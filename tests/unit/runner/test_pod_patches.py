@@ -80,6 +80,13 @@ def test_a_file_that_cannot_be_read_is_found(tmp_path: Path) -> None:
     assert found(text) == []
 
 
+def test_what_images_jobs_may_use_does_not_hide_a_broken_patch() -> None:
+    images = "[runners.kubernetes]\nallowed_images = ['ruby:*']\n"
+    patch = entry("containers: [{name: helper, $patch: delete}]")
+    [said] = found(ON + images + patch)
+    assert 'removes or renames the container "helper"' in said
+
+
 def test_all_that_is_wrong_is_told_at_once_and_nothing_twice() -> None:
     missing = "[[runners.kubernetes.pod_spec]]\npatch_path = '/nowhere/patch.yaml'\n"
     said = found(ON + entry("a: b", "deep") + missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from podlane.executors.base import ExecutionPlan
 from podlane.executors.kubernetes import patchfiles
 from podlane.executors.kubernetes.manifests.podpatch import PatchDamageError, PatchMismatchError
@@ -66,7 +68,9 @@ def _plain_pod(settings: KubernetesSettings) -> PodPlan | None:
     )
     empty = ShellTexts(**dict.fromkeys(ShellTexts.__dataclass_fields__, ""))
     around = Surroundings(suffix="trial", process="trial", machine="x86_64", texts=empty)
+    # Which images jobs may use is not the question here.
+    free = msgspec.structs.replace(settings, allowed_images=(), allowed_services=())
     try:
-        return make_plan(plan, settings, around)
+        return make_plan(plan, free, around)
     except PlanError:
         return None

@@ -209,6 +209,12 @@ def test_a_json_patch_that_does_not_fit_is_refused_with_its_path() -> None:
     )
 
 
+def test_what_a_patch_sets_is_not_in_the_sentence_about_it() -> None:
+    with pytest.raises(PlanError) as refused:
+        patched(entry("containers: [{name: build, env: [{value: hunter2}]}]"))
+    assert refused.value.message.endswith("map: [value] does not contain declared merge key: name")
+
+
 def test_a_patch_may_be_in_a_file_that_is_read_for_each_job(tmp_path: Path) -> None:
     file = tmp_path / "patch.yaml"
     entries = (PodSpecPatch(name="file", patch_path=str(file)),)
