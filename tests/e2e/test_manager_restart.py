@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
+from podlane.kit.jsonvalue import objects, text
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
 from podlane.kube.errors import NotFoundError
@@ -160,9 +161,9 @@ def go_on(cluster: Cluster, stop: int) -> None:
     """Let the script of the only job go on: make the file that it waits for."""
 
     async def touch(client: KubeClient) -> None:
-        (pod,) = (await client.list_pods("default")).items
-        command = ("touch", f"/go{stop}")
-        async with client.exec("default", pod.metadata.name, "build", command) as session:
+        (pod,) = (await client.list_pods("")).items
+        command, where = ("touch", f"/go{stop}"), pod.metadata
+        async with client.exec(where.namespace, where.name, "build", command) as session:
             status = await session.status()
             assert status.exit_code == 0, status
 
@@ -173,9 +174,10 @@ def remove_pods(cluster: Cluster) -> None:
     """Remove the pods that a test has left that failed, so that the next ones find none."""
 
     async def remove(client: KubeClient) -> None:
-        for pod in (await client.list_pods("default")).items:
+        for pod in (await client.list_pods("")).items:
+            where = pod.metadata
             with suppress(NotFoundError):
-                await client.delete("pods", "default", pod.metadata.name, grace_seconds=0)
+                await client.delete("pods", where.namespace, where.name, grace_seconds=0)
 
     with_client(cluster, remove)
 
@@ -213,6 +215,35 @@ def test_a_job_goes_on_under_the_next_manager(place: Place, project: Project, ti
     assert jobs["reader"]["status"] == "success", jobs["reader"]
     assert "made here" in str(jobs["reader"]["trace"])
     nothing_left(place)
+
+
+def test_a_job_in_a_namespace_of_its_own_goes_on_and_takes_it_along(
+    place: Place, project: Project
+) -> None:
+    before = place.config.read_text()
+    place.config.write_text(f"{before}[runners.kubernetes]\nnamespace_per_job = true\n")
+    with place.run(project(stopping([30]))) as pipeline:
+        with killed(place.manager()):
+            until_shown(pipeline, "line 20.")
+        go_on(place.cluster, 30)
+        with terminated(place.manager()):
+            jobs = jobs_of(pipeline)
+    trace = str(jobs["slow"]["trace"])
+    assert jobs["slow"]["status"] == "success", trace
+    assert "Using Kubernetes namespace: ci-job-" in trace
+    whole(trace)
+    assert jobs["reader"]["status"] == "success", jobs["reader"]
+    nothing_left(place)
+    with_client(place.cluster, no_namespaces_of_jobs)
+
+
+async def no_namespaces_of_jobs(client: KubeClient) -> None:
+    """Wait until the last namespace of a job has gone."""
+    while True:
+        found = objects(await client.list("namespaces", ""), "items")
+        if not any(text(one, "metadata", "name").startswith("ci-job-") for one in found):
+            return
+        await anyio.sleep(0.1)
 
 
 def test_a_job_that_ended_while_no_manager_ran_is_reported(place: Place, project: Project) -> None:
