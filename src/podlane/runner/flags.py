@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -283,8 +283,15 @@ def _mapping(flag: Flag, given: tuple[str, ...]) -> Json:
         key, separator, text = pair.partition("=" if "=" in pair else ":")
         if not separator or not key:
             raise ValueError(pair)
-        table[key] = boolean(text) if flag.path == ("feature_flags",) else text
+        table[key] = _VALUES.get(flag.path, str)(text)
     return table
+
+
+# Of tables whose values are no texts.
+_VALUES: Mapping[tuple[str, ...], Callable[[str], Json]] = {
+    ("feature_flags",): boolean,
+    ("kubernetes", "retry_limits"): int,
+}
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ def test_every_option_is_a_setting_that_the_file_knows(flag: Flag) -> None:
         ("--kubernetes-node-selector", ("disk=ssd", "zone:a"), {"disk": "ssd", "zone": "a"}),
         ("--kubernetes-node-selector", ('{"disk": "ssd"}',), {"disk": "ssd"}),
         ("--feature-flags", ("FF_TIMESTAMPS=false",), {"FF_TIMESTAMPS": False}),
+        ("--kubernetes-retry-limits", ("exceeded quota=20",), {"exceeded quota": 20}),
         ("--kubernetes-host-aliases", ("[]",), []),
         ("--kubernetes-pod-spec", ('[{"patch": "a: b"}]',), [{"patch": "a: b"}]),
     ],
