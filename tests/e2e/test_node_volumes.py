@@ -116,6 +116,28 @@ async def test_a_pod_that_waits_for_a_claim_can_be_deleted(data_dir: Path) -> No
         await w.delete("p")
 
 
+async def test_an_ephemeral_volume_is_a_claim_of_its_pod(data_dir: Path) -> None:
+    async with world(data_dir) as w:
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": claim()["spec"]}
+        volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}]
+        await w.create(pod("p", container("touch /v/x; ls /v", **mounted()), volumes=volumes))
+        assert await finished(w, "p") == "x\n"
+        made = await w.client.get(CLAIMS, NAMESPACE, "p-v")
+        assert text(made, "metadata", "labels", "a") == "b"
+        await w.delete("p")
+        with pytest.raises(NotFoundError):
+            await w.client.get(CLAIMS, NAMESPACE, "p-v")
+
+
+async def test_a_claim_of_somebody_else_is_no_ephemeral_volume(data_dir: Path) -> None:
+    async with world(data_dir) as w:
+        await w.client.create(CLAIMS, NAMESPACE, claim("p-v"))
+        volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": claim()["spec"]}}}]
+        uid = await w.create(pod("p", container("true", **mounted()), volumes=volumes))
+        message = await told(w, uid, "FailedScheduling")
+        assert 'PVC "p-v" was not created for the pod' in message
+
+
 async def test_a_claim_that_cannot_be_given_is_refused(data_dir: Path) -> None:
     async with world(data_dir) as w:
         with pytest.raises(ApiError, match='storage class "podlane" alone'):

@@ -79,6 +79,28 @@ async def test_apply_get_describe_wait_and_delete(kubectl: Kubectl) -> None:
     assert "NotFound" in await kubectl("get", "pod", "web", code=1)
 
 
+async def test_claims(kubectl: Kubectl) -> None:
+    claim = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: files}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+    assert "files created" in await kubectl("apply", "-f", "-", stdin=claim)
+    assert "files unchanged" in await kubectl("apply", "-f", "-", stdin=claim)
+    header, row = (await kubectl("get", "pvc")).splitlines()
+    assert header.split()[:4] == ["NAME", "STATUS", "VOLUME", "CAPACITY"]
+    assert row.split()[:3] == ["files", "Pending", "podlane"]  # nobody binds claims here
+    assert "StorageClass:  podlane" in await kubectl("describe", "pvc", "files")
+    refused = await kubectl(
+        "apply", "-f", "-", stdin=claim.replace("name: files", "name: other").replace(
+            "spec: {", "spec: {storageClassName: fast, "
+        ), code=1
+    )  # fmt: skip
+    assert 'this node has the storage class "podlane" alone' in refused
+    assert "deleted" in await kubectl("delete", "pvc", "files", "--wait")
+
+
 async def test_server_side_apply_creates_and_changes(kubectl: Kubectl) -> None:
     for labels in ("{app: web}", "{app: web, second: time}"):
         document = POD.replace("{app: web}", labels)

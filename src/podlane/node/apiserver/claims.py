@@ -94,11 +94,44 @@ def bind(claim: JsonObject) -> None:
 
 def names(pod: JsonObject) -> list[str]:
     """Return the claims that a pod uses."""
-    found = (
-        text(volume, "persistentVolumeClaim", "claimName")
-        for volume in objects(pod, "spec", "volumes")
-    )
+    found = (claim_name(pod, volume) for volume in objects(pod, "spec", "volumes"))
     return list(dict.fromkeys(filter(None, found)))
+
+
+def claim_name(pod: JsonObject, volume: JsonObject) -> str:
+    """Return the claim of a volume, empty if it has none; an ephemeral volume's is of the pod."""
+    if "ephemeral" in volume:
+        return f"{text(pod, 'metadata', 'name')}-{text(volume, 'name')}"
+    return text(volume, "persistentVolumeClaim", "claimName")
+
+
+def of_template(pod: JsonObject, volume: JsonObject) -> JsonObject:
+    """Return the claim that an ephemeral volume asks for; it goes with its pod."""
+    template, metadata = obj(volume, "ephemeral", "volumeClaimTemplate"), obj(pod, "metadata")
+    owner: JsonObject = {
+        "apiVersion": "v1", "kind": "Pod", "name": text(metadata, "name"),
+        "uid": text(metadata, "uid"), "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    claim: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            **{
+                k: v for k, v in obj(template, "metadata").items() if k in ("labels", "annotations")
+            },
+            "name": claim_name(pod, volume),
+            "ownerReferences": [owner],
+        },
+        "spec": {**obj(template, "spec")},
+    }
+    default(claim)
+    return claim
+
+
+def is_of(claim: JsonObject, pod_uid: str) -> bool:
+    """Whether a claim was made for an ephemeral volume of this pod."""
+    owners = objects(claim, "metadata", "ownerReferences")
+    return any(text(owner, "uid") == pod_uid for owner in owners)
 
 
 def in_use(name: str, pods: Iterable[JsonObject]) -> bool:

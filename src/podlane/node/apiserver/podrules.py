@@ -13,11 +13,12 @@ from typing import TypeAlias
 
 from podlane.kit.jsonvalue import Json, JsonObject, items, number, obj, objects, text
 from podlane.kube.types import StatusCause
+from podlane.node.apiserver import claims
 
 _KINDS = frozenset(
     {
-        "configMap", "csi", "downwardAPI", "emptyDir", "hostPath", "nfs", "persistentVolumeClaim",
-        "projected", "secret",
+        "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "nfs",
+        "persistentVolumeClaim", "projected", "secret",
     }
 )  # fmt: skip
 _MUST = {
@@ -40,9 +41,8 @@ def causes(spec: JsonObject) -> list[StatusCause]:
             field = f"spec.{group}[{index}]"
             found += _mounts(field, container)
             found += _lifecycle(f"{field}.lifecycle", group, container)
-    return [
-        StatusCause(field=field, reason=reason, message=message) for field, reason, message in found
-    ]
+    told = [StatusCause(field=field, reason=reason, message=why) for field, reason, why in found]
+    return [*told, *_templates(spec)]
 
 
 def default_hooks(container: JsonObject) -> None:
@@ -62,6 +62,17 @@ def _volumes(spec: JsonObject) -> Iterator[_Finding]:
             for key in keys if kind in volume else ():
                 if not text(volume, kind, key):
                     yield _required(f"{field}.{kind}.{key}")
+
+
+def _templates(spec: JsonObject) -> Iterator[StatusCause]:
+    """Check the claims that ephemeral volumes ask for."""
+    for index, volume in enumerate(objects(spec, "volumes")):
+        if "ephemeral" in volume:
+            where = f"spec.volumes[{index}].ephemeral.volumeClaimTemplate"
+            for cause in claims.causes(claims.of_template({}, volume)):
+                yield StatusCause(
+                    field=f"{where}.{cause.field}", reason=cause.reason, message=cause.message
+                )
 
 
 def _mounts(field: str, container: JsonObject) -> Iterator[_Finding]:

@@ -207,6 +207,17 @@ _PROJECTION: Message = {
     4: ("serviceAccountToken", _TOKEN),
     5: ("clusterTrustBundle", {}),
 }
+_CLAIM_SPEC: Message = {
+    1: ("accessModes", _STRINGS),
+    2: ("resources", {1: ("limits", _QUANTITIES), 2: ("requests", _QUANTITIES)}),
+    3: ("volumeName", "string"),
+    4: ("selector", _LABEL_SELECTOR),
+    5: ("storageClassName", "string"),
+    6: ("volumeMode", "string"),
+    7: ("dataSource", {}),
+    8: ("dataSourceRef", {}),
+    9: ("volumeAttributesClassName", "string"),
+}
 _VOLUME_SOURCE: Message = {
     1: ("hostPath", _of("string", {1: "path", 2: "type"})),
     2: ("emptyDir", {1: ("medium", "string"), 2: ("sizeLimit", "quantity")}),
@@ -235,6 +246,10 @@ _VOLUME_SOURCE: Message = {
             5: ("nodePublishSecretRef", _LOCAL_REF),
         },
     ),
+    29: (
+        "ephemeral",
+        {1: ("volumeClaimTemplate", {1: ("metadata", _METADATA), 2: ("spec", _CLAIM_SPEC)})},
+    ),
     26: ("projected", {1: ("sources", [_PROJECTION]), 2: ("defaultMode", "number?")}),
 }
 # Kinds that a node of ours refuses: that they are there is what counts.
@@ -243,7 +258,7 @@ _OTHER_SOURCES = {
     9: "glusterfs", 11: "rbd", 12: "flexVolume", 13: "cinder", 14: "cephfs", 15: "flocker", 17: "fc",
     18: "azureFile", 20: "vsphereVolume", 21: "quobyte", 22: "azureDisk",
     23: "photonPersistentDisk", 24: "portworxVolume", 25: "scaleIO", 27: "storageos",
-    29: "ephemeral", 30: "image",
+    30: "image",
 }  # fmt: skip
 _NOTHING: Message = {}
 _VOLUME: Message = {
@@ -357,19 +372,7 @@ KINDS: dict[str, Message] = {
     },
     "PersistentVolumeClaim": {
         **_TOP,
-        2: (
-            "spec",
-            {
-                1: ("accessModes", _STRINGS),
-                2: ("resources", {1: ("limits", _QUANTITIES), 2: ("requests", _QUANTITIES)}),
-                3: ("volumeName", "string"),
-                4: ("selector", _LABEL_SELECTOR),
-                5: ("storageClassName", "string"),
-                6: ("volumeMode", "string"),
-                7: ("dataSource", _NOTHING),
-                8: ("dataSourceRef", _NOTHING),
-            },
-        ),
+        2: ("spec", _CLAIM_SPEC),
     },
     "Eviction": {**_TOP, 2: ("deleteOptions", _DELETE_OPTIONS)},
     "DeleteOptions": _DELETE_OPTIONS,

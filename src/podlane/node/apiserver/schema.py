@@ -145,6 +145,14 @@ _DOWNWARD_ITEMS: Schema = [
         "resourceFieldRef": _RESOURCE_REF,
     }
 ]
+_CLAIM_SPEC: Fields = {
+    **_fields(
+        string="volumeName storageClassName volumeMode volumeAttributesClassName",
+        any="selector dataSource dataSourceRef",
+    ),
+    "accessModes": _STRINGS,
+    "resources": {"limits": _QUANTITIES, "requests": _QUANTITIES},
+}
 _VOLUME: Fields = {
     "name": "string",
     "emptyDir": _fields(string="medium", quantity="sizeLimit"),
@@ -171,8 +179,9 @@ _VOLUME: Fields = {
         "volumeAttributes": _STRING_MAP,
         "nodePublishSecretRef": _LOCAL_REF,
     },
+    "ephemeral": {"volumeClaimTemplate": {"metadata": "any", "spec": _CLAIM_SPEC}},
     **_fields(
-        any="ephemeral image iscsi glusterfs rbd cephfs cinder fc flexVolume flocker "
+        any=" image iscsi glusterfs rbd cephfs cinder fc flexVolume flocker "
         "gcePersistentDisk awsElasticBlockStore azureDisk azureFile gitRepo portworxVolume "
         "photonPersistentDisk quobyte scaleIO storageos vsphereVolume"
     ),
@@ -257,14 +266,7 @@ KINDS: dict[str, Fields] = {
     },
     "PersistentVolumeClaim": {
         **_TOP,
-        "spec": {
-            **_fields(
-                string="volumeName storageClassName volumeMode volumeAttributesClassName",
-                any="selector dataSource dataSourceRef",
-            ),
-            "accessModes": _STRINGS,
-            "resources": {"limits": _QUANTITIES, "requests": _QUANTITIES},
-        },
+        "spec": _CLAIM_SPEC,
         "status": "any",
     },
     "PriorityClass": {

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from podlane.kit.jsonvalue import JsonObject, text
+from podlane.kit.jsonvalue import JsonObject, objects, text
 from podlane.kube import errors
 from podlane.kube.types import WatchType
 from podlane.node.apiserver import claims
 from podlane.node.apiserver.store import Store
-from podlane.node.kubelet.podspec import Pod
+from podlane.node.kubelet.podspec import Pod, Volume
 from podlane.node.runtime.mounts import remove_tree
 
 CLAIMS = claims.RESOURCE
@@ -48,27 +48,50 @@ async def provide(store: Store, root: Path) -> None:
 
 
 def claim_directories(store: Store, root: Path, pod: Pod) -> dict[str, Path]:
-    """Return where the claims of a pod are.
+    """Return where the claims of a pod are; those of its ephemeral volumes are made.
 
     Raises:
         UnboundError: one does not exist, is going, or has no directory yet.
     """
+    made = _make_ephemeral(store, pod)
     found: dict[str, Path] = {}
-    for volume in pod.spec.volumes:
-        source = volume.persistent_volume_claim
-        if source is None:
-            continue
-        name = source.claim_name
+    for name in filter(None, (claim_of(pod, volume) for volume in pod.spec.volumes)):
         try:
             claim = store.get(CLAIMS, pod.metadata.namespace, name)
         except errors.NotFoundError as error:
             raise UnboundError(_nowhere(f'persistentvolumeclaim "{name}" not found')) from error
+        if name in made and not claims.is_of(claim, pod.metadata.uid):
+            raise UnboundError(_nowhere(f'PVC "{name}" was not created for the pod'))
         if text(claim, "metadata", "deletionTimestamp"):
             raise UnboundError(_nowhere(f'persistentvolumeclaim "{name}" is being deleted'))
         if not claims.is_bound(claim):
             raise UnboundError(_nowhere("pod has unbound immediate PersistentVolumeClaims"))
         found[name] = directory_of(root, claim)
     return found
+
+
+def claim_of(pod: Pod, volume: Volume) -> str:
+    """Return the name of a volume's claim, empty if it has none."""
+    if volume.ephemeral is not None:
+        return f"{pod.metadata.name}-{volume.name}"
+    return (
+        "" if volume.persistent_volume_claim is None else volume.persistent_volume_claim.claim_name
+    )
+
+
+def _make_ephemeral(store: Store, pod: Pod) -> set[str]:
+    """Make the claims of ephemeral volumes, and return their names."""
+    made: set[str] = set()
+    if not any(volume.ephemeral is not None for volume in pod.spec.volumes):
+        return made
+    with suppress(errors.NotFoundError):
+        raw = store.get("pods", pod.metadata.namespace, pod.metadata.name)
+        for volume in objects(raw, "spec", "volumes"):
+            if "ephemeral" in volume:
+                made.add(claims.claim_name(raw, volume))
+                with suppress(errors.AlreadyExistsError):
+                    store.create(CLAIMS, pod.metadata.namespace, claims.of_template(raw, volume))
+    return made
 
 
 def _nowhere(why: str) -> str:

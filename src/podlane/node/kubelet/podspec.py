@@ -169,6 +169,10 @@ class ClaimVolume(Part, frozen=True, kw_only=True, rename="camel"):
     read_only: bool = False
 
 
+class EphemeralVolume(Part, frozen=True, kw_only=True, rename="camel"):
+    """A claim that is made for this pod."""
+
+
 class CsiVolume(Part, frozen=True, kw_only=True, rename="camel"):
     """An inline volume of a CSI driver."""
 
@@ -192,6 +196,7 @@ class Volume(Part, frozen=True, kw_only=True, rename="camel"):
     secret: SecretVolume | None = None
     projected: ProjectedVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
+    ephemeral: EphemeralVolume | None = None
     csi: CsiVolume | None = None
     nfs: NfsVolume | None = None
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")

@@ -13,6 +13,7 @@ from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.names import random_suffix
 from podlane.kit.units import quantity
 from podlane.node.kubelet import env
+from podlane.node.kubelet.claims import claim_of
 from podlane.node.kubelet.env import PodContext
 from podlane.node.kubelet.podspec import (
     Container,
@@ -189,8 +190,9 @@ def _make_sub_path(root: Path, target: Path) -> None:
 def _directory(context: PodContext, volume: Volume, target: Path) -> Path:
     if volume.host_path is not None:
         return _host_path(volume.host_path)
-    if volume.persistent_volume_claim is not None:
-        return _claim(context, volume.persistent_volume_claim.claim_name)
+    name = claim_of(context.pod, volume)
+    if name:
+        return _claim(context, name)
     _check_driver(volume)
     if volume.empty_dir is not None and volume.empty_dir.medium not in ("", "Memory"):
         raise MountError(f'unknown storage medium "{volume.empty_dir.medium}"')

@@ -17,7 +17,7 @@ def told_of(group: str = "containers", **container: Any) -> list[str]:
     return [text.removeprefix(f"spec.{group}[0].") for text in told(**{group: [container]})]
 
 
-@pytest.mark.parametrize("kind", ["ephemeral", "image", "iscsi", "gitRepo", "cephfs"])
+@pytest.mark.parametrize("kind", ["glusterfs", "image", "iscsi", "gitRepo", "cephfs"])
 def test_a_kind_of_volume_that_the_node_has_not_is_refused(kind: str) -> None:
     assert told(volumes=[{"name": "v", kind: {}}]) == [
         f"spec.volumes[0].{kind}: Forbidden: this node has no volumes of this kind"
@@ -39,6 +39,19 @@ def test_a_volume_that_a_driver_mounts_is_the_kubelets_business() -> None:
         "spec.volumes[1].nfs.path: Required value",
         "spec.volumes[2].persistentVolumeClaim.claimName: Required value",
     ]
+
+
+def test_the_claim_of_an_ephemeral_volume_is_checked_with_the_pod() -> None:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+    def volume(**more: Any) -> list[Any]:
+        return [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": wanted | more}}}]
+
+    assert told(volumes=volume()) == []
+    found = told(volumes=volume(storageClassName="fast"))
+    where = "spec.volumes[0].ephemeral.volumeClaimTemplate.spec.storageClassName"
+    why = 'this node has the storage class "podlane" alone; leave the field out'
+    assert found == [f"{where}: Forbidden: {why}"]
 
 
 def test_mounts_flow_back_to_the_node_from_privileged_containers_only() -> None:

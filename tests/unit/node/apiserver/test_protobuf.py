@@ -41,6 +41,22 @@ def test_a_secret_is_read() -> None:
     }
 
 
+def test_a_claim_is_read() -> None:
+    size = entry("storage", field(1, b"1Gi"))
+    spec = field(1, b"ReadWriteOnce") + field(2, field(2, size)) + field(5, b"fast")
+    raw = field(1, field(1, b"c")) + field(2, spec)
+    assert decode(sent("PersistentVolumeClaim", raw)) == {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "c"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "fast",
+        },
+    }
+
+
 def test_a_kind_that_we_do_not_read_is_none() -> None:
     assert decode(sent("Deployment", b"")) is None
 
@@ -75,7 +91,7 @@ def test_options_of_a_delete_are_read_and_zero_seconds_are_meant() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Secret", "ConfigMap"])
+@pytest.mark.parametrize("kind", ["Pod", "Secret", "ConfigMap", "PersistentVolumeClaim"])
 def test_every_field_that_is_known_in_json_is_known_in_protobuf(kind: str) -> None:
     def names(fields: Kind, path: str) -> set[str]:
         if isinstance(fields, list):

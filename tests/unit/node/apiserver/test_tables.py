@@ -145,3 +145,22 @@ def test_a_priority_class_is_a_row_with_its_value() -> None:
         "Name", "Value", "Global-Default", "Age", "PreemptionPolicy"
     ]  # fmt: skip
     assert shown["rows"][0]["cells"] == ["low", -1, "false", "<unknown>", "Never"]
+
+
+def test_a_claim_is_a_row_with_its_volume() -> None:
+    claim: Any = {
+        "metadata": {"name": "c"},
+        "spec": {"volumeName": "pvc-1", "storageClassName": "podlane", "volumeMode": "Filesystem"},
+        "status": {
+            "phase": "Bound",
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
+            "capacity": {"storage": "1Gi"},
+        },
+    }
+    shown: Any = table("persistentvolumeclaims", [claim], "1", now=0.0)
+    assert shown["rows"][0]["cells"] == [
+        "c", "Bound", "pvc-1", "1Gi", "RWO,ROX", "podlane", "<unset>", "<unknown>", "Filesystem"
+    ]  # fmt: skip
+    claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    shown = table("persistentvolumeclaims", [claim], "1", now=0.0)
+    assert shown["rows"][0]["cells"][1] == "Terminating"
