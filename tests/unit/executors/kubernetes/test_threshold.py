@@ -16,14 +16,8 @@ WHERE = "cannot create secrets at https://cluster"
         (403, 'secrets is forbidden: User "ci" cannot create resource', "the role in docs/"),
         (403, "exceeded quota: compute, requested: pods=1", "ResourceQuota is used up"),
         (429, "too many requests", "overloaded"),
-        (
-            403, 'pods "p" is forbidden: unable to create new content in namespace ci because it is '
-            "being terminated", "the namespace is being deleted",
-        ),
-        (
-            403, 'pods "p" is forbidden: error looking up service account ci/b: serviceaccount "b" '
-            "not found", "correct service_account",
-        ),
+        (403, "no new content in ci because it is being terminated", "is being deleted"),
+        (403, "error looking up service account ci/b: not found", "correct service_account"),
         (403, "cannot create namespaces at https://c: no", "create and delete namespaces"),
         (403, "cannot create poddisruptionbudgets at https://c: no", "pod_disruption_budget"),
         (403, "cannot get serviceaccounts at https://c: no", "the right to get serviceaccounts"),
