@@ -202,7 +202,7 @@ if [ ! -e "$logs/.prepared" ]; then # init-permissions was switched off: only fo
     umask 0022
     chmod 0755 "$logs"
     printf '' >> "$spool"
-    umask 0000
+    [ "$chown" ] || umask 0000
   else
     tries=0
     until [ -e "$spool" ] || [ "$tries" -ge 200 ]; do sleep 0.05 || sleep 1; tries=$((tries + 1)); done
