@@ -23,6 +23,7 @@ from podlane.executors.kubernetes.observe import (
     termination_text,
 )
 from podlane.executors.kubernetes.stageflow import StageEnd
+from podlane.executors.kubernetes.unplaced import what_to_change
 from podlane.kit.units import format_go_duration
 from podlane.kube.types import StateTerminated
 from podlane.model.failures import FailureReason
@@ -76,7 +77,7 @@ def never_started(waiting: Waiting) -> JobOutcome:
     return JobOutcome(
         reason=SYSTEM,
         message=f"timed out waiting for pod to start (last phase: {waiting.phase}{detail})",
-        hint="raise poll_timeout in [runners.kubernetes] if the cluster needs longer",
+        hint=what_to_change(waiting.detail),
     )
 
 

@@ -1,0 +1,44 @@
+"""What to change when a scheduler finds no node for a pod. Pure.
+
+The words are those of Kubernetes' scheduler (``FailedScheduling``).
+"""
+
+from __future__ import annotations
+
+_ELSE = "raise poll_timeout in [runners.kubernetes] if the cluster needs longer"
+_HINTS = (
+    (
+        "node affinity/selector",
+        (
+            "no node is as node_selector and affinity in [runners.kubernetes] want it: label one, or "
+            "change them"
+        ),
+    ),
+    (
+        "anti-affinity rules",
+        (
+            "pods that may not be beside this one run on every node: see pod_anti_affinity in "
+            "[runners.kubernetes]"
+        ),
+    ),
+    (
+        "pod affinity rules",
+        "no node has the pods that pod_affinity in [runners.kubernetes] wants this one to be near",
+    ),
+    (
+        "untolerated taint",
+        "node_tolerations in [runners.kubernetes] name the taints that jobs may ignore",
+    ),
+    (
+        "Insufficient ",
+        (
+            "no node has room for the requests in [runners.kubernetes]: lower them, add nodes, or raise "
+            "poll_timeout if nodes are added by themselves"
+        ),
+    ),
+)
+
+
+def what_to_change(detail: str) -> str:
+    """Return the hint for a pod that waited in vain; ``detail`` is what the cluster says."""
+    return next((hint for words, hint in _HINTS if words in detail), _ELSE)
