@@ -64,6 +64,14 @@ async def test_the_next_policy_is_tried_with_gitlab_runners_words(
     assert ran.messages[place + 1] == tried
 
 
+async def test_a_pod_that_is_made_again_has_a_budget_again(cluster: Cluster, local: str) -> None:
+    table: dict[str, Any] = {"pull_policy": ["always", "never"], "helper_image": "alpine"}
+    async with cluster.executor(pod_disruption_budget=True, **table) as executor:
+        ran = await run(executor, make_plan("echo hi", image_name=local))
+        assert executor.client.requests["create", "poddisruptionbudgets"] == 2
+    assert ran.outcome == SUCCESS, ran
+
+
 async def test_the_helpers_policies_are_those_of_its_init_container(
     cluster: Cluster, local: str
 ) -> None:

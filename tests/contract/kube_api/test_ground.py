@@ -14,7 +14,8 @@ import pytest
 
 from podlane.cli.runner import executing
 from podlane.cli.servers import checkup
-from podlane.executors.kubernetes.ground import Ground
+from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
 from podlane.executors.kubernetes.permissions import PERMISSIONS
 from podlane.executors.kubernetes.plan import PodPlan
 from podlane.executors.kubernetes.process import own_label
@@ -132,6 +133,26 @@ async def until(condition: Callable[[], object]) -> None:
 async def _end(client: KubeClient, store: Store) -> None:
     await until(lambda: client.requests["get", "namespaces"])
     store.remove("pods", "ci-job-42", "p")
+
+
+async def test_the_account_of_a_new_namespace_may_come_after_it(
+    node: Node, client: KubeClient
+) -> None:
+    plan = planned(namespace_per_job=True)
+    async with ground(client, plan) as stands, anyio.create_task_group() as tasks:
+        assert await stands.enter(there=False) is None
+        node.store.remove("serviceaccounts", plan.namespace, "default")
+        tasks.start_soon(_make_account, client, plan.namespace)
+        driver = PodDriver(client, plan, Random(1), QUICK.patient_with(NEW_ACCOUNT))
+        await driver.create()
+        await driver.remove(0)
+        await stands.leave()
+    assert client.requests["create", "pods"] > 1
+
+
+async def _make_account(client: KubeClient, namespace: str) -> None:
+    await until(lambda: client.requests["create", "pods"])
+    await client.create("serviceaccounts", namespace, {"metadata": {"name": "default"}})
 
 
 async def test_a_right_that_is_missing_is_named(node: Node, client: KubeClient) -> None:

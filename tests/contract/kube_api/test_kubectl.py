@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from podlane.kit.jsonvalue import JsonObject
 from tests.contract.kube_api.conftest import TOKEN, Node
 
 pytestmark = [
@@ -182,3 +183,22 @@ value: -1
         "low": "-1", "system-cluster-critical": "2000000000", "system-node-critical": "2000001000"
     }  # fmt: skip
     assert "deleted" in await kubectl("delete", "priorityclass", "low")
+
+
+async def test_a_node_is_drained_of_what_no_budget_protects(node: Node, kubectl: Kubectl) -> None:
+    machine: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+    node.store.create("nodes", "", machine)
+    await kubectl("apply", "-f", "-", stdin=POD)
+    await kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=25s")
+    created = await kubectl("create", "pdb", "keep", "--selector=app=web", "--min-available=1")
+    assert created == "poddisruptionbudget.policy/keep created\n"
+    (row,) = (await kubectl("get", "pdb", "--no-headers")).splitlines()
+    assert row.split()[:4] == ["keep", "1", "N/A", "0"]
+    eviction = '{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}'
+    path = "/api/v1/namespaces/default/pods/web/eviction"
+    said = await kubectl("create", "--raw", path, "-f", "-", stdin=eviction, code=1)
+    assert "Cannot evict pod as it would violate the pod's disruption budget" in said
+    assert "web" in await kubectl("get", "pods")
+    await kubectl("delete", "pdb", "keep")
+    drain = ("drain", "node-1", "--force", "--delete-emptydir-data", "--timeout=25s")
+    assert "pod/web evicted" in await kubectl(*drain)
