@@ -158,7 +158,7 @@ def _pod(findings: Findings, spec: JsonObject) -> None:
     affinity.check(findings, obj(spec, "affinity"))
     _resources(findings, "spec.resources", obj(spec, "resources"))
     podlevel.check(findings, spec)
-    findings.causes += podrules.causes(spec)
+    podrules.check(findings, spec)
 
 
 def _host_alias(findings: Findings, field: str, alias: JsonObject) -> None:

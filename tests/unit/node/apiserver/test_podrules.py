@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from podlane.node.apiserver.podrules import causes, default_hooks
+from podlane.node.apiserver.findings import Findings
+from podlane.node.apiserver.podrules import check, default_hooks
 
 
 def told(**spec: Any) -> list[str]:
-    return [f"{cause.field}: {cause.message}" for cause in causes(spec)]
+    findings = Findings()
+    check(findings, spec)
+    return [f"{cause.field}: {cause.message}" for cause in findings.causes]
 
 
 def told_of(group: str = "containers", **container: Any) -> list[str]:

@@ -104,3 +104,21 @@ def test_an_oom_kill_on_v2_takes_the_whole_container() -> None:
     assert obj(made, "linux", "resources", "unified") == {"memory.oom.group": "1"}
     made = config_json(Bundle(rootfs="/r", args=("x",), env=(), cgroup="/c"))
     assert "unified" not in obj(made, "linux", "resources")
+
+
+def test_a_mount_that_is_shared_needs_a_root_that_is_not_more_private() -> None:
+    def roots(*modes: str) -> object:
+        binds = tuple(Bind(source="/s", target=f"/{m}", propagation=m) for m in modes)
+        return obj(_config(binds=binds), "linux").get("rootfsPropagation")
+
+    assert roots("rprivate") is None
+    assert roots("rprivate", "rslave") == "rslave"
+    assert roots("rslave", "rshared") == "rshared"
+    (mount,) = [
+        m
+        for m in objects(
+            _config(binds=(Bind(source="/s", target="/t", propagation="rslave"),)), "mounts"
+        )
+        if text(m, "destination") == "/t"
+    ]
+    assert mount["options"] == ["rbind", "rslave", "rw"]
