@@ -86,10 +86,4 @@ def explained(outcome: _T, warnings: list[str]) -> _T | JobOutcome:
             hint="see container_lifecycle.post_start in [runners.kubernetes]: the hook must end with "
             "success in the image of every job and of every service",
         )
-    if system and any(text.startswith(_MOUNTS) for text in warnings):
-        return replace(
-            outcome,
-            hint="see [runners.kubernetes.volumes]: what a volume is made of must be in the "
-            "namespace, and its driver on the node",
-        )
     return outcome

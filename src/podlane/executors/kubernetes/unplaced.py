@@ -1,12 +1,26 @@
-"""What to change when a scheduler finds no node for a pod. Pure.
+"""What to change when a pod does not start: no node is found for it, or a volume is missing. Pure.
 
-The words are those of Kubernetes' scheduler (``FailedScheduling``).
+The words are those of Kubernetes' scheduler (``FailedScheduling``), and reasons of a kubelet's events.
 """
 
 from __future__ import annotations
 
 _ELSE = "raise poll_timeout in [runners.kubernetes] if the cluster needs longer"
+_MOUNT = (
+    "see [runners.kubernetes.volumes]: what a volume is made of must be in the namespace, and its "
+    "driver on the node"
+)
 _HINTS = (
+    (
+        'persistentvolumeclaim "',
+        "create the claim of volumes.pvc in [runners.kubernetes] in the namespace of the pods",
+    ),
+    (
+        "unbound immediate PersistentVolumeClaims",
+        "the claim has no volume yet: `kubectl describe pvc` tells what its storage class waits for",
+    ),
+    ("FailedMount", _MOUNT),
+    ("FailedAttachVolume", _MOUNT),
     (
         "node affinity/selector",
         (

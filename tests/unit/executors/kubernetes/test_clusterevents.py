@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from podlane.executors.kubernetes.clusterevents import explained
+from podlane.executors.kubernetes.judge import never_started
+from podlane.executors.kubernetes.observe import Waiting
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import JobOutcome
 
@@ -16,10 +18,14 @@ def test_a_failed_hook_is_why_a_container_was_stopped() -> None:
     assert "container_lifecycle.post_start" in str(told.hint)
 
 
-def test_a_mount_that_fails_sends_to_the_settings_of_volumes() -> None:
-    told = explained(DIED, ["FailedMount: MountVolume.SetUp failed for volume"])
-    assert told.message == DIED.message
-    assert "[runners.kubernetes.volumes]" in str(told.hint)
+def test_what_a_volume_lacks_sends_to_its_settings() -> None:
+    for detail, words in (
+        ("FailedMount: MountVolume.SetUp failed", "[runners.kubernetes.volumes]"),
+        ('0/1 nodes are available: persistentvolumeclaim "x" not found.', "create the claim"),
+        ("pod has unbound immediate PersistentVolumeClaims", "kubectl describe pvc"),
+    ):
+        outcome = never_started(Waiting(phase="Pending", node="", detail=detail))
+        assert words in str(outcome.hint)
 
 
 @pytest.mark.parametrize("warnings", [[], ["BackOff: pulling"], ["FailedPreStopHook: no"]])
