@@ -52,7 +52,7 @@ def planned(**table: Any) -> PodPlan:
 @asynccontextmanager
 async def watches(client: KubeClient) -> AsyncIterator[Watches]:
     async with anyio.create_task_group() as tasks:
-        yield Watches(client, "podlane.dev/system-id=s_machine", tasks)
+        yield Watches(client, "podlane.dev/system-id=s_machine", tasks, QUICK)
         tasks.cancel_scope.cancel()
 
 
@@ -242,6 +242,20 @@ async def test_a_watch_that_could_not_open_is_tried_anew_by_the_next_job(
             await other.opened()
             await one.release()
             assert await known.take("default") is other
+
+
+async def test_a_watch_is_opened_as_often_as_other_requests_are_made(
+    node: Node, client: KubeClient
+) -> None:
+    node.faults.refusals[:] = [Refusal(code=500, times=3, path="/pods")]
+    async with ground(client, planned(namespace="elsewhere")) as stands:
+        assert await stands.enter(there=False) is None
+    node.faults.refusals[:] = [Refusal(code=500, times=99, path="/pods")]
+    async with ground(client, planned(namespace="elsewhere")) as stands:
+        outcome = await stands.enter(there=False)
+    assert outcome is not None
+    assert "cannot list pods" in outcome.message
+    assert client.requests["list", "pods"] == 4 + 5
 
 
 async def test_where_we_may_list_and_not_watch_a_job_ends_at_once(

@@ -285,7 +285,7 @@ async def open_executor(
         )
         first = None if settings.namespace_per_job else namespace
         async with (
-            Watches.open(client, chosen, first) as watches,
+            Watches.open(client, chosen, first, configured(settings)) as watches,
             pause_pods(client, settings, owner, manager.tenure, clock),
         ):
             yield KubernetesExecutor(settings, manager, client, watches, texts, clock)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
 
 import anyio
 from anyio.abc import TaskGroup
 
+from podlane.executors.kubernetes.retries import Retries, retried
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import closing
 from podlane.kube.access import with_token
@@ -18,18 +20,26 @@ from podlane.kube.client import KubeClient
 from podlane.kube.informer import PodWatch
 
 _CLOSE_SECONDS = 5.0
+_RETRIES = Retries()
 
 
 class Lease:
     """A client and a watch that jobs use; nothing is asked before :meth:`opened` is called."""
 
-    def __init__(self, client: KubeClient, watch: PodWatch, tasks: TaskGroup | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        watch: PodWatch,
+        tasks: TaskGroup | None = None,
+        retries: Retries = _RETRIES,
+    ) -> None:
         self.client = client
         self.watch = watch
         self.users = 1
         self.error: PodlaneError | None = None
         self.on_last: Callable[[], Awaitable[None]] | None = None
         self._tasks = tasks
+        self._retries = retries
         self._begun = tasks is None
         self._scope = anyio.CancelScope()
         self._ready, self._ended = anyio.Event(), anyio.Event()
@@ -66,29 +76,35 @@ class Lease:
     async def _run(self) -> None:
         try:
             with self._scope:
-                async with self.watch.running():
-                    self._ready.set()
-                    await anyio.sleep_forever()
+                await retried(self._follow, self._retries, SystemRandom())
         except PodlaneError as error:
             self.error = error
         finally:
             self._ready.set()
             self._ended.set()
 
+    async def _follow(self) -> None:
+        async with self.watch.running():
+            self._ready.set()
+            await anyio.sleep_forever()
+
 
 class Watches:
     """The watches of one runner. ``selector`` chooses the pods; ``tasks`` outlives all jobs."""
 
-    def __init__(self, client: KubeClient, selector: str, tasks: TaskGroup) -> None:
+    def __init__(
+        self, client: KubeClient, selector: str, tasks: TaskGroup, retries: Retries = _RETRIES
+    ) -> None:
         self._client = client
         self._selector = selector
         self._tasks = tasks
+        self._retries = retries
         self._leases: dict[str, Lease] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client: KubeClient, selector: str, namespace: str | None
+        cls, client: KubeClient, selector: str, namespace: str | None, retries: Retries = _RETRIES
     ) -> AsyncIterator[Watches]:
         """Open the watch of the settings' namespace, if there is one for all jobs, and keep it.
 
@@ -101,7 +117,7 @@ class Watches:
                 first = await stack.enter_async_context(PodWatch.open(client, namespace, selector))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
-            self = cls(client, selector, tasks)
+            self = cls(client, selector, tasks, retries)
             if namespace is not None and first is not None:
                 self._leases[namespace] = Lease(client, first)  # its user is this context
             yield self
@@ -136,4 +152,5 @@ class Watches:
         return lease
 
     def _lease(self, client: KubeClient, namespace: str) -> Lease:
-        return Lease(client, PodWatch(client, namespace, self._selector), self._tasks)
+        watch = PodWatch(client, namespace, self._selector)
+        return Lease(client, watch, self._tasks, self._retries)
