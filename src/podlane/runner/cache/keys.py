@@ -29,16 +29,23 @@ def sanitized(raw: str) -> str:
     if not raw:
         return ""
     text = _DOT.sub(".", _SLASH.sub("/", raw))
+    key = _trimmed(text)
+    while key != _trimmed(key):  # what was ".. " is ".." without its blank
+        key = _trimmed(key)
+    if not key:
+        raise UnusableKeyError(f"cache key {raw!r} could not be sanitized")
+    return key
+
+
+def _trimmed(text: str) -> str:
+    """Return a path without ``.``, ``..`` and blanks at its end; what was only these is dropped."""
     parts = posixpath.normpath(f"/{text}").lstrip("/").split("/")
     while parts:
         parts[-1] = parts[-1].rstrip()
         if parts[-1]:
             break
         parts.pop()
-    key = "/".join(parts)
-    if not key or key in {".", ".."}:
-        raise UnusableKeyError(f"cache key {raw!r} could not be sanitized")
-    return key
+    return "/".join(parts)
 
 
 def hashed(raw: str) -> str:

@@ -37,7 +37,21 @@ def test_a_key_is_cleaned_as_the_official_runner_does(raw: str, clean: str) -> N
 
 @pytest.mark.parametrize(
     "raw",
-    ["\\", "/", " ", ".", "..", "//\\", "../.", "foo/bar/../..", "%2E", ".%2E", " \t\n\u2003"],
+    [
+        "\\",
+        "/",
+        " ",
+        ".",
+        "..",
+        "//\\",
+        "../.",
+        "foo/bar/../..",
+        "%2E",
+        ".%2E",
+        " \t\n\u2003",
+        "2\\.. ",
+        "a/.. /. ",
+    ],
 )
 def test_a_key_of_which_nothing_is_left_is_refused(raw: str) -> None:
     with pytest.raises(keys.UnusableKeyError, match="could not be sanitized"):
