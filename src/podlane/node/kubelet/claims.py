@@ -6,11 +6,14 @@ claims themselves do.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
+from podlane.kit import log
 from podlane.kit.jsonvalue import JsonObject, objects, text
 from podlane.kube import errors
 from podlane.kube.types import WatchType
@@ -21,6 +24,7 @@ from podlane.node.runtime.mounts import remove_tree
 
 CLAIMS = claims.RESOURCE
 _MODE = 0o777
+_logger = logging.getLogger(__name__)
 
 
 class UnboundError(Exception):
@@ -32,8 +36,11 @@ def directory_of(root: Path, claim: JsonObject) -> Path:
     return root / "claims" / text(claim, "metadata", "uid")
 
 
-async def provide(store: Store, root: Path) -> None:
-    """Make and remove directories as claims come and go, until cancelled."""
+async def provide(store: Store, root: Path, pause_seconds: float) -> None:
+    """Make and remove directories as claims come and go, until cancelled.
+
+    ``pause_seconds``: before the next attempt where the machine does not let us.
+    """
     while True:
         try:
             async for change in store.watch(CLAIMS):
@@ -45,6 +52,10 @@ async def provide(store: Store, root: Path) -> None:
                     _bind(store, change.object)
         except errors.GoneError:
             continue  # too slow; look at all of them again
+        except OSError as error:  # the disk may be full; what cannot be made stays unbound
+            why = f"{error.strerror} ({error.filename})"
+            log.event(_logger, logging.WARNING, "claim_not_provided", why=why)
+            await anyio.sleep(pause_seconds)
 
 
 def claim_directories(store: Store, root: Path, pod: Pod) -> dict[str, Path]:

@@ -36,7 +36,8 @@ class Kubelet:
     async def run(self) -> None:
         """Make containers match pods until cancelled; then end and remove them all."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(provide, self._node.store, self._node.directory)
+            node = self._node
+            tasks.start_soon(provide, node.store, node.directory, node.delays.configure_seconds)
             while True:
                 watch = self._node.store.watch("pods")
                 try:
