@@ -19,7 +19,7 @@ from podlane.executors.base import Executor
 from podlane.model.pipeline import Pipeline
 from podlane.runner.config_file import load_config
 from podlane.runner.crew import OpenExecutor
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.single import Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podlane.model.job import Features, GitInfo, Job, JobInfo, RunnerLimits, Step, Variable
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.settings import RunnerSettings
 
 MANAGER = Manager(

@@ -24,7 +24,7 @@ from podlane.kit import log
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.observe import note_request
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.stats import Stats

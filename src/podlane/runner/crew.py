@@ -21,7 +21,8 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from podlane.model.job import Job
 from podlane.runner import feature_flags
-from podlane.runner.job_variables import JobNumbers, Manager
+from podlane.runner.identity import Manager
+from podlane.runner.job_variables import JobNumbers
 from podlane.runner.jobrun import JobRun
 from podlane.runner.keeping import Files, Left, Shelf
 from podlane.runner.observe import ObservedApi, ObservedExecutor, job_url

@@ -16,7 +16,7 @@ from podlane.kit import log
 from podlane.kit.errors import PodlaneError
 from podlane.runner.app import open_gitlab
 from podlane.runner.crew import OpenExecutor
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.poller import RunnerApi
 from podlane.runner.settings import GlobalSettings, RunnerSettings, SessionServerSettings
 from podlane.runner.stats import Stats

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from podlane.executors.kubernetes.idle.standby import Tenure
 from podlane.model.job import Job, Variable
 from podlane.model.variables import Variables
 from podlane.runner.feature_flags import DEFAULTS
+from podlane.runner.identity import Manager
 from podlane.runner.scripts import git
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manager:
-    """Who runs the job. ``tls_ca_pem`` is what the coordinator's certificate is checked with.
-
-    ``household`` names a manager and its successors; ``memories`` are of environments that go on.
-    ``tenure`` is that of a runner's settings.
-    """
-
-    system_id: str
-    host: str
-    version: str
-    compatible_version: str
-    tls_ca_pem: str = ""
-    household: str = ""
-    memories: tuple[bytes, ...] = ()
-    tenure: Tenure = field(default_factory=Tenure, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

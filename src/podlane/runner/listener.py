@@ -14,7 +14,7 @@ from aiohttp import web
 from podlane.kit.errors import UsageError
 from podlane.kit.tasks import closing
 from podlane.runner import metrics
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.stats import Stats, jobs_list
 
 DEFAULT_PORT = 9252

@@ -16,7 +16,7 @@ from podlane.gitlab.wire import RunnerAnswer
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.runner.config_edit import ConfigEdit, RunnerToken, is_writable
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.registration import token_of
 from podlane.runner.roster import Entry
 from podlane.runner.settings import RunnerSettings

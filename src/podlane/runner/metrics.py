@@ -21,7 +21,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from podlane.gitlab import info
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, Who
 
 # The format that every Prometheus reads. In OpenMetrics the names jobs and jobs_total would collide.

@@ -23,7 +23,8 @@ from podlane.model.variables import Variables
 from podlane.runner import feature_flags, job_variables
 from podlane.runner.cache.selection import UnknownPolicyError
 from podlane.runner.cache_stages import JobCaches
-from podlane.runner.job_variables import Directories, JobNumbers, Manager
+from podlane.runner.identity import Manager
+from podlane.runner.job_variables import Directories, JobNumbers
 from podlane.runner.scripts import artifacts, cleanup, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.secrets.wish import Wish

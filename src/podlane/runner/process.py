@@ -23,7 +23,7 @@ from podlane.runner.app import open_gitlab, run_parts
 from podlane.runner.config_edit import RunnerToken
 from podlane.runner.crew import OpenExecutor, Parts, StopRequest
 from podlane.runner.doors import Doors, open_doors
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.keeping import Shelf
 from podlane.runner.maintenance import Maintenance, TokenNotKeptError
 from podlane.runner.reload import ConfigWatch

@@ -29,7 +29,7 @@ from podlane.kit.jsonvalue import Json, JsonObject, objects
 from podlane.runner.config_edit import ConfigEdit, RunnerToken
 from podlane.runner.config_file import read_config
 from podlane.runner.found_tls import with_found_tls
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.settings import RunnerSettings
 
 _logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from podlane.gitlab.answers import (
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit import log
 from podlane.runner.crew import OpenApi, StopRequest
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.poller import RunnerApi
 from podlane.runner.settings import RunnerSettings
 

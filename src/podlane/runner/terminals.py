@@ -25,7 +25,7 @@ from podlane.gitlab.answers import JobOffered, PatchResult, RequestJobResult, Up
 from podlane.gitlab.client import RunnerApiClient
 from podlane.gitlab.wire import JobUpdate, Session
 from podlane.runner.crew import OpenExecutor
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.settings import RunnerSettings
 
 FEATURES = frozenset({"session", "terminal"})

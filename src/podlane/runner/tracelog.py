@@ -27,7 +27,7 @@ from podlane.model.timestamps import (
     Unstamped,
 )
 from podlane.runner import feature_flags
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.plan import JobPlan
 from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token

@@ -10,7 +10,7 @@ import anyio
 from podlane.executors.base import Executor
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.keeping import Shelf
 from podlane.runner.reporter import JobApi
 from podlane.runner.secrets.http import open_http

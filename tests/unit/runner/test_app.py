@@ -29,7 +29,7 @@ from podlane.kit.errors import PermanentError, TemporaryError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 
 pytestmark = pytest.mark.anyio

@@ -24,7 +24,8 @@ from podlane.model.job import Job
 from podlane.model.outcome import SUCCESS
 from podlane.runner.app import run_parts
 from podlane.runner.crew import Parts, StopRequest
-from podlane.runner.job_variables import JobNumbers, Manager
+from podlane.runner.identity import Manager
+from podlane.runner.job_variables import JobNumbers
 from podlane.runner.keeping import Files, JobState, Left, Mark, Shelf
 from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.slots import RunnerSlots, Slots

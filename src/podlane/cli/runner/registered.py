@@ -8,7 +8,7 @@ from pathlib import Path
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
 from podlane.runner import app, config_file, roster, system_id
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.maintenance import Maintenance
 from podlane.runner.registration import Registrar
 from podlane.runner.roster import Choice, Entry

@@ -11,7 +11,7 @@ from podlane.cli.runner import executing
 from podlane.kit import log, memory
 from podlane.runner import app, system_id
 from podlane.runner.config_file import LOG_LEVELS
-from podlane.runner.job_variables import Manager
+from podlane.runner.identity import Manager
 from podlane.runner.keeping import DIRECTORY, Shelf
 from podlane.runner.process import Process
 from podlane.runner.settings import GlobalSettings

@@ -1,0 +1,25 @@
+"""What a manager says of itself, to GitLab and in the jobs that it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from podlane.executors.kubernetes.idle.standby import Tenure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manager:
+    """Who runs the jobs. ``tls_ca_pem`` is what the coordinator's certificate is checked with.
+
+    ``household`` names a manager and its successors; ``memories`` are of environments that go on.
+    ``tenure`` is that of a runner's settings.
+    """
+
+    system_id: str
+    host: str
+    version: str
+    compatible_version: str
+    tls_ca_pem: str = ""
+    household: str = ""
+    memories: tuple[bytes, ...] = ()
+    tenure: Tenure = field(default_factory=Tenure, compare=False)
