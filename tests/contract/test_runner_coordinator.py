@@ -22,9 +22,9 @@ from podlane.model.job import Artifact, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.pipeline import Pipeline, PipelineJob, When
 from podlane.runner.app import OpenApi, StopRequest, open_gitlab, run_manager
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.process import Process
-from podlane.runner.settings import GlobalSettings, RunnerSettings
 from tests.contract.runner_api.bench import Bench, client_settings, running_bench
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor
 from tests.fakes.jobs import MANAGER

@@ -13,11 +13,11 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.runner.app import open_gitlab
-from podlane.runner.config_file import load_config
+from podlane.runner.configuration.config_file import load_config
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.maintenance import Maintenance, State, TokenNotKeptError
 from podlane.runner.registration import Attributes, Order, Registrar
 from podlane.runner.roster import Choice, Entry, choose
-from podlane.runner.settings import RunnerSettings
 from tests.fakes.jobs import MANAGER
 from tests.fakes.scripted_server import Script, answer, as_json, scripted
 

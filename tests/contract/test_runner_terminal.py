@@ -20,8 +20,8 @@ from podlane.gitlab.client import open_client
 from podlane.gitlab.wire import Session
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.runner.app import open_gitlab
+from podlane.runner.configuration.settings import SessionServerSettings
 from podlane.runner.session_server import self_signed, serving_sessions
-from podlane.runner.settings import SessionServerSettings
 from podlane.runner.terminals import FEATURES, TerminalApi, Terminals, TerminalSession
 from tests.contract.runner_api.bench import client_settings
 from tests.contract.test_runner_process import free_port

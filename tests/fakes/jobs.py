@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from podlane.model.job import Features, GitInfo, Job, JobInfo, RunnerLimits, Step, Variable
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.settings import RunnerSettings
 
 MANAGER = Manager(
     system_id="s_0123456789ab", host="runner-host", version="0.1.0", compatible_version="19.4.0"

@@ -23,10 +23,10 @@ from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.identity import Manager
 from podlane.runner.observe import note_request
-from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.stats import Stats
 
 _logger = logging.getLogger(__name__)

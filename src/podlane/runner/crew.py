@@ -21,6 +21,7 @@ from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from podlane.model.job import Job
 from podlane.runner import feature_flags
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.identity import Manager
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.jobrun import JobRun
@@ -28,7 +29,6 @@ from podlane.runner.keeping import Files, Left, Shelf
 from podlane.runner.observe import ObservedApi, ObservedExecutor, job_url
 from podlane.runner.pace import Pace
 from podlane.runner.poller import Poller, RunnerApi
-from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.slots import Lease, RunnerSlots, Slots
 from podlane.runner.stats import JobStatus, RunnerGauges, Stats
 from podlane.runner.succession import Heritage, divide

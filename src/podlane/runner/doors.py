@@ -15,10 +15,14 @@ from podlane.executors.base import Executor
 from podlane.kit import log
 from podlane.kit.errors import PodlaneError
 from podlane.runner.app import open_gitlab
+from podlane.runner.configuration.settings import (
+    GlobalSettings,
+    RunnerSettings,
+    SessionServerSettings,
+)
 from podlane.runner.crew import OpenExecutor
 from podlane.runner.identity import Manager
 from podlane.runner.poller import RunnerApi
-from podlane.runner.settings import GlobalSettings, RunnerSettings, SessionServerSettings
 from podlane.runner.stats import Stats
 from podlane.runner.terminals import FEATURES, TerminalApi, Terminals
 

@@ -30,8 +30,8 @@ from podlane.gitlab.client import NO_ANSWER, RequestReport
 from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.poller import RunnerApi
-from podlane.runner.settings import RunnerSettings
 from podlane.runner.stats import Stats
 from podlane.runner.system_id import short_token
 

@@ -20,7 +20,7 @@ from podlane.gitlab.answers import (
     Unavailable,
 )
 from podlane.kit.backoff import Backoff, Random
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.configuration.settings import RunnerSettings
 
 GROWTH, SHRINKAGE, SETBACK = 1.1, 0.95, 0.5
 ADAPTIVE = "FF_USE_ADAPTIVE_REQUEST_CONCURRENCY"

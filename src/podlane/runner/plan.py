@@ -23,12 +23,12 @@ from podlane.model.variables import Variables
 from podlane.runner import feature_flags, job_variables
 from podlane.runner.cache.selection import UnknownPolicyError
 from podlane.runner.cache_stages import JobCaches
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.job_variables import Directories, JobNumbers
 from podlane.runner.scripts import artifacts, cleanup, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.secrets.wish import Wish
-from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 
 MAX_ATTEMPTS = 10

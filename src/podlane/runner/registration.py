@@ -27,10 +27,10 @@ from podlane.kit.diagnostics import Severity
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, objects
 from podlane.runner.config_edit import ConfigEdit, RunnerToken
-from podlane.runner.config_file import read_config
-from podlane.runner.found_tls import with_found_tls
+from podlane.runner.configuration.config_file import read_config
+from podlane.runner.configuration.found_tls import with_found_tls
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.settings import RunnerSettings
 
 _logger = logging.getLogger(__name__)
 AUTHENTICATION_PREFIX = "glrt-"

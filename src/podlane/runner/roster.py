@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from podlane.kit.errors import UsageError
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.configuration.settings import RunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from podlane.executors.base import Terminal
 from podlane.kit import log
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.tasks import closing
-from podlane.runner.settings import SessionServerSettings
+from podlane.runner.configuration.settings import SessionServerSettings
 from podlane.runner.terminals import Terminals, TerminalSession
 
 _logger = logging.getLogger(__name__)

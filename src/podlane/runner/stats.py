@@ -16,7 +16,7 @@ from podlane.executors.kubernetes.idle.standby import Standby
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
-from podlane.runner.monitoring import QueuingDuration, waited_too_long
+from podlane.runner.configuration.monitoring import QueuingDuration, waited_too_long
 
 JOB_SECONDS = (30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 10800.0, 18000.0, 36000.0)
 QUEUE_SECONDS = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.keeping import Left
-from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 
 

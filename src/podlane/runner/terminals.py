@@ -24,9 +24,9 @@ from podlane.executors.base import (
 from podlane.gitlab.answers import JobOffered, PatchResult, RequestJobResult, UpdateResult
 from podlane.gitlab.client import RunnerApiClient
 from podlane.gitlab.wire import JobUpdate, Session
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.crew import OpenExecutor
 from podlane.runner.identity import Manager
-from podlane.runner.settings import RunnerSettings
 
 FEATURES = frozenset({"session", "terminal"})
 

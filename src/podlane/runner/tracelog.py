@@ -27,9 +27,9 @@ from podlane.model.timestamps import (
     Unstamped,
 )
 from podlane.runner import feature_flags
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.plan import JobPlan
-from podlane.runner.settings import RunnerSettings
 from podlane.runner.system_id import short_token
 from podlane.runner.trace_buffer import TraceBuffer
 

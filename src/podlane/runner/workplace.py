@@ -10,12 +10,12 @@ import anyio
 from podlane.executors.base import Executor
 from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.keeping import Shelf
 from podlane.runner.reporter import JobApi
 from podlane.runner.secrets.http import open_http
 from podlane.runner.secrets.resolve import Endpoints, OpenHttp
-from podlane.runner.settings import RunnerSettings
 
 
 def _nothing(kind: str) -> None:

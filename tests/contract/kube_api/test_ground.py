@@ -35,7 +35,7 @@ from podlane.model.failures import FailureReason
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.faults import Refusal
 from podlane.node.apiserver.store import Store
-from podlane.runner.config_file import load_config
+from podlane.runner.configuration.config_file import load_config
 from tests.contract.kube_api.conftest import TOKEN, Node
 from tests.fakes.streams import FakeStreams
 from tests.unit.executors.kubernetes.samples import pod_plan, settings

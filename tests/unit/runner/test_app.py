@@ -29,8 +29,8 @@ from podlane.kit.errors import PermanentError, TemporaryError
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.app import StopRequest, run_manager
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.identity import Manager
-from podlane.runner.settings import GlobalSettings, RunnerSettings, TlsSettings
 
 pytestmark = pytest.mark.anyio
 

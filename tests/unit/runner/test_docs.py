@@ -14,7 +14,7 @@ SOURCES = Path(__file__).parents[3] / "src" / "podlane" / "runner"
 
 
 def used_settings() -> list[str]:
-    text = (SOURCES / "config_file.py").read_text()
+    text = (SOURCES / "configuration" / "config_file.py").read_text()
     read = re.findall(r'\.(?:text|number|flag|seconds|texts|raw|table|tables)\(\s*"([^"]+)"', text)
     not_yet = re.findall(r'^    "([a-z_]+)": "', text, re.MULTILINE)
     return sorted({*read, *not_yet} - {"runners", "kubernetes"})

@@ -22,10 +22,10 @@ from podlane.model import substages
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.jobrun import JobRun
 from podlane.runner.keeping import Left, Shelf
-from podlane.runner.settings import RunnerSettings
 from podlane.runner.workplace import Workplace
 
 pytestmark = pytest.mark.anyio

@@ -22,8 +22,8 @@ from podlane.model.failures import FailureReason
 from podlane.model.job import GitInfo, JobInfo
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner import metrics
+from podlane.runner.configuration.monitoring import QueuingDuration
 from podlane.runner.listener import Address, listening, parse_address
-from podlane.runner.monitoring import QueuingDuration
 from podlane.runner.observe import ObservedApi, job_url, note_request
 from podlane.runner.stats import RUNNING, Histogram, JobStatus, RunnerGauges, Stats, jobs_list
 

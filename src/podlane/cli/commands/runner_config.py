@@ -39,7 +39,7 @@ def lint(config: Path | None) -> int:
 
 def _check(config: Path | None) -> int:
     from podlane.cli.runner import configfile
-    from podlane.runner.config_file import default_path
+    from podlane.runner.configuration.config_file import default_path
 
     file = config or default_path()
     out = output.standard()

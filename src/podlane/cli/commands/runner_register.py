@@ -110,7 +110,8 @@ def register(
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
-    from podlane.runner import flags, registration
+    from podlane.runner import registration
+    from podlane.runner.configuration import flags
 
     out = output.standard()
     for name in flags.not_supported(os.environ):
@@ -145,7 +146,7 @@ def register(
 
 def _is_default(name: str, given: str) -> bool:
     """Whether an attribute says what holds anyway: charts set all of them, in the environment."""
-    from podlane.runner.flags import boolean
+    from podlane.runner.configuration.flags import boolean
 
     if name == "maximum_timeout":
         return given == "0"
@@ -236,7 +237,7 @@ def _order(asked: _Asked, out: output.Output) -> Order:
 
 
 def _attributes(given: dict[str, str]) -> Attributes:
-    from podlane.runner.flags import boolean
+    from podlane.runner.configuration.flags import boolean
     from podlane.runner.registration import Attributes
 
     values = {name: value for name, value in given.items() if value}

@@ -152,8 +152,8 @@ def unregister(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
+    from podlane.runner.configuration.settings import RunnerSettings, TlsSettings
     from podlane.runner.roster import Choice, Entry
-    from podlane.runner.settings import RunnerSettings, TlsSettings
 
     out = output.standard()
     choice = Choice() if all_runners else Choice(name=name, token=token, url=url)

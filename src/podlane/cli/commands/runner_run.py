@@ -51,7 +51,7 @@ def run(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import configfile, server
-    from podlane.runner.config_file import default_path
+    from podlane.runner.configuration.config_file import default_path
 
     out = output.standard()
     for option, value in (("--user", user), ("--service", service), ("--syslog", syslog)):

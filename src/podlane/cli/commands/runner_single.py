@@ -61,9 +61,10 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import server
-    from podlane.runner import flags, registration
-    from podlane.runner.config_file import default_path
-    from podlane.runner.settings import GlobalSettings
+    from podlane.runner import registration
+    from podlane.runner.configuration import flags
+    from podlane.runner.configuration.config_file import default_path
+    from podlane.runner.configuration.settings import GlobalSettings
     from podlane.runner.single import Limits
 
     for name in flags.not_supported(os.environ):

@@ -16,7 +16,7 @@ from podlane.cli.servers.cachesettings import CacheSettings
 from podlane.coordinator.app import CoordinatorSettings, RunningCoordinator, running_coordinator
 from podlane.runner import system_id
 from podlane.runner.app import StopRequest, local_manager, run_manager
-from podlane.runner.settings import GlobalSettings
+from podlane.runner.configuration.settings import GlobalSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings
-from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 
 HOST_PORTS = "podlane.dev/host-ports"
 LEAST_JOBS = 4

@@ -7,9 +7,9 @@ from pathlib import Path
 from podlane.cli import output, reports
 from podlane.kit.diagnostics import has_errors
 from podlane.kit.errors import UsageError
-from podlane.runner.config_file import load_config
-from podlane.runner.settings import GlobalSettings
-from podlane.runner.toml_table import without_secrets
+from podlane.runner.configuration.config_file import load_config
+from podlane.runner.configuration.settings import GlobalSettings
+from podlane.runner.configuration.toml_table import without_secrets
 
 
 def load(path: Path, out: output.Output, *, needs_gitlab: bool = True) -> GlobalSettings:

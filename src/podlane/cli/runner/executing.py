@@ -18,8 +18,8 @@ from podlane.kit.diagnostics import Place, has_errors
 from podlane.kit.errors import UsageError
 from podlane.kube.access import Access, load_access
 from podlane.runner.app import OpenExecutor
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.settings import GlobalSettings, RunnerSettings
 from podlane.runner.system_id import short_token
 
 FindAccess = Callable[[KubernetesSettings], Access]

@@ -12,7 +12,7 @@ from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject
 
 if TYPE_CHECKING:
-    from podlane.runner.flags import Flag
+    from podlane.runner.configuration.flags import Flag
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +61,7 @@ class _Words(click.types.StringParamType):
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Return the parts of a variable's value."""
-        from podlane.runner import flags
+        from podlane.runner.configuration import flags
 
         return flags.words(rv)
 
@@ -71,7 +71,7 @@ class FlagsCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own options, those of the table, and ``--help``."""
-        from podlane.runner import flags
+        from podlane.runner.configuration import flags
 
         *own, last = super().get_params(ctx)
         refused = [
@@ -82,7 +82,7 @@ class FlagsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; an option for another executor is named as that."""
-        from podlane.runner import flags
+        from podlane.runner.configuration import flags
 
         try:
             return super().parse_args(ctx, args)
@@ -112,7 +112,7 @@ def entry_of(given: Mapping[str, Given]) -> JsonObject:
     Raises:
         UsageError: a value is not of its setting's kind.
     """
-    from podlane.runner import flags
+    from podlane.runner.configuration import flags
 
     values: dict[tuple[str, ...], Json] = {}
     for flag in flags.runner_flags():
@@ -132,7 +132,7 @@ def optional_bool(*names: str, variable: str, description: str) -> click.Option:
 
 
 def _option(flag: Flag) -> click.Option:
-    from podlane.runner.flags import Kind
+    from podlane.runner.configuration.flags import Kind
 
     names = [_parameter(flag), flag.option, *_MORE_NAMES.get(flag.option, [])]
     if flag.kind is Kind.FLAG:

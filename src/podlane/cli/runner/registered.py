@@ -7,12 +7,13 @@ from pathlib import Path
 
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
-from podlane.runner import app, config_file, roster, system_id
+from podlane.runner import app, roster, system_id
+from podlane.runner.configuration import config_file
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.maintenance import Maintenance
 from podlane.runner.registration import Registrar
 from podlane.runner.roster import Choice, Entry
-from podlane.runner.settings import GlobalSettings, RunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

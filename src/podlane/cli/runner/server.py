@@ -10,11 +10,11 @@ import anyio.to_thread
 from podlane.cli.runner import executing
 from podlane.kit import log, memory
 from podlane.runner import app, system_id
-from podlane.runner.config_file import LOG_LEVELS
+from podlane.runner.configuration.config_file import LOG_LEVELS
+from podlane.runner.configuration.settings import GlobalSettings
 from podlane.runner.identity import Manager
 from podlane.runner.keeping import DIRECTORY, Shelf
 from podlane.runner.process import Process
-from podlane.runner.settings import GlobalSettings
 from podlane.runner.single import Limits
 
 

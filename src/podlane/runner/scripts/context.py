@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from podlane.model.job import Job
 from podlane.model.variables import Variables
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.configuration.settings import RunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from podlane.model.job import Job
 from podlane.model.variables import Variables
+from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.scripts import ownership
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.scripts.writer import assign
-from podlane.runner.settings import RunnerSettings
 
 JOB_USER = "gitlab-ci-token"
 _USER_VARIABLE, _PASSWORD_VARIABLE = "podlane_git_user", "podlane_git_password"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from podlane.cli.run.runnerconfig import HOST_PORTS, LEAST_JOBS, Target, point
 from podlane.kit.jsonvalue import JsonObject
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings, S3Settings
-from podlane.runner.settings import GlobalSettings, RunnerSettings
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 
 HERE = Target(url="http://127.0.0.1:8080", token="glrt-x", embedded=True)
 THERE = Target(

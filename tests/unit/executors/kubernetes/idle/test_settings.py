@@ -8,7 +8,7 @@ import pytest
 
 from podlane.executors.kubernetes.settings.autoscaler import Autoscaler, Policy
 from podlane.kit.diagnostics import Severity
-from podlane.runner.config_file import read_config
+from podlane.runner.configuration.config_file import read_config
 from tests.unit.executors.kubernetes.idle.samples import decoded
 
 CONFIG = """

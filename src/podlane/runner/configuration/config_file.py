@@ -22,11 +22,12 @@ from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, obj
 from podlane.model.job import Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags, pod_patches
-from podlane.runner.cache.config import read_cache
-from podlane.runner.config_monitoring import read_monitoring
-from podlane.runner.found_tls import with_found_tls
-from podlane.runner.settings import (
+from podlane.runner import feature_flags
+from podlane.runner.configuration import pod_patches
+from podlane.runner.configuration.config_cache import read_cache
+from podlane.runner.configuration.config_monitoring import read_monitoring
+from podlane.runner.configuration.found_tls import with_found_tls
+from podlane.runner.configuration.settings import (
     DEFAULT_BUILDS_DIR,
     DEFAULT_CHECK_INTERVAL_SECONDS,
     DEFAULT_CONNECTION_MAX_AGE_SECONDS,
@@ -37,8 +38,8 @@ from podlane.runner.settings import (
     SessionServerSettings,
     TlsSettings,
 )
-from podlane.runner.toml_table import Findings, Table, full_name, lines_of
-from podlane.runner.toml_table import Path as KeyPath
+from podlane.runner.configuration.toml_table import Findings, Table, full_name, lines_of
+from podlane.runner.configuration.toml_table import Path as KeyPath
 
 _GLOBAL_NOT_YET = {
     "sentry_dsn": "errors are in the log only",

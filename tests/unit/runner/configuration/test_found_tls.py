@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.fakes.jobs import a_runner
 
-from podlane.runner.config_file import load_config
-from podlane.runner.found_tls import with_found_tls
-from podlane.runner.settings import TlsSettings
+from podlane.runner.configuration.config_file import load_config
+from podlane.runner.configuration.found_tls import with_found_tls
+from podlane.runner.configuration.settings import TlsSettings
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.runner.config_file import read_config
+from podlane.runner.configuration.config_file import read_config
 
 HEAD = """
 [[runners]]

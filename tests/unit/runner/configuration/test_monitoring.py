@@ -8,8 +8,8 @@ import pytest
 
 from podlane.kit.diagnostics import Diagnostic
 from podlane.kit.periods import parse
-from podlane.runner.config_file import read_config
-from podlane.runner.monitoring import QueuingDuration, waited_too_long
+from podlane.runner.configuration.config_file import read_config
+from podlane.runner.configuration.monitoring import QueuingDuration, waited_too_long
 
 # 2024-05-06 was a Monday.
 MONDAY_NOON = datetime(2024, 5, 6, 12, 30, 15, tzinfo=UTC)

@@ -15,8 +15,8 @@ import anyio.to_thread
 from podlane.kit import log
 from podlane.kit.diagnostics import Severity, has_errors
 from podlane.kit.errors import UsageError
-from podlane.runner.config_file import load_config
-from podlane.runner.settings import GlobalSettings
+from podlane.runner.configuration.config_file import load_config
+from podlane.runner.configuration.settings import GlobalSettings
 
 _logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0

@@ -12,7 +12,7 @@ from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.trial import patch_problems
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.runner import feature_flags
-from podlane.runner.settings import RunnerSettings
+from podlane.runner.configuration.settings import RunnerSettings
 
 
 def problems(runner: RunnerSettings, place: Place) -> list[Diagnostic]:

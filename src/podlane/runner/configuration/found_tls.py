@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from podlane.runner.settings import RunnerSettings, TlsSettings
+from podlane.runner.configuration.settings import RunnerSettings, TlsSettings
 
 
 def with_found_tls(runner: RunnerSettings, directory: Path) -> RunnerSettings:

@@ -6,7 +6,7 @@ import pytest
 
 from podlane.executors.kubernetes.settings import official_keys
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
-from podlane.runner.config_file import read_config
+from podlane.runner.configuration.config_file import read_config
 
 # Each table with its keys; the values only have the right types.
 GLOBAL = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from podlane.kit import goregex
 from podlane.kit.periods import ZONE_HINT, Schedule, find_zone, parse
-from podlane.runner.monitoring import QueuingDuration
-from podlane.runner.toml_table import Table
+from podlane.runner.configuration.monitoring import QueuingDuration
+from podlane.runner.configuration.toml_table import Table
 
 
 def read_monitoring(runner: Table) -> tuple[QueuingDuration, ...]:

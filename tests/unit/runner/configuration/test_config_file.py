@@ -14,9 +14,9 @@ from podlane.runner.cache.settings import (
     S3Settings,
     StorageSettings,
 )
-from podlane.runner.config_file import load_config, read_config
-from podlane.runner.settings import GlobalSettings, RunnerSettings
-from podlane.runner.toml_table import without_secrets
+from podlane.runner.configuration.config_file import load_config, read_config
+from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
+from podlane.runner.configuration.toml_table import without_secrets
 
 OFFICIAL = """\
 concurrent = 7

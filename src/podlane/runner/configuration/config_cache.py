@@ -13,7 +13,7 @@ from podlane.runner.cache.settings import (
     S3Settings,
     StorageSettings,
 )
-from podlane.runner.toml_table import Table
+from podlane.runner.configuration.toml_table import Table
 
 _TYPES = ("s3", "gcs", "azure", "coordinator")
 # Keys of the time before there were other storages than S3.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from podlane.kit.jsonvalue import JsonObject
 from podlane.model.job import Job, Variable
 from podlane.runner.cache.settings import CacheSettings
-from podlane.runner.monitoring import QueuingDuration
+from podlane.runner.configuration.monitoring import QueuingDuration
 
 DEFAULT_OUTPUT_LIMIT_KIB = 4096
 DEFAULT_BUILDS_DIR = "/builds"

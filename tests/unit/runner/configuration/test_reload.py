@@ -6,9 +6,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from podlane.runner import reload
-from podlane.runner.config_file import read_config
-from podlane.runner.reload import ConfigWatch
+from podlane.runner.configuration import reload
+from podlane.runner.configuration.config_file import read_config
+from podlane.runner.configuration.reload import ConfigWatch
 
 pytestmark = pytest.mark.anyio
 GOOD = 'concurrent = {}\n[[runners]]\nurl = "u"\ntoken = "t"\nexecutor = "kubernetes"\n'
