@@ -12,12 +12,12 @@ import pytest
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.jsonvalue import JsonObject
+from podlane.runner.administration.maintenance import Maintenance, State, TokenNotKeptError
+from podlane.runner.administration.registration import Attributes, Order, Registrar
+from podlane.runner.administration.roster import Choice, Entry, choose
 from podlane.runner.app import open_gitlab
 from podlane.runner.configuration.config_file import load_config
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.maintenance import Maintenance, State, TokenNotKeptError
-from podlane.runner.registration import Attributes, Order, Registrar
-from podlane.runner.roster import Choice, Entry, choose
 from tests.fakes.jobs import MANAGER
 from tests.fakes.scripted_server import Script, answer, as_json, scripted
 

@@ -19,17 +19,17 @@ import anyio
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.tasks import plain_errors
+from podlane.runner.administration.config_edit import RunnerToken
+from podlane.runner.administration.maintenance import Maintenance, TokenNotKeptError
+from podlane.runner.administration.roster import Entry
+from podlane.runner.administration.rotation import Renewer, Rotation
 from podlane.runner.app import open_gitlab, run_parts
-from podlane.runner.config_edit import RunnerToken
 from podlane.runner.configuration.reload import ConfigWatch
 from podlane.runner.configuration.settings import GlobalSettings
 from podlane.runner.crew import OpenExecutor, Parts, StopRequest
 from podlane.runner.doors import Doors, open_doors
 from podlane.runner.identity import Manager
 from podlane.runner.keeping import Shelf
-from podlane.runner.maintenance import Maintenance, TokenNotKeptError
-from podlane.runner.roster import Entry
-from podlane.runner.rotation import Renewer, Rotation
 from podlane.runner.single import Limits
 from podlane.runner.stats import DRAINING, RUNNING, STOPPING, Stats
 

@@ -25,7 +25,7 @@ from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import JsonObject, text
 
 if TYPE_CHECKING:
-    from podlane.runner.registration import Attributes, Order
+    from podlane.runner.administration.registration import Attributes, Order
 
 # What GitLab keeps of a runner: parameter, option, environment variable.
 _TEXTS = (
@@ -110,7 +110,7 @@ def register(
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
-    from podlane.runner import registration
+    from podlane.runner.administration import registration
     from podlane.runner.configuration import flags
 
     out = output.standard()
@@ -180,7 +180,7 @@ def _complete(asked: _Asked) -> _Asked:
 
 def _ask(asked: _Asked, out: output.Output) -> _Asked:
     """Ask for what is missing, in GitLab Runner's words."""
-    from podlane.runner.registration import is_authentication_token
+    from podlane.runner.administration.registration import is_authentication_token
 
     entry = dict(asked.entry)
     if not text(entry, "url"):
@@ -219,7 +219,7 @@ def _order(asked: _Asked, out: output.Output) -> Order:
     Raises:
         UsageError: an attribute was given that only GitLab can change.
     """
-    from podlane.runner.registration import Order, is_authentication_token
+    from podlane.runner.administration.registration import Order, is_authentication_token
 
     token = asked.token or asked.registration_token
     makes_runner = not asked.token and not is_authentication_token(token)
@@ -237,8 +237,8 @@ def _order(asked: _Asked, out: output.Output) -> Order:
 
 
 def _attributes(given: dict[str, str]) -> Attributes:
+    from podlane.runner.administration.registration import Attributes
     from podlane.runner.configuration.flags import boolean
-    from podlane.runner.registration import Attributes
 
     values = {name: value for name, value in given.items() if value}
     try:

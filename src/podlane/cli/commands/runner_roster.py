@@ -97,8 +97,8 @@ def verify(config: Path | None, name: str, token: str, url: str, *, delete: bool
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
-    from podlane.runner.maintenance import State
-    from podlane.runner.roster import Choice
+    from podlane.runner.administration.maintenance import State
+    from podlane.runner.administration.roster import Choice
 
     out = output.standard()
     control = registered.control(config)
@@ -152,8 +152,8 @@ def unregister(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
+    from podlane.runner.administration.roster import Choice, Entry
     from podlane.runner.configuration.settings import RunnerSettings, TlsSettings
-    from podlane.runner.roster import Choice, Entry
 
     out = output.standard()
     choice = Choice() if all_runners else Choice(name=name, token=token, url=url)
@@ -209,7 +209,7 @@ def reset_token(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
-    from podlane.runner.roster import Choice
+    from podlane.runner.administration.roster import Choice
 
     out = output.standard()
     choice = Choice() if all_runners else Choice(name=name, token=token, url=url, id=runner_id)

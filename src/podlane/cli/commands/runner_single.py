@@ -61,7 +61,7 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import server
-    from podlane.runner import registration
+    from podlane.runner.administration import registration
     from podlane.runner.configuration import flags
     from podlane.runner.configuration.config_file import default_path
     from podlane.runner.configuration.settings import GlobalSettings
@@ -85,7 +85,7 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
 
 
 def _entry(file: Path, name: str) -> JsonObject:
-    from podlane.runner.registration import read_entries
+    from podlane.runner.administration.registration import read_entries
 
     entries = [entry for entry in read_entries(file) if text(entry, "name") == name]
     if not entries:

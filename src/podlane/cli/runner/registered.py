@@ -7,13 +7,14 @@ from pathlib import Path
 
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import UsageError
-from podlane.runner import app, roster, system_id
+from podlane.runner import app, system_id
+from podlane.runner.administration import roster
+from podlane.runner.administration.maintenance import Maintenance
+from podlane.runner.administration.registration import Registrar
+from podlane.runner.administration.roster import Choice, Entry
 from podlane.runner.configuration import config_file
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.maintenance import Maintenance
-from podlane.runner.registration import Registrar
-from podlane.runner.roster import Choice, Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

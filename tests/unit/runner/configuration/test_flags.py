@@ -14,7 +14,7 @@ from podlane.executors.kubernetes.settings import official_keys
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json
-from podlane.runner.config_edit import ConfigEdit
+from podlane.runner.administration.config_edit import ConfigEdit
 from podlane.runner.configuration import flags
 from podlane.runner.configuration.config_file import read_config
 from podlane.runner.configuration.flags import Flag, Kind

@@ -15,11 +15,11 @@ from podlane.gitlab.errors import ForbiddenError
 from podlane.gitlab.wire import RunnerAnswer
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError, UsageError
-from podlane.runner.config_edit import ConfigEdit, RunnerToken, is_writable
+from podlane.runner.administration.config_edit import ConfigEdit, RunnerToken, is_writable
+from podlane.runner.administration.registration import token_of
+from podlane.runner.administration.roster import Entry
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.registration import token_of
-from podlane.runner.roster import Entry
 
 
 class State(StrEnum):

@@ -12,7 +12,12 @@ import pytest
 
 from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import JsonObject
-from podlane.runner.config_edit import ConfigEdit, RunnerToken, is_writable, write_private
+from podlane.runner.administration.config_edit import (
+    ConfigEdit,
+    RunnerToken,
+    is_writable,
+    write_private,
+)
 
 WRITTEN = """\
 # this machine

@@ -12,11 +12,11 @@ from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.gitlab.errors import UnreachableError
 from podlane.kit.errors import PodlaneError
-from podlane.runner.config_edit import RunnerToken
+from podlane.runner.administration.config_edit import RunnerToken
+from podlane.runner.administration.maintenance import TokenNotKeptError
+from podlane.runner.administration.roster import Entry
+from podlane.runner.administration.rotation import Rotation, due_at
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
-from podlane.runner.maintenance import TokenNotKeptError
-from podlane.runner.roster import Entry
-from podlane.runner.rotation import Rotation, due_at
 
 pytestmark = pytest.mark.anyio
 DAY = 86400.0

@@ -12,10 +12,10 @@ from podlane.kit import log
 from podlane.kit.backoff import Backoff, Random
 from podlane.kit.clock import Clock
 from podlane.kit.errors import PodlaneError
-from podlane.runner.config_edit import RunnerToken
+from podlane.runner.administration.config_edit import RunnerToken
+from podlane.runner.administration.maintenance import TokenNotKeptError
+from podlane.runner.administration.roster import Entry
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
-from podlane.runner.maintenance import TokenNotKeptError
-from podlane.runner.roster import Entry
 from podlane.runner.system_id import short_token
 
 _logger = logging.getLogger(__name__)

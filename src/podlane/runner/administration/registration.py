@@ -26,7 +26,7 @@ from podlane.kit.clock import Clock, from_rfc3339
 from podlane.kit.diagnostics import Severity
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, objects
-from podlane.runner.config_edit import ConfigEdit, RunnerToken
+from podlane.runner.administration.config_edit import ConfigEdit, RunnerToken
 from podlane.runner.configuration.config_file import read_config
 from podlane.runner.configuration.found_tls import with_found_tls
 from podlane.runner.configuration.settings import RunnerSettings
