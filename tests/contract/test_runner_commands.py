@@ -15,7 +15,7 @@ from podlane.gitlab.errors import ForbiddenError
 from podlane.runner.configuration.config_file import load_config
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.listener import Address, listening
-from podlane.runner.stats import Stats
+from podlane.runner.manager.stats import Stats
 from tests.contract.runner_api.bench import Bench, client_settings, running_bench
 from tests.fakes.jobs import MANAGER
 

@@ -19,10 +19,10 @@ from podlane.executors.base import Executor
 from podlane.model.pipeline import Pipeline
 from podlane.runner.configuration.config_file import load_config
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
-from podlane.runner.crew import OpenExecutor
 from podlane.runner.identity import Manager
+from podlane.runner.manager.crew import OpenExecutor
+from podlane.runner.manager.single import Limits
 from podlane.runner.process import Process
-from podlane.runner.single import Limits
 from tests.contract.runner_api.bench import Bench, job, running_bench
 from tests.fakes.executor import ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER

@@ -24,10 +24,10 @@ from podlane.kit import log
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
-from podlane.runner.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
 from podlane.runner.identity import Manager
-from podlane.runner.observe import note_request
-from podlane.runner.stats import Stats
+from podlane.runner.manager.crew import Crew, OpenApi, OpenExecutor, Parts, StopRequest
+from podlane.runner.manager.observe import note_request
+from podlane.runner.manager.stats import Stats
 
 _logger = logging.getLogger(__name__)
 

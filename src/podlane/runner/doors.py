@@ -20,10 +20,10 @@ from podlane.runner.configuration.settings import (
     RunnerSettings,
     SessionServerSettings,
 )
-from podlane.runner.crew import OpenExecutor
 from podlane.runner.identity import Manager
-from podlane.runner.poller import RunnerApi
-from podlane.runner.stats import Stats
+from podlane.runner.manager.crew import OpenExecutor
+from podlane.runner.manager.poller import RunnerApi
+from podlane.runner.manager.stats import Stats
 from podlane.runner.terminals import FEATURES, TerminalApi, Terminals
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from podlane.kit.errors import UsageError
 from podlane.kit.tasks import closing
 from podlane.runner import metrics
 from podlane.runner.identity import Manager
-from podlane.runner.stats import Stats, jobs_list
+from podlane.runner.manager.stats import Stats, jobs_list
 
 DEFAULT_PORT = 9252
 _PORTS = {"http": 80, "https": 443}  # small images have no /etc/services

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from podlane.gitlab import info
 from podlane.runner.identity import Manager
-from podlane.runner.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, Who
+from podlane.runner.manager.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, Who
 
 # The format that every Prometheus reads. In OpenMetrics the names jobs and jobs_total would collide.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -25,8 +25,8 @@ from podlane.gitlab.answers import JobOffered, PatchResult, RequestJobResult, Up
 from podlane.gitlab.client import RunnerApiClient
 from podlane.gitlab.wire import JobUpdate, Session
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.crew import OpenExecutor
 from podlane.runner.identity import Manager
+from podlane.runner.manager.crew import OpenExecutor
 
 FEATURES = frozenset({"session", "terminal"})
 

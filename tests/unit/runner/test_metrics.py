@@ -24,8 +24,15 @@ from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner import metrics
 from podlane.runner.configuration.monitoring import QueuingDuration
 from podlane.runner.listener import Address, listening, parse_address
-from podlane.runner.observe import ObservedApi, job_url, note_request
-from podlane.runner.stats import RUNNING, Histogram, JobStatus, RunnerGauges, Stats, jobs_list
+from podlane.runner.manager.observe import ObservedApi, job_url, note_request
+from podlane.runner.manager.stats import (
+    RUNNING,
+    Histogram,
+    JobStatus,
+    RunnerGauges,
+    Stats,
+    jobs_list,
+)
 
 pytestmark = pytest.mark.anyio
 

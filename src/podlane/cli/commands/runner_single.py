@@ -65,7 +65,7 @@ def run_single(  # noqa: PLR0913 - one parameter for each option
     from podlane.runner.configuration import flags
     from podlane.runner.configuration.config_file import default_path
     from podlane.runner.configuration.settings import GlobalSettings
-    from podlane.runner.single import Limits
+    from podlane.runner.manager.single import Limits
 
     for name in flags.not_supported(os.environ):
         output.standard().warning(f"{name} has no effect: Podlane does not support it yet")

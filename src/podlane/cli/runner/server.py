@@ -14,8 +14,8 @@ from podlane.runner.configuration.config_file import LOG_LEVELS
 from podlane.runner.configuration.settings import GlobalSettings
 from podlane.runner.identity import Manager
 from podlane.runner.keeping import DIRECTORY, Shelf
+from podlane.runner.manager.single import Limits
 from podlane.runner.process import Process
-from podlane.runner.single import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ from podlane.gitlab.answers import (
 from podlane.gitlab.wire import JobUpdate
 from podlane.kit import log
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.crew import OpenApi, StopRequest
 from podlane.runner.identity import Manager
-from podlane.runner.poller import RunnerApi
+from podlane.runner.manager.crew import OpenApi, StopRequest
+from podlane.runner.manager.poller import RunnerApi
 
 _logger = logging.getLogger(__name__)
 

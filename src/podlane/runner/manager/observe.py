@@ -31,8 +31,8 @@ from podlane.gitlab.wire import JobUpdate
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.poller import RunnerApi
-from podlane.runner.stats import Stats
+from podlane.runner.manager.poller import RunnerApi
+from podlane.runner.manager.stats import Stats
 from podlane.runner.system_id import short_token
 
 

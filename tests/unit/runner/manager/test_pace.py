@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.jobs import a_job, a_runner
 
 from podlane.gitlab.answers import Forbidden, JobOffered, NoJob, Unavailable
-from podlane.runner.pace import Pace
+from podlane.runner.manager.pace import Pace
 
 
 def a_pace(resting: Callable[[], None] = lambda: None, **fields: Any) -> Pace:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from podlane.runner.slots import RunnerSlots, Slots
+from podlane.runner.manager.slots import RunnerSlots, Slots
 
 pytestmark = pytest.mark.anyio
 

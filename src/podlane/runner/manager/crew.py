@@ -26,11 +26,11 @@ from podlane.runner.identity import Manager
 from podlane.runner.job_variables import JobNumbers
 from podlane.runner.jobrun import JobRun
 from podlane.runner.keeping import Files, Left, Shelf
-from podlane.runner.observe import ObservedApi, ObservedExecutor, job_url
-from podlane.runner.pace import Pace
-from podlane.runner.poller import Poller, RunnerApi
-from podlane.runner.slots import Lease, RunnerSlots, Slots
-from podlane.runner.stats import JobStatus, RunnerGauges, Stats
+from podlane.runner.manager.observe import ObservedApi, ObservedExecutor, job_url
+from podlane.runner.manager.pace import Pace
+from podlane.runner.manager.poller import Poller, RunnerApi
+from podlane.runner.manager.slots import Lease, RunnerSlots, Slots
+from podlane.runner.manager.stats import JobStatus, RunnerGauges, Stats
 from podlane.runner.succession import Heritage, divide
 from podlane.runner.system_id import short_token
 from podlane.runner.workplace import Workplace
