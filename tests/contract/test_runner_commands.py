@@ -14,7 +14,7 @@ from podlane.gitlab.client import open_client
 from podlane.gitlab.errors import ForbiddenError
 from podlane.runner.configuration.config_file import load_config
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.listener import Address, listening
+from podlane.runner.listeners.listener import Address, listening
 from podlane.runner.manager.stats import Stats
 from tests.contract.runner_api.bench import Bench, client_settings, running_bench
 from tests.fakes.jobs import MANAGER

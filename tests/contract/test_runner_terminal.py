@@ -21,8 +21,8 @@ from podlane.gitlab.wire import Session
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.runner.app import open_gitlab
 from podlane.runner.configuration.settings import SessionServerSettings
-from podlane.runner.session_server import self_signed, serving_sessions
-from podlane.runner.terminals import FEATURES, TerminalApi, Terminals, TerminalSession
+from podlane.runner.listeners.session_server import self_signed, serving_sessions
+from podlane.runner.listeners.terminals import FEATURES, TerminalApi, Terminals, TerminalSession
 from tests.contract.runner_api.bench import client_settings
 from tests.contract.test_runner_process import free_port
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor, forever
@@ -168,7 +168,7 @@ async def test_the_terminal_ends_with_the_job() -> None:
 
 
 async def test_a_job_without_a_terminal_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("podlane.runner.session_server.AVAILABLE_SECONDS", 0.1)
+    monkeypatch.setattr("podlane.runner.listeners.session_server.AVAILABLE_SECONDS", 0.1)
     async with desk(begun=False) as made, made.http() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             async with made.connect(http, "terminal.gitlab.com"):

@@ -26,9 +26,9 @@ from podlane.runner.administration.rotation import Renewer, Rotation
 from podlane.runner.app import open_gitlab, run_parts
 from podlane.runner.configuration.reload import ConfigWatch
 from podlane.runner.configuration.settings import GlobalSettings
-from podlane.runner.doors import Doors, open_doors
 from podlane.runner.identity import Manager
 from podlane.runner.keeping import Shelf
+from podlane.runner.listeners.doors import Doors, open_doors
 from podlane.runner.manager.crew import OpenExecutor, Parts, StopRequest
 from podlane.runner.manager.single import Limits
 from podlane.runner.manager.stats import DRAINING, RUNNING, STOPPING, Stats

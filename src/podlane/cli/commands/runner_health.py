@@ -37,7 +37,7 @@ def health_check(config: Path | None, listen_address: str, seconds: float) -> in
     """
     from podlane.cli import eventloop
     from podlane.cli.runner import registered
-    from podlane.runner.listener import Address, ask_ready, parse_address
+    from podlane.runner.listeners.listener import Address, ask_ready, parse_address
 
     out = output.standard()
     given = listen_address or registered.settings(config).listen_address

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from podlane.kit.errors import UsageError
 from podlane.kit.tasks import closing
-from podlane.runner import metrics
 from podlane.runner.identity import Manager
+from podlane.runner.listeners import metrics
 from podlane.runner.manager.stats import Stats, jobs_list
 
 DEFAULT_PORT = 9252

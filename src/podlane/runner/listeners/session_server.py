@@ -23,7 +23,7 @@ from podlane.kit import log
 from podlane.kit.errors import PodlaneError, UsageError
 from podlane.kit.tasks import closing
 from podlane.runner.configuration.settings import SessionServerSettings
-from podlane.runner.terminals import Terminals, TerminalSession
+from podlane.runner.listeners.terminals import Terminals, TerminalSession
 
 _logger = logging.getLogger(__name__)
 PLAIN = "terminal.gitlab.com"

@@ -21,10 +21,10 @@ from podlane.runner.configuration.settings import (
     SessionServerSettings,
 )
 from podlane.runner.identity import Manager
+from podlane.runner.listeners.terminals import FEATURES, TerminalApi, Terminals
 from podlane.runner.manager.crew import OpenExecutor
 from podlane.runner.manager.poller import RunnerApi
 from podlane.runner.manager.stats import Stats
-from podlane.runner.terminals import FEATURES, TerminalApi, Terminals
 
 _logger = logging.getLogger(__name__)
 K = TypeVar("K")
@@ -144,7 +144,7 @@ class Doors:
     @asynccontextmanager
     async def _serve_pages(self, given: str) -> AsyncIterator[None]:
         # Only who has metrics pays for the import of what writes them.
-        from podlane.runner.listener import listening, parse_address
+        from podlane.runner.listeners.listener import listening, parse_address
 
         address = parse_address(given)
         async with listening(address, self._stats, self._manager, ready=self._ready) as port:
@@ -159,7 +159,7 @@ def _session_server(settings: GlobalSettings) -> SessionServerSettings | None:
 @asynccontextmanager
 async def _serve_sessions(settings: SessionServerSettings) -> AsyncIterator[Terminals]:
     # Only who has terminals pays for the import of their server.
-    from podlane.runner.session_server import serving_sessions
+    from podlane.runner.listeners.session_server import serving_sessions
 
     async with serving_sessions(settings) as terminals:
         yield terminals

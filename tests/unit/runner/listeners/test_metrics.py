@@ -21,9 +21,9 @@ from podlane.kit.periods import parse
 from podlane.model.failures import FailureReason
 from podlane.model.job import GitInfo, JobInfo
 from podlane.model.outcome import SUCCESS, JobOutcome
-from podlane.runner import metrics
 from podlane.runner.configuration.monitoring import QueuingDuration
-from podlane.runner.listener import Address, listening, parse_address
+from podlane.runner.listeners import metrics
+from podlane.runner.listeners.listener import Address, listening, parse_address
 from podlane.runner.manager.observe import ObservedApi, job_url, note_request
 from podlane.runner.manager.stats import (
     RUNNING,
