@@ -9,7 +9,7 @@ import anyio
 from bench.figures import Figure
 from podlane.model.masking import Masker
 from podlane.model.timestamps import Timestamper
-from podlane.runner.trace_buffer import TraceBuffer
+from podlane.runner.job.trace_buffer import TraceBuffer
 
 MB = 1_000_000
 CHUNK = 32 * 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podlane.model.job import GitInfo
-from podlane.runner.plan import JobPlan, make_plan
+from podlane.runner.job.plan import JobPlan, make_plan
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 SHELLS = {"bash": ["bash"], "dash": ["dash"], "ash": ["busybox", "ash"]}

@@ -27,7 +27,7 @@ from podlane.runner.app import open_gitlab, run_parts
 from podlane.runner.configuration.reload import ConfigWatch
 from podlane.runner.configuration.settings import GlobalSettings
 from podlane.runner.identity import Manager
-from podlane.runner.keeping import Shelf
+from podlane.runner.job.keeping import Shelf
 from podlane.runner.listeners.doors import Doors, open_doors
 from podlane.runner.manager.crew import OpenExecutor, Parts, StopRequest
 from podlane.runner.manager.single import Limits

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podlane.model.job import GitInfo, Image, RunnerLimits, Variable
-from podlane.runner.plan import make_plan
+from podlane.runner.job.plan import make_plan
 from tests.contract.executor_kubernetes.conftest import Cluster, Ran, image
 from tests.contract.executor_kubernetes.git_server import GitServer, git_server, repository
 from tests.fakes.jobs import MANAGER, a_job, a_runner

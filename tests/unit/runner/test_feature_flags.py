@@ -9,7 +9,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.model.job import Variable
 from podlane.runner import feature_flags
-from podlane.runner.plan import make_plan
+from podlane.runner.job.plan import make_plan
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "job-variables.md"
 

@@ -13,7 +13,7 @@ from podlane.runner import app, system_id
 from podlane.runner.configuration.config_file import LOG_LEVELS
 from podlane.runner.configuration.settings import GlobalSettings
 from podlane.runner.identity import Manager
-from podlane.runner.keeping import DIRECTORY, Shelf
+from podlane.runner.job.keeping import DIRECTORY, Shelf
 from podlane.runner.manager.single import Limits
 from podlane.runner.process import Process
 

@@ -23,17 +23,17 @@ from podlane.model.job import Job
 from podlane.runner import feature_flags
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.identity import Manager
-from podlane.runner.job_variables import JobNumbers
-from podlane.runner.jobrun import JobRun
-from podlane.runner.keeping import Files, Left, Shelf
+from podlane.runner.job.jobrun import JobRun
+from podlane.runner.job.keeping import Files, Left, Shelf
+from podlane.runner.job.succession import Heritage, divide
+from podlane.runner.job.variables import JobNumbers
+from podlane.runner.job.workplace import Workplace
 from podlane.runner.manager.observe import ObservedApi, ObservedExecutor, job_url
 from podlane.runner.manager.pace import Pace
 from podlane.runner.manager.poller import Poller, RunnerApi
 from podlane.runner.manager.slots import Lease, RunnerSlots, Slots
 from podlane.runner.manager.stats import JobStatus, RunnerGauges, Stats
-from podlane.runner.succession import Heritage, divide
 from podlane.runner.system_id import short_token
-from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
 LATE_SECONDS = 30

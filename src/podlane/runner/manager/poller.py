@@ -28,9 +28,9 @@ from podlane.gitlab.wire import JobUpdate, TraceOutput
 from podlane.kit import log
 from podlane.model import sections
 from podlane.model.job import Job
+from podlane.runner.job.reporter import JobApi
 from podlane.runner.manager.pace import Pace
 from podlane.runner.manager.slots import Lease, RunnerSlots
-from podlane.runner.reporter import JobApi
 
 _logger = logging.getLogger(__name__)
 UNREADABLE_EXIT_CODE = 3

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import anyio
 
-from podlane.runner.job_variables import JobNumbers
+from podlane.runner.job.variables import JobNumbers
 
 
 class Slots:

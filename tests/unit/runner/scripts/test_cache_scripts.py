@@ -13,7 +13,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.model.job import Artifact, Cache, Variable
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings
-from podlane.runner.plan import make_plan
+from podlane.runner.job.plan import make_plan
 
 SHELLS = {"bash": ["bash"], "dash": ["dash"], "ash": ["busybox", "ash"]}
 # Fails for every archive whose name is in $MISSING.

@@ -15,7 +15,7 @@ from tests.fakes.git_server import TOKEN, GitServer, git_server
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.model.job import GitInfo, Variable
-from podlane.runner.plan import make_plan
+from podlane.runner.job.plan import make_plan
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git-lfs") is None, reason="git-lfs is not installed (scripts/bootstrap --tests)"

@@ -23,10 +23,10 @@ from podlane.model.failures import FailureReason
 from podlane.model.job import Job, Variable
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.job_variables import JobNumbers
-from podlane.runner.jobrun import JobRun
-from podlane.runner.keeping import Left, Shelf
-from podlane.runner.workplace import Workplace
+from podlane.runner.job.jobrun import JobRun
+from podlane.runner.job.keeping import Left, Shelf
+from podlane.runner.job.variables import JobNumbers
+from podlane.runner.job.workplace import Workplace
 
 pytestmark = pytest.mark.anyio
 SECRET = "hidden-word-0123456789"

@@ -28,7 +28,7 @@ from podlane.kit.backoff import Random
 from podlane.model.failures import reportable
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
-from podlane.runner.trace_buffer import TraceBuffer
+from podlane.runner.job.trace_buffer import TraceBuffer
 
 GATHER_SECONDS = 0.03  # the first bytes after a silence wait this long for the ones right behind
 

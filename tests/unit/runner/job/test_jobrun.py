@@ -33,10 +33,10 @@ from podlane.model.job import Features, JobInput, JobInputValue, RunnerLimits, V
 from podlane.model.masking import Masker
 from podlane.model.outcome import SUCCESS, JobOutcome
 from podlane.model.secrets import Secret, VaultAuth, VaultSecret, VaultServer
-from podlane.runner.jobrun import JobRun
+from podlane.runner.job.jobrun import JobRun
+from podlane.runner.job.trace_buffer import SPILL_BYTES, Utf8Repair
+from podlane.runner.job.workplace import Workplace
 from podlane.runner.secrets.http import Answer, Ask, Http
-from podlane.runner.trace_buffer import SPILL_BYTES, Utf8Repair
-from podlane.runner.workplace import Workplace
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from podlane.model.job import (
     Step,
     Variable,
 )
-from podlane.runner.job_inputs import FLAG, interpolated
-from podlane.runner.plan import RefusedJobError
+from podlane.runner.job.inputs import FLAG, interpolated
+from podlane.runner.job.plan import RefusedJobError
 
 X = "${{ job.inputs.x }}"
 

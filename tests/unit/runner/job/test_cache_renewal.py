@@ -15,10 +15,10 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.kit.errors import PodlaneError
 from podlane.model.job import Cache, RunnerLimits, Variable
-from podlane.runner import cache_stages
 from podlane.runner.cache.roles import RENEW_SECONDS
 from podlane.runner.cache.settings import CacheSettings, S3Settings
-from podlane.runner.plan import JobPlan, make_plan
+from podlane.runner.job import cache_stages
+from podlane.runner.job.plan import JobPlan, make_plan
 
 ROLE = "arn:aws:iam::123456789012:role/caches"
 

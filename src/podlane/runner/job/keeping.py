@@ -34,8 +34,8 @@ from podlane.model.frozen import Frozen
 from podlane.model.job import Job
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
-from podlane.runner.trace_buffer import TraceBuffer, Written
-from podlane.runner.tracelog import LogState, TraceLog
+from podlane.runner.job.trace_buffer import TraceBuffer, Written
+from podlane.runner.job.tracelog import LogState, TraceLog
 
 _logger = logging.getLogger(__name__)
 DIRECTORY = Path(".podlane", "jobs")

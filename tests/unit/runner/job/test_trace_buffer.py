@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podlane.kit.errors import TemporaryError
-from podlane.runner.trace_buffer import SPILL_BYTES, TraceBuffer, Utf8Repair
+from podlane.runner.job.trace_buffer import SPILL_BYTES, TraceBuffer, Utf8Repair
 
 
 async def filled(*parts: bytes, limit: int = 1 << 30) -> TraceBuffer:

@@ -10,7 +10,7 @@ from podlane.runner.cache import opening, selection
 from podlane.runner.cache.access import CachePlace, CachePlanner, PlannedCache
 from podlane.runner.cache.selection import JobCache
 from podlane.runner.cache.store import CacheUrlError
-from podlane.runner.job_variables import project_path
+from podlane.runner.job.variables import project_path
 from podlane.runner.scripts import caches
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.system_id import short_token

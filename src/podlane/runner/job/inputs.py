@@ -14,12 +14,12 @@ import msgspec
 from podlane.model.job import Artifact, Cache, Image, Job, JobInput, Step
 from podlane.runner import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
+from podlane.runner.job.plan import RefusedJobError
 from podlane.runner.moa import values
 from podlane.runner.moa.errors import MoaError, SensitiveError
 from podlane.runner.moa.evaluate import Scope
 from podlane.runner.moa.template import expand
 from podlane.runner.moa.values import Plain
-from podlane.runner.plan import RefusedJobError
 
 FLAG = "FF_ENABLE_JOB_INPUTS_INTERPOLATION"
 _KINDS = {

@@ -20,12 +20,13 @@ from podlane.kit.units import go_duration
 from podlane.model import substages
 from podlane.model.job import Job, Step, Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags, job_variables
+from podlane.runner import feature_flags
 from podlane.runner.cache.selection import UnknownPolicyError
-from podlane.runner.cache_stages import JobCaches
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.job_variables import Directories, JobNumbers
+from podlane.runner.job import variables as job_variables
+from podlane.runner.job.cache_stages import JobCaches
+from podlane.runner.job.variables import Directories, JobNumbers
 from podlane.runner.scripts import artifacts, cleanup, git, sources, stages
 from podlane.runner.scripts.context import ScriptContext
 from podlane.runner.secrets.wish import Wish

@@ -29,20 +29,21 @@ from podlane.model.job import Job, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import RESOLVE_SECRETS
-from podlane.runner import feature_flags, job_variables
-from podlane.runner import outcome as outcomes
-from podlane.runner.job_inputs import interpolated
-from podlane.runner.job_variables import JobNumbers
-from podlane.runner.keeping import Files, JobState, Keeper, Left
-from podlane.runner.outcome import Stop
-from podlane.runner.plan import FIRST, make_plan, wanted_secrets
-from podlane.runner.reporter import Orders, Reporter
+from podlane.runner import feature_flags
+from podlane.runner.job import outcome as outcomes
+from podlane.runner.job import variables as job_variables
+from podlane.runner.job.inputs import interpolated
+from podlane.runner.job.keeping import Files, JobState, Keeper, Left
+from podlane.runner.job.outcome import Stop
+from podlane.runner.job.plan import FIRST, make_plan, wanted_secrets
+from podlane.runner.job.reporter import Orders, Reporter
+from podlane.runner.job.succession import is_heir
+from podlane.runner.job.trace_buffer import TraceBuffer
+from podlane.runner.job.tracelog import LogState, TraceLog
+from podlane.runner.job.variables import JobNumbers
+from podlane.runner.job.workplace import Workplace
 from podlane.runner.secrets.resolve import SecretParts, resolve
-from podlane.runner.succession import is_heir
 from podlane.runner.system_id import short_token
-from podlane.runner.trace_buffer import TraceBuffer
-from podlane.runner.tracelog import LogState, TraceLog
-from podlane.runner.workplace import Workplace
 
 _logger = logging.getLogger(__name__)
 KIB = 1024

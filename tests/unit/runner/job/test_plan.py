@@ -19,8 +19,8 @@ from podlane.model.job import (
     Variable,
 )
 from podlane.runner.cache.settings import CacheSettings, GcsSettings, S3Settings
-from podlane.runner.job_variables import JobNumbers
-from podlane.runner.plan import JobPlan, RefusedJobError, make_plan
+from podlane.runner.job.plan import JobPlan, RefusedJobError, make_plan
+from podlane.runner.job.variables import JobNumbers
 
 S3_KEYS = S3Settings(bucket="b", access_key="AK", secret_key="SECRET-KEY")
 NUMBERS = JobNumbers(concurrent_id=4, concurrent_project_id=2)

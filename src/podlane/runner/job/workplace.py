@@ -12,8 +12,8 @@ from podlane.kit.backoff import Random
 from podlane.kit.clock import Clock
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.keeping import Shelf
-from podlane.runner.reporter import JobApi
+from podlane.runner.job.keeping import Shelf
+from podlane.runner.job.reporter import JobApi
 from podlane.runner.secrets.http import open_http
 from podlane.runner.secrets.resolve import Endpoints, OpenHttp
 
@@ -26,7 +26,7 @@ def _nothing(kind: str) -> None:
 class Workplace:
     """The parts that a job works with. ``interrupted``: the manager has to go.
 
-    ``farewell_seconds`` bounds the report of a job after that. ``note_inputs``: see ``job_inputs``.
+    ``farewell_seconds`` bounds the report of a job after that. ``note_inputs``: see ``inputs``.
     ``shelf`` is where a successor finds what it needs to go on.
     """
 

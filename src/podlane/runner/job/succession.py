@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.keeping import Left
+from podlane.runner.job.keeping import Left
 from podlane.runner.system_id import short_token
 
 

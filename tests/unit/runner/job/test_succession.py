@@ -25,13 +25,13 @@ from podlane.model.outcome import SUCCESS
 from podlane.runner.app import run_parts
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.job_variables import JobNumbers
-from podlane.runner.keeping import Files, JobState, Left, Mark, Shelf
+from podlane.runner.job.keeping import Files, JobState, Left, Mark, Shelf
+from podlane.runner.job.succession import divide
+from podlane.runner.job.trace_buffer import Written
+from podlane.runner.job.tracelog import LogState
+from podlane.runner.job.variables import JobNumbers
 from podlane.runner.manager.crew import Parts, StopRequest
 from podlane.runner.manager.slots import RunnerSlots, Slots
-from podlane.runner.succession import divide
-from podlane.runner.trace_buffer import Written
-from podlane.runner.tracelog import LogState
 
 SCRIPT = substages.step("script")
 DEAD = "anotherboot-1-2.house"

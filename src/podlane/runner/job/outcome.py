@@ -9,7 +9,7 @@ from podlane.kit.units import format_go_duration
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome
-from podlane.runner.plan import RefusedJobError
+from podlane.runner.job.plan import RefusedJobError
 
 
 class Stop(StrEnum):

@@ -29,9 +29,9 @@ from podlane.model.timestamps import (
 from podlane.runner import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
-from podlane.runner.plan import JobPlan
+from podlane.runner.job.plan import JobPlan
+from podlane.runner.job.trace_buffer import TraceBuffer
 from podlane.runner.system_id import short_token
-from podlane.runner.trace_buffer import TraceBuffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
