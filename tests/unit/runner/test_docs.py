@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference"
 SOURCES = Path(__file__).parents[3] / "src" / "podlane" / "runner"

@@ -22,8 +22,7 @@ from podlane.kit.errors import UsageError
 from podlane.kit.jsonvalue import Json, JsonObject, obj
 from podlane.model.job import Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags
-from podlane.runner.configuration import pod_patches
+from podlane.runner.configuration import feature_flags, pod_patches
 from podlane.runner.configuration.config_cache import read_cache
 from podlane.runner.configuration.config_monitoring import read_monitoring
 from podlane.runner.configuration.found_tls import with_found_tls

@@ -11,7 +11,7 @@ from podlane.executors.kubernetes.flags import PATCHES_FLAG
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.trial import patch_problems
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
 
 

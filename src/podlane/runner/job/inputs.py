@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from podlane.model.job import Artifact, Cache, Image, Job, JobInput, Step
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.job.plan import RefusedJobError
 from podlane.runner.moa import values

@@ -29,7 +29,7 @@ from podlane.model.job import Job, Variable
 from podlane.model.masking import Masker
 from podlane.model.outcome import JobOutcome
 from podlane.model.substages import RESOLVE_SECRETS
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.job import outcome as outcomes
 from podlane.runner.job import variables as job_variables
 from podlane.runner.job.inputs import interpolated

@@ -20,8 +20,8 @@ from podlane.kit.units import go_duration
 from podlane.model import substages
 from podlane.model.job import Job, Step, Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags
 from podlane.runner.cache.selection import UnknownPolicyError
+from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.job import variables as job_variables

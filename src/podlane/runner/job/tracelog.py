@@ -26,7 +26,7 @@ from podlane.model.timestamps import (
     Timestamper,
     Unstamped,
 )
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 from podlane.runner.job.plan import JobPlan

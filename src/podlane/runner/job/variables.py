@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from podlane.model.job import Job, Variable
 from podlane.model.variables import Variables
+from podlane.runner.configuration.feature_flags import DEFAULTS
 from podlane.runner.configuration.settings import RunnerSettings
-from podlane.runner.feature_flags import DEFAULTS
 from podlane.runner.identity import Manager
 from podlane.runner.scripts import git
 from podlane.runner.system_id import short_token

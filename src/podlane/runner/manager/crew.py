@@ -20,7 +20,7 @@ from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError
 from podlane.model.job import Job
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings, TlsSettings
 from podlane.runner.identity import Manager
 from podlane.runner.job.jobrun import JobRun

@@ -7,9 +7,9 @@ from tests.fakes.jobs import a_job
 
 from podlane.model.job import Cache, GitInfo, JobInfo, Variable
 from podlane.model.variables import Variables
-from podlane.runner import feature_flags
 from podlane.runner.cache import keys, selection
 from podlane.runner.cache.selection import JobCache, UnknownPolicyError
+from podlane.runner.configuration import feature_flags
 
 
 def select(*caches: Cache, hashing: bool = False, **variables: str) -> tuple[JobCache, ...]:

@@ -8,10 +8,10 @@ import pytest
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.model.job import Variable
-from podlane.runner import feature_flags
+from podlane.runner.configuration import feature_flags
 from podlane.runner.job.plan import make_plan
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "job-variables.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "job-variables.md"
 
 
 def resolved(value: str) -> bool:
