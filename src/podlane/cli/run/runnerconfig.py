@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from podlane.executors.kubernetes.images import PULL_POLICIES
 from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
@@ -63,6 +64,8 @@ def _executor_table(table: JsonObject, target: Target) -> JsonObject:
     if not text(made, "namespace"):
         made["namespace"] = target.namespace
     if target.embedded:
-        made.setdefault("pull_policy", "if-not-present")
+        if "pull_policy" not in made:
+            made["pull_policy"] = "if-not-present"
+            made.setdefault("allowed_pull_policies", list(PULL_POLICIES))
         made.setdefault("unreachable_timeout", EMBEDDED_SECONDS)
     return made

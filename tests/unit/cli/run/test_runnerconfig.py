@@ -20,6 +20,7 @@ def test_without_a_file_a_plain_runner_serves_our_coordinator() -> None:
         "namespace": "default",
         "pod_annotations": {HOST_PORTS: "8080"},
         "pull_policy": "if-not-present",
+        "allowed_pull_policies": ["always", "if-not-present", "never"],
         "unreachable_timeout": 15,
     }
 
