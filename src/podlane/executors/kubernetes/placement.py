@@ -81,7 +81,7 @@ def place(plan: ExecutionPlan, settings: KubernetesSettings, variables: Variable
     Raises:
         PlanError: the job asks for a namespace that it may not have, or that none can be called.
     """
-    notes = list(_token_notes(settings, variables))
+    notes = [*_token_notes(settings, variables), *_ignored_notes(settings, variables)]
     own_token = bool(bearer_token(settings, variables))
     if settings.namespace_per_job:
         name = f"ci-job-{plan.job.id}"
@@ -144,6 +144,19 @@ def _token_notes(settings: KubernetesSettings, variables: Variables) -> list[Mes
         "Runner; the job runs with the manager's identity"
     )
     return [Message(text=text, level=Level.WARNING)]
+
+
+def _ignored_notes(settings: KubernetesSettings, variables: Variables) -> list[Message]:
+    ignored = []
+    if variables.value(NAMESPACE_VARIABLE):
+        if settings.namespace_per_job:
+            ignored.append(f"{NAMESPACE_VARIABLE} (each job has a namespace of its own)")
+        elif not settings.namespace_overwrite_allowed:
+            ignored.append(f"{NAMESPACE_VARIABLE} (needs namespace_overwrite_allowed)")
+    if variables.value(TOKEN_VARIABLE) and not settings.bearer_token_overwrite_allowed:
+        ignored.append(f"{TOKEN_VARIABLE} (needs bearer_token_overwrite_allowed)")
+    text = f"Ignored, because the runner does not allow it: {', '.join(ignored)}"
+    return [Message(text=text)] if ignored else []
 
 
 def _room(pod: str, namespace: str, labels: Mapping[str, Json]) -> JsonObject:

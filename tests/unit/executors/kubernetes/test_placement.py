@@ -79,6 +79,20 @@ def test_without_the_setting_the_variable_means_nothing() -> None:
     assert allowed.namespace == "default"
 
 
+def test_what_is_ignored_is_told_with_what_would_allow_it() -> None:
+    variables = {"KUBERNETES_NAMESPACE_OVERWRITE": "prod", "KUBERNETES_BEARER_TOKEN": TOKEN}
+    line = "Ignored, because the runner does not allow it: KUBERNETES_NAMESPACE_OVERWRITE"
+    assert said(planned(variables))[0] == (
+        f"{line} (needs namespace_overwrite_allowed), "
+        "KUBERNETES_BEARER_TOKEN (needs bearer_token_overwrite_allowed)"
+    )
+    alone = {"KUBERNETES_NAMESPACE_OVERWRITE": "prod"}
+    assert said(planned(alone, namespace_per_job=True))[0] == (
+        f"{line} (each job has a namespace of its own)"
+    )
+    assert not any(text.startswith("Ignored") for text in said(planned()))
+
+
 def test_a_namespace_for_each_job_wins_over_the_others() -> None:
     variables = {"KUBERNETES_NAMESPACE_OVERWRITE": "prod"}
     plan = planned(
