@@ -203,6 +203,7 @@ _HINTS = {
     "does not fit the image or the namespace",
     "CreateContainerError": "the node could not create the container from the image",
     "RunContainerError": "the node could not start the container",
+    "PostStartHookError": "see container_lifecycle.post_start in [runners.kubernetes]",
     "CrashLoopBackOff": "",
 }
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from podlane.executors.kubernetes.observe import Broken, observe
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.kit.diagnostics import Place
 from podlane.model.job import Service
 from tests.unit.executors.kubernetes.samples import (
     containers,
     execution_plan,
+    pod,
     pod_plan,
     settings,
     spec,
+    waiting,
 )
 
 LEGACY = {"FF_USE_LEGACY_KUBERNETES_EXECUTION_STRATEGY": True}
@@ -152,3 +155,11 @@ def test_a_hook_that_no_kubelet_runs_is_told() -> None:
             f"{where % 'pre_stop'}, so it does nothing",
         )
     ]
+
+
+def test_a_container_that_waits_because_of_its_hook_breaks_the_job() -> None:
+    state = waiting("build", "PostStartHookError", "Exec lifecycle hook ([x]) failed")
+    verdict = observe(pod(state, phase="Pending"), {})
+    assert isinstance(verdict, Broken)
+    assert "Exec lifecycle hook ([x]) failed" in verdict.message
+    assert "container_lifecycle.post_start" in str(verdict.hint)
