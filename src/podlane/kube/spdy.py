@@ -230,10 +230,6 @@ class Encoder:
         """Return a question, or the answer to one with the same number."""
         return _control(_Control.PING, struct.pack(">I", number))
 
-    def go_away(self) -> bytes:
-        """Return the frame before the end of the connection."""
-        return _control(_Control.GOAWAY, struct.pack(">II", 0, 0))
-
     def _block(self, headers: Mapping[str, str]) -> bytes:
         raw = struct.pack(">I", len(headers)) + b"".join(
             _sized(name.encode()) + _sized(value.encode()) for name, value in headers.items()

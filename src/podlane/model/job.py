@@ -7,13 +7,9 @@ Source: GitLab Runner's ``common/spec`` and GitLab's jobs API. Field names are t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NewType
 
 from podlane.model.frozen import Frozen
 from podlane.model.secrets import Secret
-
-JobId = NewType("JobId", int)
-JobToken = NewType("JobToken", str)
 
 
 class Variable(Frozen, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,8 @@ from podlane.kube.spdy import (
     Reset,
 )
 
+GO_AWAY = bytes.fromhex("8003 0007 00000008 00000000 00000000")  # only servers of others send it
+
 
 def frames() -> bytes:
     """Return one frame of each kind, as a client and a server would mix them."""
@@ -33,7 +35,7 @@ def frames() -> bytes:
             us.data(3, b"", last=True),
             us.ping(7),
             us.reset(1),
-            us.go_away(),
+            GO_AWAY,
         )
     ) + them.data(5, b"x" * 3, last=True)
 

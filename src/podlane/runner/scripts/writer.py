@@ -56,7 +56,3 @@ class ScriptWriter:
     def warning(self, text: str) -> None:
         """Print a line in yellow."""
         self.say(f"{sections.YELLOW}{text}{sections.RESET}")
-
-    def export(self, name: str, value: str) -> None:
-        """Set an environment variable."""
-        self._lines.append(assign(name, value))
