@@ -135,7 +135,7 @@ async def test_pre_stop_comes_before_term_and_failing_changes_nothing(
 async def test_a_pre_stop_without_an_end_costs_the_grace_period_and_no_more(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    async with world(data_dir) as w:
+    async with world(data_dir, least_grace_seconds=60) as w:
         script = "trap 'echo term >> /v/order; exit 0' TERM; echo up; while :; do sleep 0.02; done"
         hook = "echo hook >> /v/order; exec sleep 1000"
         await w.create(

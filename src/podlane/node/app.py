@@ -139,6 +139,7 @@ def _node(settings: NodeSettings, ground: _Ground, store: Store, images: ImageSt
             restart=settings.restart_backoff,
             configure_seconds=settings.configure_seconds,
             storage_seconds=settings.storage_seconds,
+            least_grace_seconds=settings.least_grace_seconds,
         ),
         devices=machine.devices(),
         memory_bytes=machine.memory_bytes(),

@@ -37,6 +37,7 @@ class NodeSettings:
     restart_backoff: Backoff = field(default_factory=_kubelet_backoff)
     configure_seconds: float = 1.0
     storage_seconds: float = 10.0
+    least_grace_seconds: float = 2.0
 
     @property
     def images_dir(self) -> Path:

@@ -20,7 +20,10 @@ from podlane.node.runtime.network import Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """Pauses between attempts. A real kubelet's: 10 s doubling to 300 s; tests want milliseconds."""
+    """Pauses between attempts. A real kubelet's: 10 s doubling to 300 s; tests want milliseconds.
+
+    ``least_grace_seconds``: from TERM to KILL after a ``preStop`` that took the whole grace period.
+    """
 
     pull: Backoff = field(
         default_factory=lambda: Backoff(first_seconds=10, max_seconds=300, jitter=0)
@@ -30,6 +33,7 @@ class Delays:
     )
     configure_seconds: float = 1.0
     storage_seconds: float = 10.0
+    least_grace_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

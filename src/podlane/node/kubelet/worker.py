@@ -28,7 +28,6 @@ from podlane.node.runtime.mounts import remove_tree
 _CLEANUP_SECONDS = 60.0
 _QUIET_SECONDS = 1.0
 _KILLED_SECONDS = 30.0
-_LEAST_GRACE_SECONDS = 2.0  # ``minimumGracePeriodInSeconds``
 
 
 class PodWorker:
@@ -218,7 +217,7 @@ class PodWorker:
                     async with anyio.create_task_group() as tasks:
                         for worker in running:
                             tasks.start_soon(worker.stop)
-                await _after_long_hooks(running)
+                await _after_long_hooks(running, self._node.delays.least_grace_seconds)
             for worker in workers:
                 worker.terminate(kill=True)
             with anyio.move_on_after(_KILLED_SECONDS):
@@ -271,10 +270,10 @@ class PodWorker:
             await to_thread.run_sync(remove_tree, rest)
 
 
-async def _after_long_hooks(workers: list[ContainerWorker]) -> None:
+async def _after_long_hooks(workers: list[ContainerWorker], seconds: float) -> None:
     """Give TERM, and a moment, to containers whose ``preStop`` took the whole grace period."""
     late = [worker for worker in workers if worker.in_hook and not worker.finished.is_set()]
-    with anyio.move_on_after(_LEAST_GRACE_SECONDS):
+    with anyio.move_on_after(seconds):
         for worker in late:
             worker.terminate(kill=False)
         for worker in late:
