@@ -28,6 +28,7 @@ from tests.contract.executor_kubernetes.conftest import (
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.e2e]
 SECONDS = 60.0
+BEGUN_AND_ENDED = "echo begun; sleep 2; echo ended"
 
 
 @asynccontextmanager
@@ -111,7 +112,19 @@ async def test_a_job_has_a_namespace_that_goes_with_it(cluster: Cluster) -> None
 
 
 async def test_a_job_in_its_own_namespace_is_taken_over(cluster: Cluster) -> None:
-    plan = make_plan("echo begun; sleep 2; echo ended")
+    plan = make_plan(BEGUN_AND_ENDED)
+    await taken_over(cluster, plan, namespace_per_job=True)
+    await until_gone(cluster, f"ci-job-{plan.job.id}")
+
+
+async def test_a_job_in_the_namespace_that_it_asked_for_is_taken_over(cluster: Cluster) -> None:
+    async with namespace(cluster) as name:
+        plan = there(make_plan(BEGUN_AND_ENDED), name)
+        await taken_over(cluster, plan, namespace_overwrite_allowed="podlane-")
+
+
+async def taken_over(cluster: Cluster, plan: ExecutionPlan, **settings: Any) -> None:
+    """Run a job to its end, and beside it another executor that goes on with it from its middle."""
     first, second = Meanwhile(), Meanwhile()
     outcomes: list[JobOutcome] = []
 
@@ -119,14 +132,14 @@ async def test_a_job_in_its_own_namespace_is_taken_over(cluster: Cluster) -> Non
         await first.until_printed(b"begun\n")
         assert isinstance(environment, Resumable)
         async with (
-            cluster.executor(namespace_per_job=True) as executor,
+            cluster.executor(**settings) as executor,
             executor.resumed(1, environment.memory, environment.progress) as taken,
         ):
             outcomes.append(await taken.run(second.emit))
 
     with anyio.fail_after(SECONDS):
         async with (
-            cluster.executor(namespace_per_job=True) as executor,
+            cluster.executor(**settings) as executor,
             executor.environment(plan) as environment,
             anyio.create_task_group() as tasks,
         ):
@@ -134,7 +147,6 @@ async def test_a_job_in_its_own_namespace_is_taken_over(cluster: Cluster) -> Non
             outcomes.append(await environment.run(first.emit))
     assert outcomes == [SUCCESS, SUCCESS]
     await second.until_printed(b"ended\n")
-    await until_gone(cluster, f"ci-job-{plan.job.id}")
 
 
 async def test_a_killed_managers_namespace_is_swept(cluster: Cluster) -> None:

@@ -14,7 +14,9 @@ import pytest
 
 from podlane.cli.runner import executing
 from podlane.cli.servers import checkup
+from podlane.executors.base import Event
 from podlane.executors.kubernetes.driver import PodDriver
+from podlane.executors.kubernetes.executor import ManagerIdentity, open_executor
 from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
 from podlane.executors.kubernetes.permissions import PERMISSIONS
 from podlane.executors.kubernetes.plan import PodPlan
@@ -32,13 +34,14 @@ from podlane.kube.errors import ForbiddenError, NotFoundError
 from podlane.kube.informer import PodWatch
 from podlane.kube.types import Pod
 from podlane.model.failures import FailureReason
+from podlane.model.job import Variable
 from podlane.node.apiserver.app import make_api, serving
 from podlane.node.apiserver.faults import Refusal
 from podlane.node.apiserver.store import Store
 from podlane.runner.configuration.config_file import load_config
 from tests.contract.kube_api.conftest import TOKEN, Node
 from tests.fakes.streams import FakeStreams
-from tests.unit.executors.kubernetes.samples import pod_plan, settings
+from tests.unit.executors.kubernetes.samples import execution_plan, pod_plan, settings
 
 pytestmark = pytest.mark.anyio
 QUICK = Retries(backoff=Backoff(first_seconds=0.001, max_seconds=0.01, attempts=5))
@@ -268,6 +271,32 @@ async def test_where_we_may_list_and_not_watch_a_job_ends_at_once(
     told = cluster_away(3600, trouble)
     assert "the pod cannot be followed: cannot watch pods" in told.message
     assert "right to watch pods" in (told.hint or "")
+
+
+async def test_a_job_whose_pod_may_not_be_watched_says_which_right_to_grant(node: Node) -> None:
+    node.store.create("namespaces", "", {"metadata": {"name": "elsewhere"}})
+    node.store.create("serviceaccounts", "elsewhere", {"metadata": {"name": "default"}})
+    node.faults.refusals[:] = [
+        Refusal(code=403, times=99, path="/namespaces/elsewhere/pods", query="watch=true")
+    ]
+    wish = Variable(key="KUBERNETES_NAMESPACE_OVERWRITE", value="elsewhere")
+    plan = execution_plan(variables=(wish,))
+    manager = ManagerIdentity(system_id="s_machine", short_token="aBcDeFgHi")
+    table = settings(namespace_overwrite_allowed=".", unreachable_timeout=3600)
+    with anyio.fail_after(SECONDS):
+        async with (
+            open_executor(table, node.access, manager) as executor,
+            executor.environment(plan) as environment,
+        ):
+            outcome = await environment.run(_ignore)
+        await until(lambda: not node.store.list("secrets", "elsewhere").items)
+    assert outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
+    assert "the pod cannot be followed: cannot watch pods" in outcome.message
+    assert "the right to watch pods in this namespace" in (outcome.hint or "")
+
+
+async def _ignore(_event: Event) -> None:
+    pass
 
 
 async def test_a_watch_that_has_worked_outlasts_a_refusal(node: Node, client: KubeClient) -> None:
