@@ -71,7 +71,7 @@ async def test_a_volume_that_cannot_be_mounted_is_told_while_the_pod_waits(
     cluster: Cluster,
 ) -> None:
     volumes = {"nfs": [{"name": "share", "mount_path": "/s", "server": "10.0.0.1", "path": "/x"}]}
-    ran = await cluster.run(make_plan(), volumes=volumes, poll_timeout=8)
+    ran = await cluster.run(make_plan(), volumes=volumes, poll_timeout=12)
     assert ran.outcome.reason is FailureReason.RUNNER_SYSTEM_FAILURE
     told = [line for line in ran.messages if "FailedMount" in line]
     assert len(told) == 1

@@ -16,6 +16,7 @@ from podlane.executors.base import Emit, Level, Message
 from podlane.executors.kubernetes.beginning import EnvironmentParts
 from podlane.executors.kubernetes.observe import Waiting
 from podlane.executors.kubernetes.sight import Sight
+from podlane.executors.kubernetes.unplaced import what_to_change
 from podlane.model.failures import FailureReason
 from podlane.model.outcome import JobOutcome
 
@@ -23,6 +24,7 @@ _FIRST_SECONDS, _MOST_SECONDS = 4.0, 60.0
 _EVENTS_SECONDS = 3.0
 _MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _HOOK = "FailedPostStartHook"
+_NEVER_STARTED = "waiting for pod to start"
 _T = TypeVar("_T")
 
 
@@ -35,7 +37,6 @@ class ClusterEvents:
         everything = parts.events is not None
         self._watched = parts.print_events and parts.pod.mounts_volumes and not everything
         self._told: list[str] = []
-        self._mount = ""
 
     def watch_mounts(self, tasks: TaskGroup, sight: Sight, emit: Emit) -> None:
         """Tell which volumes cannot be mounted, as long as the pod waits."""
@@ -48,12 +49,6 @@ class ClusterEvents:
             await self._tell(await self._driver.warnings(), emit)
         return self._told
 
-    def known(self, waiting: Waiting) -> Waiting:
-        """Return what a pod has waited for in vain."""
-        if waiting.detail or not self._mount:
-            return waiting
-        return replace(waiting, detail=self._mount)
-
     async def _watch_mounts(self, sight: Sight, emit: Emit) -> None:
         pause = _FIRST_SECONDS
         while isinstance(sight.verdict, Waiting):
@@ -61,7 +56,6 @@ class ClusterEvents:
             pause = min(pause * 2, _MOST_SECONDS)
             if isinstance(sight.verdict, Waiting):
                 found = [t for t in await self._driver.warnings() if t.startswith(_MOUNTS)]
-                self._mount = found[-1] if found else self._mount
                 await self._tell(found, emit)
 
     async def _tell(self, texts: list[str], emit: Emit) -> None:
@@ -86,4 +80,8 @@ def explained(outcome: _T, warnings: list[str]) -> _T | JobOutcome:
             hint="see container_lifecycle.post_start in [runners.kubernetes]: the hook must end with "
             "success in the image of every job and of every service",
         )
+    mounts = [text for text in warnings if text.startswith(_MOUNTS)]
+    if system and mounts and _NEVER_STARTED in outcome.message:
+        message, hint = f"{outcome.message}: {mounts[-1]}", what_to_change(mounts[-1])
+        return replace(outcome, message=message, hint=hint)
     return outcome

@@ -222,7 +222,7 @@ class PodRun:
             return over
         match self._sight.verdict:
             case Waiting() as waiting:
-                left, waiting = starts_by - now, self._events.known(waiting)
+                left = starts_by - now
                 return _Wait(seconds=left) if left > 0 else judge.never_started(waiting)
             case Broken() as broken:
                 return self._broken(broken, now, starts_by)

@@ -18,6 +18,15 @@ def test_a_failed_hook_is_why_a_container_was_stopped() -> None:
     assert "container_lifecycle.post_start" in str(told.hint)
 
 
+def test_a_pod_that_never_started_says_what_could_not_be_mounted() -> None:
+    waited = never_started(Waiting(phase="Pending", node="n"))
+    trouble = 'FailedMount: MountVolume.SetUp failed for volume "v" : no'
+    told = explained(waited, ["FailedMount: before", trouble, "BackOff: x"])
+    assert told.message == f"{waited.message}: {trouble}"
+    assert "[runners.kubernetes.volumes]" in str(told.hint)
+    assert explained(DIED, [trouble]) is DIED
+
+
 def test_what_a_volume_lacks_sends_to_its_settings() -> None:
     for detail, words in (
         ("FailedMount: MountVolume.SetUp failed", "[runners.kubernetes.volumes]"),
