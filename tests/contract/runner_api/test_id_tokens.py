@@ -27,8 +27,8 @@ from podlane.model.pipeline import DeploymentEnvironment, IdToken, When
 from podlane.model.variables import Variables
 from podlane.runner.secrets.resolve import SecretParts, resolve
 from podlane.runner.secrets.wish import Wish
+from tests.contract.runner.test_secrets import keeper
 from tests.contract.runner_api.bench import Bench, job, pipeline, running_bench
-from tests.contract.test_secrets import keeper
 from tests.fakes.files import MemoryFetcher
 
 pytestmark = pytest.mark.anyio

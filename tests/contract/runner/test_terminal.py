@@ -23,8 +23,8 @@ from podlane.runner.app import open_gitlab
 from podlane.runner.configuration.settings import SessionServerSettings
 from podlane.runner.listeners.session_server import self_signed, serving_sessions
 from podlane.runner.listeners.terminals import FEATURES, TerminalApi, Terminals, TerminalSession
+from tests.contract.runner.test_process import free_port
 from tests.contract.runner_api.bench import client_settings
-from tests.contract.test_runner_process import free_port
 from tests.fakes.executor import ScriptedEnvironment, ScriptedExecutor, forever
 from tests.fakes.jobs import MANAGER, a_job, a_runner
 from tests.fakes.scripted_server import as_json, scripted
