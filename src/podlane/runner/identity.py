@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from podlane.executors.kubernetes.idle.standby import Tenure
+from podlane.executors.kubernetes.pause_pods.standby import Tenure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from podlane.executors.base import Environment, Event, ExecutionPlan
-from podlane.executors.kubernetes.environment import KubernetesEnvironment
+from podlane.executors.kubernetes.pod.environment import KubernetesEnvironment
 from podlane.model.failures import FailureReason
 from podlane.model.job import Image, Service, Variable
 from podlane.model.outcome import SUCCESS

@@ -8,8 +8,8 @@ from typing import Self
 import anyio
 import pytest
 
-from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.planning.plan import PodPlan
+from podlane.executors.kubernetes.requests.driver import PodDriver
 from podlane.kit.jsonvalue import objects, text
 from podlane.kube.channels import ExecStatus
 from podlane.model.failures import FailureReason

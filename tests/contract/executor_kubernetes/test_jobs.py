@@ -18,7 +18,7 @@ from podlane.executors.base import (
     StageStarted,
 )
 from podlane.executors.kubernetes.executor import KubernetesExecutor
-from podlane.executors.kubernetes.plan import PodPlan
+from podlane.executors.kubernetes.planning.plan import PodPlan
 from podlane.kit.jsonvalue import objects
 from podlane.model.failures import FailureReason
 from podlane.model.job import Service, Variable

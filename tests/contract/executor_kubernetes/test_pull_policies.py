@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from podlane.executors.base import Emit, Environment, Event, Resumable
-from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.remake import Remaker
+from podlane.executors.kubernetes.requests.driver import PodDriver
+from podlane.executors.kubernetes.requests.remake import Remaker
 from podlane.model.failures import FailureReason
 from podlane.model.job import Image, Service
 from podlane.model.outcome import SUCCESS

@@ -15,16 +15,16 @@ import pytest
 from podlane.cli.runner import executing
 from podlane.cli.servers import checkup
 from podlane.executors.base import Event
-from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.executor import ManagerIdentity, open_executor
-from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
+from podlane.executors.kubernetes.outcome.messages import cluster_away
 from podlane.executors.kubernetes.permissions import PERMISSIONS
-from podlane.executors.kubernetes.plan import PodPlan
-from podlane.executors.kubernetes.process import own_label
-from podlane.executors.kubernetes.retries import Retries
-from podlane.executors.kubernetes.sweep import Keeping, sweep, sweep_rooms
-from podlane.executors.kubernetes.threshold import cluster_away
-from podlane.executors.kubernetes.watches import Watches
+from podlane.executors.kubernetes.planning.plan import PodPlan
+from podlane.executors.kubernetes.requests.driver import PodDriver
+from podlane.executors.kubernetes.requests.prerequisites import NEW_ACCOUNT, Ground
+from podlane.executors.kubernetes.requests.retries import Retries
+from podlane.executors.kubernetes.requests.watches import Watches
+from podlane.executors.kubernetes.restart.process import own_label
+from podlane.executors.kubernetes.restart.sweep import Keeping, sweep, sweep_rooms
 from podlane.kit.backoff import Backoff
 from podlane.kit.clock import SystemClock
 from podlane.kit.jsonvalue import obj, text

@@ -9,9 +9,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from podlane.executors.kubernetes.driver import PodDriver
 from podlane.executors.kubernetes.permissions import PERMISSIONS
-from podlane.executors.kubernetes.sweep import sweep
+from podlane.executors.kubernetes.requests.driver import PodDriver
+from podlane.executors.kubernetes.restart.sweep import sweep
 from podlane.kube.client import KubeClient
 from podlane.node.apiserver.faults import Refusal
 from tests.contract.kube_api.conftest import Node

@@ -14,10 +14,10 @@ from podlane.executors.kubernetes.executor import (
     ManagerIdentity,
     open_executor,
 )
-from podlane.executors.kubernetes.idle.manifest import PRIORITY_CLASS
-from podlane.executors.kubernetes.idle.standby import Tenure
+from podlane.executors.kubernetes.pause_pods.manifest import PRIORITY_CLASS
+from podlane.executors.kubernetes.pause_pods.standby import Tenure
+from podlane.executors.kubernetes.restart.sweep import sweep
 from podlane.executors.kubernetes.settings.decode import decode_settings
-from podlane.executors.kubernetes.sweep import sweep
 from podlane.kit.diagnostics import Place
 from podlane.kube.client import KubeClient
 from podlane.node.apiserver.faults import Refusal

@@ -21,7 +21,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 from tests.fakes.virtual_time import Backend, virtual_time
 
 from podlane.executors.base import Emit, ExecutionPlan, StageScript
-from podlane.executors.kubernetes.idle.standby import Tenure
+from podlane.executors.kubernetes.pause_pods.standby import Tenure
 from podlane.gitlab.answers import Forbidden, JobOffered, JobUnreadable, NoJob, RequestJobResult
 from podlane.gitlab.errors import UnreadableJobError
 from podlane.kit import log

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from podlane.executors.kubernetes.images import PULL_POLICIES
+from podlane.executors.kubernetes.manifests.images import PULL_POLICIES
 from podlane.kit.jsonvalue import JsonObject, obj, text
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings

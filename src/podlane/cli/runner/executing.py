@@ -11,9 +11,9 @@ import anyio.to_thread
 
 from podlane.executors.base import Executor
 from podlane.executors.kubernetes.executor import ManagerIdentity, open_executor
+from podlane.executors.kubernetes.restart.takeover import names
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
-from podlane.executors.kubernetes.takeover import names
 from podlane.kit.diagnostics import Place, has_errors
 from podlane.kit.errors import UsageError
 from podlane.kube.access import Access, load_access

@@ -25,29 +25,31 @@ from podlane.executors.base import (
     StageFinished,
     StageStarted,
 )
-from podlane.executors.kubernetes import patchfiles, process, shelltexts
-from podlane.executors.kubernetes.beginning import EnvironmentParts
-from podlane.executors.kubernetes.driver import PodDriver
-from podlane.executors.kubernetes.environment import KubernetesEnvironment
-from podlane.executors.kubernetes.flags import EVENTS_FLAG, PATCHES_FLAG, is_on
-from podlane.executors.kubernetes.ground import NEW_ACCOUNT, Ground
-from podlane.executors.kubernetes.idle.keeper import pause_pods
-from podlane.executors.kubernetes.idle.manifest import Owner
-from podlane.executors.kubernetes.idle.standby import Tenure
+from podlane.executors.kubernetes import shelltexts
 from podlane.executors.kubernetes.manifests.lifecycle import stop_seconds
 from podlane.executors.kubernetes.manifests.metadata import selector
-from podlane.executors.kubernetes.patched_plan import with_patches, without_patches
-from podlane.executors.kubernetes.placement import bearer_token
-from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
-from podlane.executors.kubernetes.podevents import PodEvents
-from podlane.executors.kubernetes.remake import Found, find
-from podlane.executors.kubernetes.retries import configured
+from podlane.executors.kubernetes.pause_pods.keeper import pause_pods
+from podlane.executors.kubernetes.pause_pods.manifest import Owner
+from podlane.executors.kubernetes.pause_pods.standby import Tenure
+from podlane.executors.kubernetes.planning import patchfiles
+from podlane.executors.kubernetes.planning.flags import EVENTS_FLAG, PATCHES_FLAG, is_on
+from podlane.executors.kubernetes.planning.patched_plan import with_patches, without_patches
+from podlane.executors.kubernetes.planning.placement import bearer_token
+from podlane.executors.kubernetes.planning.plan import PodPlan, Surroundings, make_plan
+from podlane.executors.kubernetes.pod.beginning import EnvironmentParts
+from podlane.executors.kubernetes.pod.environment import KubernetesEnvironment
+from podlane.executors.kubernetes.pod.podevents import PodEvents
+from podlane.executors.kubernetes.requests.driver import PodDriver
+from podlane.executors.kubernetes.requests.prerequisites import NEW_ACCOUNT, Ground
+from podlane.executors.kubernetes.requests.remake import Found, find
+from podlane.executors.kubernetes.requests.retries import configured
+from podlane.executors.kubernetes.requests.watches import Lease, Watches
+from podlane.executors.kubernetes.restart import process
+from podlane.executors.kubernetes.restart.sweep import Keeping, sweep, sweep_rooms
+from podlane.executors.kubernetes.restart.takeover import Limits, check, recall
 from podlane.executors.kubernetes.settings.cluster import cleanup_seconds
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts
-from podlane.executors.kubernetes.sweep import Keeping, sweep, sweep_rooms
-from podlane.executors.kubernetes.takeover import Limits, check, recall
-from podlane.executors.kubernetes.watches import Lease, Watches
 from podlane.kit.clock import Clock, SystemClock
 from podlane.kit.errors import PermanentError
 from podlane.kit.log import event

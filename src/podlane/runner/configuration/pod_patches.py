@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from podlane.executors.kubernetes.flags import PATCHES_FLAG
+from podlane.executors.kubernetes.planning.flags import PATCHES_FLAG
+from podlane.executors.kubernetes.planning.patch_trial import patch_problems
 from podlane.executors.kubernetes.settings.decode import decode_settings
-from podlane.executors.kubernetes.trial import patch_problems
 from podlane.kit.diagnostics import Diagnostic, Place, Severity
 from podlane.runner.configuration import feature_flags
 from podlane.runner.configuration.settings import RunnerSettings

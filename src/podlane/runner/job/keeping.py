@@ -27,7 +27,7 @@ import msgspec
 from msgspec.structs import replace
 
 from podlane.executors.base import Environment, Progress, Resumable
-from podlane.executors.kubernetes import process
+from podlane.executors.kubernetes.restart import process
 from podlane.kit import log
 from podlane.kit.errors import PermanentError, PodlaneError
 from podlane.model.frozen import Frozen

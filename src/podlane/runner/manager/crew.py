@@ -15,7 +15,7 @@ import anyio.abc
 import anyio.to_thread
 
 from podlane.executors.base import Executor
-from podlane.executors.kubernetes.idle.standby import Standby, Tenure
+from podlane.executors.kubernetes.pause_pods.standby import Standby, Tenure
 from podlane.kit import log
 from podlane.kit.clock import SystemClock
 from podlane.kit.errors import PodlaneError, TemporaryError, UsageError

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from podlane.executors.kubernetes.idle.standby import Standby
+from podlane.executors.kubernetes.pause_pods.standby import Standby
 from podlane.model.failures import FailureReason
 from podlane.model.job import Job
 from podlane.model.outcome import JobOutcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podlane.executors.base import ExecutionPlan, StageScript
-from podlane.executors.kubernetes.plan import PodPlan, Surroundings, make_plan
+from podlane.executors.kubernetes.planning.plan import PodPlan, Surroundings, make_plan
 from podlane.executors.kubernetes.settings.decode import decode_settings
 from podlane.executors.kubernetes.settings.keys import KubernetesSettings
 from podlane.executors.kubernetes.shelltexts import ShellTexts

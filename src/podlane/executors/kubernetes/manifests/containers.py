@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from podlane.executors.kubernetes.images import PULL_POLICIES, PodImage
+from podlane.executors.kubernetes.manifests.images import PULL_POLICIES, PodImage
 from podlane.executors.kubernetes.manifests.lifecycle import container_lifecycle
 from podlane.executors.kubernetes.manifests.security import JobUser, container_security
 from podlane.executors.kubernetes.manifests.services import PodService

@@ -1,0 +1,1 @@
+"""What a job prints, on its way to the trace."""

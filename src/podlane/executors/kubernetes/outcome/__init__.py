@@ -1,0 +1,1 @@
+"""How a job ended and what people are told about it. Read ``judge`` first."""

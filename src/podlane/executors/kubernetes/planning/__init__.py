@@ -1,0 +1,1 @@
+"""What is created for a job. Read ``plan`` first. Pure but for ``patchfiles``."""

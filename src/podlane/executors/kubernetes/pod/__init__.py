@@ -1,0 +1,1 @@
+"""One job in its pod. Read ``environment`` first, then ``podrun``."""

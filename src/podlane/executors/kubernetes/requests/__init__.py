@@ -1,0 +1,1 @@
+"""What is asked of the cluster for one job. Read ``driver`` first."""
