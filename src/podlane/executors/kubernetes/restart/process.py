@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_START_FIELD = 19  # of /proc/<pid>/stat after the name: starttime
+_STATE_FIELD, _START_FIELD = 0, 19  # of /proc/<pid>/stat after the name
+_DEAD = ("Z", "X")  # dead processes are listed until their parent has asked how they ended
 
 
 def own_label(household: str = "") -> str:
@@ -47,4 +48,6 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()
-    return fields[_START_FIELD] if len(fields) > _START_FIELD else ""
+    if len(fields) <= _START_FIELD or fields[_STATE_FIELD] in _DEAD:
+        return ""
+    return fields[_START_FIELD]
