@@ -83,6 +83,16 @@ async def test_a_patch_that_breaks_the_job_is_refused_before_anything_is_created
     assert after.resource_version == before.resource_version, "not even a Secret was made"
 
 
+@pytest.fixture
+async def whole_pods(cluster: Cluster) -> None:
+    """A cluster that obeys the resources of whole pods: others drop them, and we say so."""
+    if cluster.node is None:
+        ran = await cluster.run(make_plan(), pod_cpu_limit="1")
+        if any("does not know these fields" in line for line in ran.messages):
+            pytest.skip("this cluster has no pod-level resources")
+
+
+@pytest.mark.usefixtures("whole_pods")
 async def test_a_script_that_eats_the_memory_of_the_pod_is_told_so(cluster: Cluster) -> None:
     ran = await cluster.run(make_plan("tail /dev/zero"), pod_memory_limit="64Mi", pod_cpu_limit="2")
     assert ran.outcome.reason is FailureReason.SCRIPT_FAILURE, ran
@@ -94,6 +104,7 @@ async def test_a_script_that_eats_the_memory_of_the_pod_is_told_so(cluster: Clus
     )
 
 
+@pytest.mark.usefixtures("whole_pods")
 async def test_containers_that_want_more_than_their_pod_are_refused_by_the_cluster(
     cluster: Cluster,
 ) -> None:

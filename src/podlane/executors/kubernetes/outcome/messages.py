@@ -128,7 +128,21 @@ _HINTS = (
     ),
     (
         "error looking up service account",
-        "create it in this namespace, or correct service_account in [runners.kubernetes]",
+        (
+            "create it in this namespace, or correct service_account in [runners.kubernetes], or "
+            "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE where the job may choose"
+        ),
+    ),
+    (
+        " is invalid: ",
+        (
+            "the API server does not take the pod that [runners.kubernetes] describes: correct the "
+            "setting, or the patch of pod_spec, that makes the named field"
+        ),
+    ),
+    (
+        "cannot be handled as a",
+        "a patch of pod_spec in [runners.kubernetes] gives the named field a value of another type",
     ),
 )
 # By the request that was refused: what is beyond that role, and what no request has told before.

@@ -149,11 +149,10 @@ def _pod_level(pod: Pod) -> Broken | None:
         )
     if status.phase == PodPhase.FAILED and status.reason:
         on = f" on node {pod.spec.node_name}" if pod.spec.node_name else ""
-        hint = "the node ran short of resources; set requests that cover what the job needs"
         return Broken(
             reason=status.reason,
-            message=f"{where} failed{on}: {status.reason}: {status.message}",
-            hint=hint if status.reason == "Evicted" else None,
+            message=f"{where} failed{on}: {status.reason}: {status.message.strip()}",
+            hint=_why_evicted(status.message) if status.reason == "Evicted" else None,
         )
     if meta.deletion_timestamp:
         why = _condition(pod, "DisruptionTarget")
@@ -162,6 +161,33 @@ def _pod_level(pod: Pod) -> Broken | None:
         patience = float(meta.deletion_grace_period_seconds or 0)
         return Broken(reason="Terminating", message=text, patience_seconds=patience)
     return None
+
+
+# A kubelet's words for the limits of the pod itself; without them, the node had to make room.
+_EVICTIONS = (
+    (
+        "EmptyDir volume",
+        (
+            "the job wrote more than the size_limit of this volume allows: raise it in "
+            "[runners.kubernetes.volumes], or let the job write less"
+        ),
+    ),
+    (
+        "ephemeral",
+        (
+            "the job wrote more than ephemeral_storage_limit allows (helper_… and service_… for "
+            "those containers): raise it in [runners.kubernetes], or let the job write less"
+        ),
+    ),
+)
+
+
+def _why_evicted(message: str) -> str:
+    own = "low on resource" not in message
+    return next(
+        (hint for words, hint in _EVICTIONS if own and words in message),
+        "the node ran short of resources; set requests that cover what the job needs",
+    )
 
 
 def _condition(pod: Pod, kind: str) -> str:

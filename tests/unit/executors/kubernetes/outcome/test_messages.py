@@ -18,6 +18,8 @@ WHERE = "cannot create secrets at https://cluster"
         (429, "too many requests", "overloaded"),
         (403, "no new content in ci because it is being terminated", "is being deleted"),
         (403, "error looking up service account ci/b: not found", "correct service_account"),
+        (422, 'Pod "p" is invalid: spec.x: Not found: "v"', "or the patch of pod_spec"),
+        (400, 'Pod in version "v1" cannot be handled as a Pod: json: no', "of another type"),
         (403, "cannot create namespaces at https://c: no", "create and delete namespaces"),
         (403, "cannot create poddisruptionbudgets at https://c: no", "pod_disruption_budget"),
         (403, "cannot get serviceaccounts at https://c: no", "the right to get serviceaccounts"),

@@ -111,6 +111,30 @@ def test_a_container_that_cannot_start_is_a_matter_of_the_image() -> None:
     assert "exec format error" in verdict.message
 
 
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ('Usage of EmptyDir volume "mem" exceeds the limit "5Mi". ', "size_limit of this volume"),
+        (
+            'Container build exceeded its local ephemeral storage limit "9Mi". ',
+            "ephemeral_storage_limit",
+        ),
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 9Mi. ",
+            "ephemeral_storage_limit",
+        ),
+        (
+            "The node was low on resource: ephemeral-storage. x exceeds its request of 0. ",
+            "the node ran short of resources",
+        ),
+    ],
+)
+def test_who_is_evicted_for_a_limit_of_its_own_is_told_which(message: str, hint: str) -> None:
+    evicted = broken(observe(pod(phase="Failed", reason="Evicted", message=message), {}))
+    assert hint in (evicted.hint or "")
+    assert evicted.message.endswith(f"Evicted: {message.strip()}")
+
+
 def test_eviction_deadline_and_deletion_are_told_apart() -> None:
     evicted = broken(observe(pod(phase="Failed", reason="Evicted", message="low on memory"), {}))
     assert evicted.failure is FailureReason.RUNNER_SYSTEM_FAILURE
