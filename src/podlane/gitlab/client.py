@@ -200,7 +200,9 @@ class RunnerApiClient:
                     return JobUnreadable(error=error, last_update=last_update)
                 except BadAnswerError as error:
                     return Unavailable(message=error.message)
-                job = msgspec.structs.replace(job, correlation_id=_correlation_id(reply))
+                job = msgspec.structs.replace(
+                    job, correlation_id=_correlation_id(reply), tls_ca_chain=reply.tls_chain
+                )
                 return JobOffered(job=job, last_update=last_update, retried=reply.retries > 0)
             case 204:
                 return NoJob(last_update=last_update, retried=reply.retries > 0)

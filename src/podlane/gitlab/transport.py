@@ -15,6 +15,7 @@ from uuid import uuid4
 import aiohttp
 from yarl import URL
 
+from podlane.gitlab.certificates import Chain, note_chain
 from podlane.gitlab.connections import Connections
 from podlane.gitlab.errors import BadAnswerError, UnreachableError
 from podlane.kit import log
@@ -32,12 +33,16 @@ _TIMEOUT = aiohttp.ClientTimeout(total=3600, sock_connect=30, sock_read=120)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer, read completely. ``retries``: how many attempts failed before."""
+    """One answer, read completely. ``retries``: how many attempts failed before.
+
+    ``tls_chain``: the certificates that the server was verified with (PEM), "" without TLS.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     retries: int = 0
+    tls_chain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,11 @@ class Transport:
         self._connections = connections
         self._base = api_base(url)
         self._user_agent = user_agent
-        self._ssl = ssl_context(tls) if self._base.scheme == "https" else True
+        self._ssl: ssl.SSLContext | bool = True
+        self._chain = Chain()
+        if self._base.scheme == "https":
+            self._ssl = ssl_context(tls)
+            self._chain = note_chain(self._ssl)
         self._proxy = environment_proxy(self._base)
 
     async def send(self, request: Request) -> Reply:
@@ -174,7 +183,10 @@ class Transport:
                     method=method, url=_shown(url), status=response.status,
                     correlation_id=response.headers.get("X-Request-Id", headers["X-Request-Id"]),
                 )  # fmt: skip
-                return Reply(status=response.status, headers=response.headers, body=content)
+                return Reply(
+                    status=response.status, headers=response.headers, body=content,
+                    tls_chain=self._chain.pem,
+                )  # fmt: skip
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(
                 f"no answer from {_shown(url)}: {str(error) or type(error).__name__}",

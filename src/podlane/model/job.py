@@ -195,7 +195,8 @@ class JobInput(Frozen, frozen=True, kw_only=True, omit_defaults=True):
 class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """One unit of a pipeline, handed to a runner.
 
-    ``correlation_id`` is GitLab's of the request that brought the job, from the answer's head.
+    ``correlation_id`` is GitLab's of the request that brought the job, from the answer's head, and
+    ``tls_ca_chain`` what GitLab was verified with then: PEM, "" without TLS.
     """
 
     id: int
@@ -217,6 +218,7 @@ class Job(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     secrets: Mapping[str, Secret] | None = None
     inputs: tuple[JobInput, ...] | None = None
     correlation_id: str = ""
+    tls_ca_chain: str = ""
 
     @property
     def timeout_seconds(self) -> int:

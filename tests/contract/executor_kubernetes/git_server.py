@@ -58,12 +58,16 @@ def repository(
 
 @dataclass
 class GitServer:
-    """``refuse`` counts the requests that still get a 503; ``asked`` are all paths."""
+    """``refuse`` counts the requests that still get a 503; ``asked`` are all paths.
+
+    ``ca_pem`` is what the manager's file says of the server, ``chain`` what it found out itself.
+    """
 
     root: Path
     token: str
     url: str = ""
     ca_pem: str = ""
+    chain: str = ""
     refuse: int = 0
     asked: list[str] = field(default_factory=list)
     unauthorized: int = 0

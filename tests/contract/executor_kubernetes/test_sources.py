@@ -41,7 +41,7 @@ async def _run(
     )  # fmt: skip
     fields: dict[str, Any] = {
         "git_info": info, "image": Image(name=image("alpine")),
-        "runner_info": RunnerLimits(timeout=60),
+        "runner_info": RunnerLimits(timeout=60), "tls_ca_chain": server.chain,
         "more_variables": tuple(Variable(key=k, value=v) for k, v in variables.items()),
     }  # fmt: skip
     manager = replace(MANAGER, tls_ca_pem=server.ca_pem)
@@ -95,6 +95,18 @@ async def test_a_server_of_unknown_origin_is_refused(cluster: Cluster, tmp_path:
     assert not ran.outcome.succeeded
     assert "certificate" in ran.text
     assert server.asked == []
+
+
+async def test_a_server_whose_authority_only_the_manager_knows_is_trusted(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    if cluster.node is None:
+        pytest.skip("only pods of our node reach this machine's loopback")
+    sha = _projects(tmp_path)
+    async with git_server(tmp_path, TOKEN) as server:
+        server.ca_pem, server.chain = "", server.ca_pem
+        ran = await _run(cluster, server, sha, "cat main.txt")
+    assert ran.outcome.succeeded, (ran.outcome, ran.text)
 
 
 async def test_the_project_is_where_git_clone_path_says(cluster: Cluster, tmp_path: Path) -> None:

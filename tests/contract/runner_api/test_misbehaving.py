@@ -313,3 +313,34 @@ def test_the_scripted_server_reads_whole_requests() -> None:
     check: Callable[[bytes], bool] = complete
     assert not check(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab")
     assert check(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
+
+
+async def test_a_job_gets_the_chain_that_its_server_was_verified_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, certificate, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+    await anyio.run_process([*new, "-subj", "/CN=Private CA", "-keyout", str(tmp_path / "ca.key"),
+                             "-out", str(authority)])  # fmt: skip
+    await anyio.run_process([*new, "-subj", "/CN=gitlab", "-addext", "subjectAltName=IP:127.0.0.1",
+                             "-addext", "basicConstraints=critical,CA:FALSE",
+                             "-CA", str(authority), "-CAkey", str(tmp_path / "ca.key"),
+                             "-keyout", str(key), "-out", str(certificate)])  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"id": 1, "token": "job-token"}, status=201)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))  # as if it were in the system's store
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await web.SockSite(runner, listener, ssl_context=context).start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        async with open_client(client_settings(url, "t")) as client:
+            first, second = await client.request_job(), await client.request_job()
+        await runner.cleanup()
+    for offered in (first, second):  # the second over the same connection
+        assert isinstance(offered, JobOffered), offered
+        assert offered.job.tls_ca_chain == certificate.read_text() + authority.read_text()

@@ -85,7 +85,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "FF_USE_FASTZIP": "there is one archiver",
     "FF_USE_LEGACY_BASH_EVAL": "scripts are run from files, not by eval",
     "FF_POSIXLY_CORRECT_ESCAPES": "words are always quoted as POSIX has it",
-    "FF_RESOLVE_FULL_TLS_CHAIN": "git gets tls-ca-file as it is, else it trusts what its image does",
+    "FF_RESOLVE_FULL_TLS_CHAIN": "git gets tls-ca-file, else all that GitLab was verified with",
     "FF_USE_LEGACY_GCS_CACHE_ADAPTER": "there is one adapter for each storage",
     "FF_USE_LEGACY_S3_CACHE_ADAPTER": "there is one adapter for each storage",
     "FF_GIT_URLS_WITHOUT_TOKENS": "no URL ever has a token",

@@ -87,8 +87,8 @@ def assemble(
         own("CI_JOB_STATUS", "running"),
         own("CI_JOB_TIMEOUT", str(job.timeout_seconds)),
     ]
-    if manager.tls_ca_pem:
-        variables.append(own("CI_SERVER_TLS_CA_FILE", manager.tls_ca_pem, file=True))
+    if trusted := manager.tls_ca_pem or job.tls_ca_chain:
+        variables.append(own("CI_SERVER_TLS_CA_FILE", trusted, file=True))
     variables += [
         *(variable for variable in job.variables if variable.key not in DEFAULTS),
         own("CI_DISPOSABLE_ENVIRONMENT", "true"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,14 @@ def test_ports_are_said_to_have_no_effect() -> None:
     ):
         plan = make_plan(a_job(**fields), a_runner(), MANAGER)
         assert any("`ports` have no effect" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(("file", "trusted"), [("", "chain"), ("of a file", "of a file")])
+def test_jobs_trust_what_the_manager_does(file: str, trusted: str) -> None:
+    manager = replace(MANAGER, tls_ca_pem=file)
+    execution = make_plan(a_job("make", tls_ca_chain="chain"), a_runner(), manager).execution
+    found = [each for each in execution.variables if each.key == "CI_SERVER_TLS_CA_FILE"]
+    assert [(each.value, each.file) for each in found] == [(trusted, True)]
 
 
 def test_sub_stages_come_in_the_official_order() -> None:
