@@ -135,7 +135,7 @@ async def test_a_pod_chooses_its_name_servers(data_dir: Path) -> None:
         one = pod("p", container("cat /etc/resolv.conf"), dnsPolicy="None", dnsConfig=config)
         await w.create(one)
         await w.ended("p")
-        expected = "nameserver 9.9.9.9\nsearch a.example\noptions ndots:2 edns0\n"
+        expected = "search a.example\nnameserver 9.9.9.9\noptions ndots:2 edns0\n"
         assert await w.log("p") == expected
 
 

@@ -243,3 +243,28 @@ async def test_what_the_machine_does_not_share_cannot_be_shared(
         waiting = found.status.container_statuses[0].state.waiting
         assert waiting is not None
         assert f'path is mounted on "{shared}" but it is not a shared mount' in waiting.message
+
+
+async def test_directories_in_memory_keep_files_from_others_as_on_every_node(
+    data_dir: Path,
+) -> None:
+    names = ("disk", "memory", "secret", "conf")
+    script = f"stat -c '%n %a %g' {' '.join(f'/{name}' for name in names)}"
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in names]
+    volumes = [
+        {"name": "disk", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory"}},
+        {"name": "secret", "secret": {"secretName": "s", "optional": True}},
+        {"name": "conf", "configMap": {"name": "c", "optional": True}},
+    ]
+    async with world(data_dir) as w:
+        one = container(script, volumeMounts=mounts)
+        await w.create(pod("p", one, volumes=volumes))
+        assert (
+            await finished(w, "p") == "/disk 777 0\n/memory 1777 0\n/secret 1777 0\n/conf 777 0\n"
+        )
+        grouped = {"fsGroup": 2000}
+        await w.create(pod("q", one, volumes=volumes, securityContext=grouped))
+        assert await finished(w, "q") == (
+            "/disk 2777 2000\n/memory 3777 2000\n/secret 3777 2000\n/conf 2777 2000\n"
+        )

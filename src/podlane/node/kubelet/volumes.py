@@ -28,7 +28,12 @@ from podlane.node.kubelet.podspec import (
 from podlane.node.runtime.bundle import Bind
 from podlane.node.runtime.mounts import check_shared, mount_memory
 
-_MEMORY_MODE = 0o777
+# ``const perm os.FileMode = 0777`` in the kubelet, which leaves a tmpfs its sticky bit.
+_MODE, _MEMORY_MODE = 0o777, 0o1777
+_NO_KEY = {
+    "configmap": "configmap references non-existent config key",
+    "secret": "references non-existent secret key",
+}
 _PROPAGATIONS = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
@@ -81,8 +86,17 @@ def _made(context: PodContext, volume: Volume, directory: Path) -> Path:
         sensitive.mkdir(parents=True, mode=0o700)
         mount_memory(sensitive, mode=0o700)
     parent = sensitive if sensitive.is_dir() else directory
-    write_files(parent / volume.name, files, context.pod.spec.security_context.fs_group)
-    return parent / volume.name
+    target, fs_group = parent / volume.name, context.pod.spec.security_context.fs_group
+    write_files(target, files, fs_group)
+    _open_to(target, _MODE if volume.config_map is not None else _MEMORY_MODE, fs_group)
+    return target
+
+
+def _open_to(target: Path, mode: int, fs_group: int | None) -> None:
+    """Give a volume's directory its mode; fsGroup adds the group and setgid."""
+    if fs_group is not None:
+        os.chown(target, 0, fs_group)
+    target.chmod(mode | (stat.S_ISGID if fs_group is not None else 0))
 
 
 def key_files(context: PodContext, volume: Volume) -> list[File] | None:
@@ -112,7 +126,6 @@ def key_files(context: PodContext, volume: Volume) -> list[File] | None:
 def write_files(target: Path, files: list[File], fs_group: int | None) -> None:
     """Write a key volume: files in a stamped directory, ``..data`` to it, a link per name."""
     target.mkdir(parents=True, exist_ok=True, mode=0o755)
-    target.chmod(0o777 | (stat.S_ISGID if fs_group is not None else 0))
     stamped = target / f"..{random_suffix(10)}"
     stamped.mkdir(mode=0o755)
     for file in files:
@@ -196,17 +209,15 @@ def _directory(context: PodContext, volume: Volume, target: Path) -> Path:
     _check_driver(volume)
     if volume.empty_dir is not None and volume.empty_dir.medium not in ("", "Memory"):
         raise MountError(f'unknown storage medium "{volume.empty_dir.medium}"')
-    fs_group = context.pod.spec.security_context.fs_group
+    in_memory = volume.empty_dir is not None and volume.empty_dir.medium == "Memory"
     if not target.is_dir():
         target.mkdir(parents=True)
-        if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
+        if volume.empty_dir is not None and in_memory:
             limit = volume.empty_dir.size_limit
             size = None if limit is None else int(quantity(str(limit)) or 0)
             mount_memory(target, size_bytes=size, mode=_MEMORY_MODE)
-    # ``const perm os.FileMode = 0777`` in the kubelet; fsGroup adds the group and setgid.
-    if fs_group is not None:
-        os.chown(target, 0, fs_group)
-    target.chmod(0o777 | (stat.S_ISGID if fs_group is not None else 0))
+    fs_group = context.pod.spec.security_context.fs_group
+    _open_to(target, _MEMORY_MODE if in_memory else _MODE, fs_group)
     return target
 
 
@@ -279,7 +290,7 @@ def _keys(found: JsonObject | None, wanted: _Wanted, default_mode: int) -> list[
             mode = default_mode if item.mode is None else item.mode
             files.append(File(item.path, values[item.key], mode))
         elif not wanted.optional:
-            raise MountError(f"references non-existent {wanted.kind} key: {item.key}")
+            raise MountError(f"{_NO_KEY[wanted.kind]}: {item.key}")
     return files
 
 

@@ -31,9 +31,9 @@ class Resolver:
     @property
     def text(self) -> str:
         """The file."""
-        lines = [f"nameserver {address}" for address in self.nameservers]
-        if self.searches:
-            lines.append(f"search {' '.join(self.searches)}")
+        # In containerd's order.
+        lines = [f"search {' '.join(self.searches)}"] if self.searches else []
+        lines += [f"nameserver {address}" for address in self.nameservers]
         if self.options:
             lines.append(f"options {' '.join(self.options)}")
         return "".join(f"{line}\n" for line in lines)

@@ -256,6 +256,24 @@ def test_a_secret_volume_has_items_with_modes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"secret": {"secretName": "sec"}}, "references non-existent secret key: other"),
+        ({"configMap": {"name": "conf"}}, "configmap references non-existent config key: other"),
+    ],
+)
+def test_a_key_that_is_not_there_is_named_in_the_kubelets_words(
+    source: dict[str, dict[str, object]], message: str
+) -> None:
+    (kind,) = source
+    source[kind]["items"] = [{"key": "other", "path": "x"}]
+    pod = _pod(volumes=[{"name": "v", **source}])
+    with pytest.raises(volumes.MountError) as caught:
+        volumes.key_files(_context(pod), pod.spec.volumes[0])
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
     ("reference", "policy"),
     [
         ("alpine", "Always"),

@@ -30,7 +30,7 @@ def test_a_stub_is_replaced_by_the_servers_behind_it() -> None:
 def test_a_stub_with_nothing_known_behind_it_is_forwarded_to() -> None:
     found = machines(STUB, "")
     assert found.loopback == "127.0.0.53"
-    assert found.text == ("nameserver 127.0.0.53\nsearch corp.example\noptions edns0 trust-ad\n")
+    assert found.text == ("search corp.example\nnameserver 127.0.0.53\noptions edns0 trust-ad\n")
     assert machines("", "").loopback == "127.0.0.1"
     assert machines("nameserver ::1\n", "").loopback == "127.0.0.1"
 
