@@ -9,7 +9,11 @@ from podlane.runner.configuration.settings import RunnerSettings
 from podlane.runner.identity import Manager
 
 MANAGER = Manager(
-    system_id="s_0123456789ab", host="runner-host", version="0.1.0", compatible_version="19.4.0"
+    system_id="s_0123456789ab",
+    host="runner-host",
+    version="0.1.0",
+    compatible_version="19.4.0",
+    platform="linux/riscv64",
 )
 SHA = "1a2b3c4d" * 5
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-
 import msgspec
 
+from podlane.kit.architecture import architecture
 from podlane.model.frozen import Frozen
 
 # The version of GitLab Runner whose behaviour we implement; GitLab chooses by it what to send.
@@ -34,8 +33,6 @@ NOT_OFFERED = frozenset(
     }
 )
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
 
 class RunnerConfig(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     """What GitLab keeps of a runner's configuration."""
@@ -56,12 +53,6 @@ class RunnerInfo(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     features: dict[str, bool] = msgspec.field(default_factory=dict)
     config: RunnerConfig = RunnerConfig()
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-
-
-def architecture() -> str:
-    """Return this machine's architecture as Go names it."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def runner_info(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from podlane.kit.architecture import architecture
 from podlane.kit.clock import rfc3339
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.node.runtime import cgroups
@@ -85,7 +86,7 @@ def _device(path: Path) -> list[Device]:
 def node_manifest(name: str, now: float, runtime: str) -> JsonObject:
     """Return the Node object."""
     system = platform.uname()
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(system.machine, system.machine)
+    arch = architecture()
     resources: JsonObject = {
         "cpu": str(os.cpu_count() or 1),
         "memory": f"{memory_bytes() // 1024}Ki",

@@ -21,6 +21,7 @@ from podlane.gitlab.client import ClientSettings, RunnerApiClient, open_client
 from podlane.gitlab.info import COMPATIBLE_VERSION, NOT_OFFERED, runner_info
 from podlane.gitlab.transport import TlsFiles
 from podlane.kit import log
+from podlane.kit.architecture import architecture
 from podlane.kit.errors import PodlaneError
 from podlane.kit.tasks import plain_errors
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
@@ -43,7 +44,7 @@ def local_manager(system_id: str) -> Manager:
     """Return who we are on this machine."""
     return Manager(
         system_id=system_id, host=socket.gethostname(), version=version("podlane"),
-        compatible_version=COMPATIBLE_VERSION,
+        compatible_version=COMPATIBLE_VERSION, platform=f"linux/{architecture()}",
     )  # fmt: skip
 
 

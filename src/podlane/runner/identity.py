@@ -9,8 +9,9 @@ from podlane.executors.kubernetes.pause_pods.standby import Tenure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manager:
-    """Who runs the jobs. ``tls_ca_pem`` is what the coordinator's certificate is checked with.
+    """Who runs the jobs. ``platform`` is in Go's words: ``linux/amd64``.
 
+    ``tls_ca_pem`` is what the coordinator's certificate is checked with, if a file says so.
     ``household`` names a manager and its successors; ``memories`` are of environments that go on.
     ``tenure`` is that of a runner's settings.
     """
@@ -19,6 +20,7 @@ class Manager:
     host: str
     version: str
     compatible_version: str
+    platform: str
     tls_ca_pem: str = ""
     household: str = ""
     memories: tuple[bytes, ...] = ()

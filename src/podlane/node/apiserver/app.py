@@ -170,7 +170,7 @@ async def _other(request: web.Request, path: str) -> web.StreamResponse:
     if path in ("/healthz", "/readyz", "/livez"):
         return web.Response(text="ok")
     if path == "/version":
-        return answer(discovery.VERSION)
+        return answer(discovery.version())
     if path == paths.ACCESS_REVIEWS and request.method == "POST":
         return await _review(request)
     if path in ("/api", "/apis"):

@@ -5,6 +5,7 @@ kubectl needs OpenAPI only to know that ``fieldValidation`` is supported; then i
 
 from __future__ import annotations
 
+from podlane.kit.architecture import architecture
 from podlane.kit.jsonvalue import Json, JsonObject
 from podlane.kube.paths import CORE, RESOURCES, Resource
 
@@ -20,7 +21,7 @@ _SUB_VERBS = {
 }
 _EVICTION: JsonObject = {"group": "policy", "version": "v1", "kind": "Eviction"}
 
-VERSION: JsonObject = {
+_VERSION: JsonObject = {
     "major": "1",
     "minor": "32",
     "gitVersion": "v1.32.0-podlane",
@@ -29,8 +30,12 @@ VERSION: JsonObject = {
     "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": "",
     "compiler": "",
-    "platform": "linux/amd64",
 }
+
+
+def version() -> JsonObject:
+    """Return ``/version``."""
+    return {**_VERSION, "platform": f"linux/{architecture()}"}
 
 
 def aggregated(path: str) -> JsonObject:

@@ -7,6 +7,7 @@ import platform
 
 import msgspec
 
+from podlane.kit.architecture import architecture
 from podlane.kit.errors import PermanentError
 
 INDEX_TYPES = (
@@ -18,10 +19,6 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 ACCEPT = ", ".join(INDEX_TYPES + MANIFEST_TYPES)
-_ARCHITECTURES = {
-    "x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "i686": "386",
-    "armv7l": "arm", "armv6l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64",
-}  # fmt: skip
 _VARIANTS = {"armv7l": "v7", "armv6l": "v6", "aarch64": "v8"}
 
 
@@ -78,9 +75,8 @@ def decode_manifest(data: bytes, what: str) -> Manifest:
 
 def own_platform() -> Platform:
     """Return this machine's platform in the words of the registry."""
-    machine = platform.machine()
-    architecture = _ARCHITECTURES.get(machine, machine)
-    return Platform(architecture=architecture, os="linux", variant=_VARIANTS.get(machine, ""))
+    variant = _VARIANTS.get(platform.machine(), "")
+    return Platform(architecture=architecture(), os="linux", variant=variant)
 
 
 def choose(index: Manifest, wanted: Platform, what: str) -> Descriptor:

@@ -173,7 +173,7 @@ def make_plan(
     context = ScriptContext(
         job=job, runner=runner, variables=variables, flags=flags, builds_dir=places.builds,
         project_dir=places.project, temp_dir=places.temp, host=manager.host,
-        version=manager.compatible_version,
+        version=manager.compatible_version, platform=manager.platform,
     )  # fmt: skip
     _check(context)
     reader = _Reader(variables, job)

@@ -94,7 +94,7 @@ def assemble(
         own("CI_DISPOSABLE_ENVIRONMENT", "true"),
         own("CI_RUNNER_VERSION", manager.compatible_version),
         own("CI_RUNNER_REVISION", f"podlane-{manager.version}"),
-        own("CI_RUNNER_EXECUTABLE_ARCH", "linux/amd64"),
+        own("CI_RUNNER_EXECUTABLE_ARCH", manager.platform),
         own("RUNNER_TEMP_PROJECT_DIR", places.temp),
     ]
     return Variables(variables, temp_dir=places.temp).expanded()

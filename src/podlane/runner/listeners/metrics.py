@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from podlane.gitlab import info
+from podlane.kit.architecture import architecture
 from podlane.runner.identity import Manager
 from podlane.runner.manager.stats import FAILURE_TYPES, Histogram, RunnerGauges, Stats, Who
 
@@ -220,7 +220,7 @@ class RunnerCollector(Collector):
         version = {
             "name": "gitlab-runner", "version": manager.compatible_version,
             "revision": f"podlane-{manager.version}", "branch": "", "go_version": "",
-            "built_at": "", "os": "linux", "architecture": info.architecture(),
+            "built_at": "", "os": "linux", "architecture": architecture(),
         }  # fmt: skip
         said = "A metric with a constant '1' value labeled by different build stats fields."
         yield _gauges("version_info", said, tuple(version), {tuple(version.values()): 1})

@@ -23,6 +23,7 @@ class ScriptContext:
     temp_dir: str
     host: str
     version: str
+    platform: str
 
     @property
     def debug_trace(self) -> bool:

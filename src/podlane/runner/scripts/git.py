@@ -113,7 +113,7 @@ def fetch_settings(context: ScriptContext, source: Remote) -> list[tuple[str, st
         ("credential.interactive", "never"),
         ("gc.auto", "0"),
         ("maintenance.auto", "false"),
-        ("http.userAgent", f"gitlab-runner {context.version} linux/amd64"),
+        ("http.userAgent", f"gitlab-runner {context.version} {context.platform}"),
         *helper_settings(context, source.origin),
     ]
     settings += _headers(context, source)

@@ -49,6 +49,14 @@ def test_ports_are_said_to_have_no_effect() -> None:
         assert any("`ports` have no effect" in warning for warning in plan.warnings)
 
 
+def test_jobs_are_told_the_managers_platform_and_so_is_gits_server() -> None:
+    execution = planned("make").execution
+    values = {each.key: each.value for each in execution.variables}
+    assert values["CI_RUNNER_EXECUTABLE_ARCH"] == MANAGER.platform
+    sources = next(s.script for s in execution.stages if s.substage.name == "get_sources")
+    assert f"gitlab-runner {MANAGER.compatible_version} {MANAGER.platform}" in sources
+
+
 @pytest.mark.parametrize(("file", "trusted"), [("", "chain"), ("of a file", "of a file")])
 def test_jobs_trust_what_the_manager_does(file: str, trusted: str) -> None:
     manager = replace(MANAGER, tls_ca_pem=file)

@@ -15,7 +15,7 @@ from tests.fakes.jobs import MANAGER, a_job, a_runner
 
 from podlane.gitlab.answers import Forbidden, NoJob, RequestJobResult, Unavailable
 from podlane.gitlab.client import NO_ANSWER, RequestReport
-from podlane.gitlab.info import architecture
+from podlane.kit.architecture import architecture
 from podlane.kit.errors import UsageError
 from podlane.kit.periods import parse
 from podlane.model.failures import FailureReason
