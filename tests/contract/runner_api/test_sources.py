@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import logging
 import shutil
+import socket
+import struct
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
 import pytest
 
 from podlane.coordinator.app import CoordinatorSettings, running_coordinator
@@ -100,6 +106,32 @@ async def test_a_dirty_working_tree_is_fetched_as_it_is_and_left_as_it_was(tmp_p
     assert variables["CI_COMMIT_TITLE"] == "Second"
     assert variables["CI_COMMIT_BRANCH"] == "main"
     assert variables["CI_COMMIT_SHA"] == git(clone, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("body", [b"", b"4\r\n0011\r\n"])
+async def test_a_fetch_that_breaks_off_is_no_bug_of_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    async with running_bench(tmp_path) as bench:
+        await bench.start()
+        taken = await bench.next_job()
+        place = urlsplit(taken.git_info.repo_url)
+        credentials = f"{place.username}:{place.password}".encode()
+        head = (
+            f"POST {place.path}/git-upload-pack HTTP/1.1\r\nHost: h\r\n"
+            f"Authorization: Basic {base64.b64encode(credentials).decode()}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        assert place.hostname is not None
+        assert place.port is not None
+        async with await anyio.connect_tcp(place.hostname, place.port) as stream:
+            await stream.send(head.encode() + body)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+            # A pod that is removed says no good-bye: its connections are reset.
+            raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await fetch(taken, tmp_path / "clone")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_clean_working_tree_is_the_users_own_commit(tmp_path: Path) -> None:

@@ -158,6 +158,8 @@ async def _feed(request: web.Request, process: Process) -> None:
             await process.stdin.send(chunk)
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         return  # upload-pack has ended: it needs no more
+    except ConnectionError:
+        pass  # the client has gone; without its wishes upload-pack ends by itself
     await process.stdin.aclose()
 
 
