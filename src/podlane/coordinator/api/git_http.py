@@ -99,7 +99,7 @@ class GitHttp:
             await _start(arguments, version) as process,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(_feed, request, process)
+            tasks.start_soon(_feed, request, process, tasks.cancel_scope)
             await _answer(process, response)
             tasks.cancel_scope.cancel()
         return response
@@ -150,8 +150,11 @@ async def _start(arguments: list[str], version: str) -> Process:
     )  # fmt: skip
 
 
-async def _feed(request: web.Request, process: Process) -> None:
-    """Pass the request's body on (aiohttp has already undone a ``Content-Encoding: gzip``)."""
+async def _feed(request: web.Request, process: Process, exchange: anyio.CancelScope) -> None:
+    """Pass the request's body on (aiohttp has already undone a ``Content-Encoding: gzip``).
+
+    A client that goes before it has said what it wants ends the ``exchange``, and so upload-pack.
+    """
     assert process.stdin is not None
     try:
         async for chunk in request.content.iter_chunked(_CHUNK):
@@ -159,7 +162,8 @@ async def _feed(request: web.Request, process: Process) -> None:
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         return  # upload-pack has ended: it needs no more
     except ConnectionError:
-        pass  # the client has gone; without its wishes upload-pack ends by itself
+        exchange.cancel()
+        return
     await process.stdin.aclose()
 
 
