@@ -197,6 +197,14 @@ def pods_gone(state_dir: Path, deadline_seconds: float = 10.0) -> bool:
     return False
 
 
+def share_images(data: Path) -> None:
+    """Let another data directory use the images that are there, without building them again."""
+    images = Path(os.environ.get("PODLANE_DATA_DIR", "/var/lib/podlane")) / "images"
+    data.mkdir(parents=True)
+    if images.exists():
+        shutil.copytree(images, data / "images", symlinks=True)
+
+
 def mounts_below(folder: Path) -> list[str]:
     """The mount points below a directory."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import signal
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.e2e.conftest import (
     podlane,
     pods_gone,
     processes_of,
+    share_images,
     start,
     until,
 )
@@ -52,7 +52,7 @@ def test_a_killed_run_with_a_private_node_is_cleaned_up_by_the_next(
     _only_own_node(cluster)
     data = tmp_path / "data"
     env = {"PODLANE_DATA_DIR": str(data), "KUBECONFIG": str(tmp_path / "none")}
-    _share_images(data)
+    share_images(data)
     with start("run", "--format", "json", cwd=project(SLOW), env=env) as process:
         until(process, "slow | started")
         process.kill()
@@ -116,14 +116,6 @@ def test_the_pods_of_a_killed_run_are_removed_by_the_next(
     assert ran.code == 0, ran
     if cluster.state_dir is not None:
         assert pods_gone(cluster.state_dir)
-
-
-def _share_images(data: Path) -> None:
-    """Let another data directory use the images that are there, without building them again."""
-    images = Path(os.environ.get("PODLANE_DATA_DIR", "/var/lib/podlane")) / "images"
-    data.mkdir(parents=True)
-    if images.exists():
-        shutil.copytree(images, data / "images", symlinks=True)
 
 
 def _cgroups_of(data: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,8 +14,10 @@ import anyio.to_thread
 from podlane.cli import places
 from podlane.cli.servers import daemon
 from podlane.kit.errors import PermanentError
+from podlane.kit.jsonvalue import JsonObject
 from podlane.kube.access import Access, load_access
 from podlane.kube.client import KubeClient
+from podlane.kube.errors import AlreadyExistsError
 
 Note = Callable[[str], None]
 
@@ -74,6 +76,18 @@ async def open_cluster(place: Place, note: Note) -> AsyncIterator[Cluster]:
     async with running_node(settings) as node:
         access = await anyio.to_thread.run_sync(load_access, node.kubeconfig)
         yield Cluster(access=access, embedded=True, private=True)
+
+
+async def ensure_namespace(access: Access, name: str) -> None:
+    """Make a namespace that a configuration names, unless it is there: a new node has but a few.
+
+    Raises:
+        PodlaneError: the node does not take the name.
+    """
+    manifest: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    async with KubeClient.connect(access) as client:
+        with suppress(AlreadyExistsError):
+            await client.create("namespaces", "", manifest)
 
 
 async def _check(access: Access) -> None:

@@ -14,6 +14,7 @@ from podlane.cli.run import clusters, rundir, runnerconfig
 from podlane.cli.runner import executing
 from podlane.cli.servers.cachesettings import CacheSettings
 from podlane.coordinator.app import CoordinatorSettings, RunningCoordinator, running_coordinator
+from podlane.kit.jsonvalue import text
 from podlane.runner import system_id
 from podlane.runner.app import StopRequest, local_manager, run_manager
 from podlane.runner.configuration.settings import GlobalSettings
@@ -73,6 +74,12 @@ async def _serve_jobs(run: _Run, stop: StopRequest) -> None:
             concurrent=run.settings.concurrent,
         )
         settings = runnerconfig.point(run.settings.runner, target)
+        if left_out := runnerconfig.left_out(run.settings.runner, target):
+            keys = ", ".join(left_out)
+            run.note(f"on this machine without these settings of another cluster: {keys}")
+        namespace = text(settings.runners[0].executor_table, "namespace")
+        if cluster.embedded and namespace != cluster.access.namespace:
+            await clusters.ensure_namespace(cluster.access, namespace)
         await run_manager(
             settings,
             manager=manager,

@@ -14,6 +14,12 @@ from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
 HOST_PORTS = "podlane.dev/host-ports"
 LEAST_JOBS = 4
 EMBEDDED_SECONDS = 15  # a node on this machine that does not answer for so long is gone
+# What another cluster has, or how its scheduler is to choose: here is one node, and nothing else.
+_ELSEWHERE = (
+    "affinity", "autoscaler", "node_selector", "node_tolerations", "priority_class_name",
+    "resource_availability_check_max_attempts", "runtime_class_name", "scheduler_name",
+    "service_account",
+)  # fmt: skip
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -46,6 +52,14 @@ def point(loaded: GlobalSettings | None, target: Target) -> GlobalSettings:
     return replace(base, runners=(runner,), concurrent=target.concurrent or base.concurrent)
 
 
+def left_out(loaded: GlobalSettings | None, target: Target) -> tuple[str, ...]:
+    """Return the keys of ``[runners.kubernetes]`` that :func:`point` leaves out for ``target``."""
+    if loaded is None or not loaded.runners or not target.embedded:
+        return ()
+    table = loaded.runners[0].executor_table
+    return tuple(key for key in _ELSEWHERE if table.get(key))
+
+
 def _cache(configured: CacheSettings) -> CacheSettings:
     """Return where caches are kept: as configured, or by our coordinator, which keeps them long."""
     if configured.storage is not None:
@@ -64,6 +78,7 @@ def _executor_table(table: JsonObject, target: Target) -> JsonObject:
     if not text(made, "namespace"):
         made["namespace"] = target.namespace
     if target.embedded:
+        made = {key: value for key, value in made.items() if key not in _ELSEWHERE}
         if "pull_policy" not in made:
             made["pull_policy"] = "if-not-present"
             made.setdefault("allowed_pull_policies", list(PULL_POLICIES))

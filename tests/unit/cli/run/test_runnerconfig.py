@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from podlane.cli.run.runnerconfig import HOST_PORTS, LEAST_JOBS, Target, point
+from podlane.cli.run.runnerconfig import HOST_PORTS, LEAST_JOBS, Target, left_out, point
 from podlane.kit.jsonvalue import JsonObject
 from podlane.runner.cache.settings import CacheSettings, CoordinatorCacheSettings, S3Settings
 from podlane.runner.configuration.settings import GlobalSettings, RunnerSettings
@@ -45,6 +45,21 @@ def test_the_first_runner_of_a_file_keeps_its_settings() -> None:
         "unreachable_timeout": 60,
         "pod_annotations": {"a": "b", HOST_PORTS: "9000,8080"},
     }
+
+
+def test_settings_of_another_cluster_are_left_out_on_this_machine_only() -> None:
+    table: JsonObject = {
+        "cpu_request": "1", "node_selector": {"pool": "ci"}, "service_account": "jobs",
+        "scheduler_name": "", "autoscaler": {"policy": [{"idle_count": 2}]},
+    }  # fmt: skip
+    loaded = GlobalSettings(runners=(RunnerSettings(url="u", token="t", executor_table=table),))
+    here = point(loaded, HERE).runners[0].executor_table
+    assert here["cpu_request"] == "1"
+    assert not here.keys() & {"node_selector", "service_account", "autoscaler", "scheduler_name"}
+    assert left_out(loaded, HERE) == ("autoscaler", "node_selector", "service_account")
+    there = point(loaded, THERE).runners[0].executor_table
+    assert table.items() <= there.items()
+    assert left_out(loaded, THERE) == left_out(None, HERE) == ()
 
 
 def test_caches_stay_where_a_file_keeps_them_and_are_with_us_otherwise() -> None:
