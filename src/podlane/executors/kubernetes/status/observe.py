@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from podlane.executors.kubernetes.manifests.containers import BUILD, HELPER, INIT
-from podlane.executors.kubernetes.status import pulls
+from podlane.executors.kubernetes.status import evicted, pulls
 from podlane.kube.types import ContainerStatus, Pod, PodPhase, StateTerminated, StateWaiting
 from podlane.kube.watch import Gone
 from podlane.model.failures import FailureReason
@@ -135,7 +135,7 @@ def _gone(last: Pod) -> Broken:
     disruption = _condition(last, "DisruptionTarget")
     if disruption:
         text += f" ({disruption})"
-    return Broken(reason="Deleted", message=text, hint="look for who or what deletes pods there")
+    return Broken(reason="Deleted", message=text, hint=evicted.by_whom(disruption))
 
 
 def _pod_level(pod: Pod) -> Broken | None:
@@ -152,42 +152,17 @@ def _pod_level(pod: Pod) -> Broken | None:
         return Broken(
             reason=status.reason,
             message=f"{where} failed{on}: {status.reason}: {status.message.strip()}",
-            hint=_why_evicted(status.message) if status.reason == "Evicted" else None,
+            hint=evicted.limit_or_room(status.message) if status.reason == "Evicted" else None,
         )
     if meta.deletion_timestamp:
         why = _condition(pod, "DisruptionTarget")
         text = f"{where} is being deleted" + (f": {why}" if why else " from outside")
         # The containers may still end by themselves inside the grace period.
         patience = float(meta.deletion_grace_period_seconds or 0)
-        return Broken(reason="Terminating", message=text, patience_seconds=patience)
+        return Broken(
+            reason="Terminating", message=text, hint=evicted.by_whom(why), patience_seconds=patience
+        )
     return None
-
-
-# A kubelet's words for the limits of the pod itself; without them, the node had to make room.
-_EVICTIONS = (
-    (
-        "EmptyDir volume",
-        (
-            "the job wrote more than the size_limit of this volume allows: raise it in "
-            "[runners.kubernetes.volumes], or let the job write less"
-        ),
-    ),
-    (
-        "ephemeral",
-        (
-            "the job wrote more than ephemeral_storage_limit allows (helper_… and service_… for "
-            "those containers): raise it in [runners.kubernetes], or let the job write less"
-        ),
-    ),
-)
-
-
-def _why_evicted(message: str) -> str:
-    own = "low on resource" not in message
-    return next(
-        (hint for words, hint in _EVICTIONS if own and words in message),
-        "the node ran short of resources; set requests that cover what the job needs",
-    )
 
 
 def _condition(pod: Pod, kind: str) -> str:

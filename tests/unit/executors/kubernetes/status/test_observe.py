@@ -135,6 +135,23 @@ def test_who_is_evicted_for_a_limit_of_its_own_is_told_which(message: str, hint:
     assert evicted.message.endswith(f"Evicted: {message.strip()}")
 
 
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("PreemptionByScheduler", "priority_class_name"),
+        ("EvictionByEvictionAPI", "pod_disruption_budget"),
+        ("DeletionByTaintManager", "node"),
+        ("SomethingNew", "who or what deletes pods"),
+    ],
+)
+def test_a_pod_that_others_end_says_what_keeps_them_from_it(reason: str, hint: str) -> None:
+    condition = PodCondition(type="DisruptionTarget", status="True", reason=reason, message="why")
+    going = broken(observe(pod(running("helper"), deleted=True, conditions=(condition,)), {}))
+    gone = broken(observe(Gone(last=pod(conditions=(condition,))), {}))
+    assert hint in (going.hint or "")
+    assert hint in (gone.hint or "")
+
+
 def test_eviction_deadline_and_deletion_are_told_apart() -> None:
     evicted = broken(observe(pod(phase="Failed", reason="Evicted", message="low on memory"), {}))
     assert evicted.failure is FailureReason.RUNNER_SYSTEM_FAILURE
