@@ -16,9 +16,9 @@ LEAST_JOBS = 4
 EMBEDDED_SECONDS = 15  # a node on this machine that does not answer for so long is gone
 # What another cluster has, or how its scheduler is to choose: here is one node, and nothing else.
 _ELSEWHERE = (
-    "affinity", "autoscaler", "node_selector", "node_tolerations", "priority_class_name",
-    "resource_availability_check_max_attempts", "runtime_class_name", "scheduler_name",
-    "service_account",
+    "affinity", "autoscaler", "context", "host", "node_selector", "node_tolerations",
+    "priority_class_name", "resource_availability_check_max_attempts", "runtime_class_name",
+    "scheduler_name", "service_account",
 )  # fmt: skip
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -51,12 +51,14 @@ def test_settings_of_another_cluster_are_left_out_on_this_machine_only() -> None
     table: JsonObject = {
         "cpu_request": "1", "node_selector": {"pool": "ci"}, "service_account": "jobs",
         "scheduler_name": "", "autoscaler": {"policy": [{"idle_count": 2}]},
+        "host": "https://10.0.0.1", "context": "staging",
     }  # fmt: skip
     loaded = GlobalSettings(runners=(RunnerSettings(url="u", token="t", executor_table=table),))
     here = point(loaded, HERE).runners[0].executor_table
     assert here["cpu_request"] == "1"
-    assert not here.keys() & {"node_selector", "service_account", "autoscaler", "scheduler_name"}
-    assert left_out(loaded, HERE) == ("autoscaler", "node_selector", "service_account")
+    assert here.keys().isdisjoint(table.keys() - {"cpu_request"})
+    told = ("autoscaler", "context", "host", "node_selector", "service_account")
+    assert left_out(loaded, HERE) == told
     there = point(loaded, THERE).runners[0].executor_table
     assert table.items() <= there.items()
     assert left_out(loaded, THERE) == left_out(None, HERE) == ()
