@@ -268,3 +268,18 @@ async def test_directories_in_memory_keep_files_from_others_as_on_every_node(
         assert await finished(w, "q") == (
             "/disk 2777 2000\n/memory 3777 2000\n/secret 3777 2000\n/conf 2777 2000\n"
         )
+
+
+async def test_a_directory_in_memory_has_the_room_of_its_pod(data_dir: Path) -> None:
+    names = ("none", "more", "less")
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in names]
+    sizes: dict[str, dict[str, str]] = {
+        "none": {}, "more": {"sizeLimit": "1Gi"}, "less": {"sizeLimit": "8Mi"},
+    }  # fmt: skip
+    volumes = [{"name": name, "emptyDir": {"medium": "Memory", **sizes[name]}} for name in names]
+    script = "df -k /none /more /less | awk '/tmpfs/ {print $2}'"
+    limited = {"limits": {"memory": "64Mi"}}
+    async with world(data_dir) as w:
+        one = container(script, volumeMounts=mounts, resources=limited)
+        await w.create(pod("p", one, volumes=volumes))
+        assert await finished(w, "p") == "65536\n65536\n8192\n"

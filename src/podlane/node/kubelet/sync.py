@@ -92,6 +92,20 @@ def pod_limits(spec: PodSpec) -> Limits | None:
     return None if granted == Limits() else granted
 
 
+def memory_room(spec: PodSpec, machine_bytes: int, size_limit: Quantity | None) -> int:
+    """Return the bytes of a directory in memory: as many as its pod may use, or ``size_limit``.
+
+    A pod has a limit where it says so, or all of its containers have one; 0: nothing is known.
+    """
+    whole = _number(spec.resources.limits, "memory")
+    own = [_number(each.resources.limits, "memory") for each in spec.containers]
+    init = [_number(each.resources.limits, "memory") for each in spec.init_containers]
+    if whole is None and None not in (*own, *init):
+        whole = max(sum(filter(None, own)), *(each or 0 for each in init), 0)
+    asked = None if size_limit is None else quantity(str(size_limit))
+    return int(min((bound for bound in (machine_bytes, whole, asked) if bound), default=0))
+
+
 def _limits(resources: Resources) -> Limits:
     memory, cpu = _number(resources.limits, "memory"), _number(resources.limits, "cpu")
     wanted_cpu = _number(resources.requests, "cpu")

@@ -11,8 +11,7 @@ from pathlib import Path
 from podlane.kit.errors import PermanentError
 from podlane.kit.jsonvalue import JsonObject
 from podlane.kit.names import random_suffix
-from podlane.kit.units import quantity
-from podlane.node.kubelet import env
+from podlane.node.kubelet import env, sync
 from podlane.node.kubelet.claims import claim_of
 from podlane.node.kubelet.env import PodContext
 from podlane.node.kubelet.podspec import (
@@ -214,7 +213,7 @@ def _directory(context: PodContext, volume: Volume, target: Path) -> Path:
         target.mkdir(parents=True)
         if volume.empty_dir is not None and in_memory:
             limit = volume.empty_dir.size_limit
-            size = None if limit is None else int(quantity(str(limit)) or 0)
+            size = sync.memory_room(context.pod.spec, context.memory_bytes, limit)
             mount_memory(target, size_bytes=size, mode=_MEMORY_MODE)
     fs_group = context.pod.spec.security_context.fs_group
     _open_to(target, _MEMORY_MODE if in_memory else _MODE, fs_group)
