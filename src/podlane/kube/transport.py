@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -203,8 +203,10 @@ class _WebSocket(aiohttp.ClientWebSocketResponse):
 
     def cut(self) -> None:
         """End the connection without waiting for the other side."""
-        if self._transport is not None:
-            self._transport.abort()
+        # Of a connection that is lost already, Python 3.11.2 has nothing left to abort, and fails.
+        with suppress(AttributeError):
+            if self._transport is not None:
+                self._transport.abort()
 
 
 def _session(trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
