@@ -19,7 +19,7 @@ import pytest
 from podlane.kit.jsonvalue import objects, text
 from podlane.kube.access import load_access
 from podlane.kube.client import KubeClient
-from podlane.kube.errors import NotFoundError
+from podlane.kube.errors import ConflictError, NotFoundError
 from podlane.kube.types import Pod
 from tests.e2e.conftest import Cluster, Project, ended, pods_gone, start
 from tests.e2e.separate import printed_url, write_config
@@ -171,13 +171,18 @@ def go_on(cluster: Cluster, stop: int) -> None:
 
 
 def remove_pods(cluster: Cluster) -> None:
-    """Remove the pods that a test has left that failed, so that the next ones find none."""
+    """Remove what a test has left that failed: pods, and the namespaces of jobs; others find none."""
 
     async def remove(client: KubeClient) -> None:
         for pod in (await client.list_pods("")).items:
             where = pod.metadata
             with suppress(NotFoundError):
                 await client.delete("pods", where.namespace, where.name, grace_seconds=0)
+        for namespace in objects(await client.list("namespaces", "", ""), "items"):
+            name = text(namespace, "metadata", "name")
+            if name.startswith("ci-job-"):
+                with suppress(NotFoundError, ConflictError):  # gone, or going
+                    await client.delete("namespaces", "", name)
 
     with_client(cluster, remove)
 

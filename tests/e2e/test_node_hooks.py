@@ -90,25 +90,25 @@ async def test_a_container_whose_post_start_fails_is_killed(data_dir: Path) -> N
         assert ("Killing", "FailedPostStartHook") in events
 
 
+async def failed_hook(w: World, lifecycle: dict[str, Any], **spec: Any) -> str:
+    """Run a pod until its container waits because of its hook; return what it says."""
+    sleeping = container("exec sleep 1000", lifecycle=lifecycle)
+    await w.create(pod("p", sleeping, terminationGracePeriodSeconds=1, **spec))
+
+    def is_told(found: Any) -> bool:
+        waiting = status(found).state.waiting
+        return waiting is not None and waiting.reason == "PostStartHookError"
+
+    waiting = status(await w.until("p", is_told)).state.waiting
+    assert waiting is not None
+    return waiting.message
+
+
 async def test_a_container_that_is_tried_again_says_which_hook_failed(data_dir: Path) -> None:
     async with world(data_dir) as w:
         lifecycle = {"postStart": {"tcpSocket": {"port": 80}}}
-        await w.create(
-            pod(
-                "p",
-                container("exec sleep 1000", lifecycle=lifecycle),
-                restartPolicy="Always",
-                terminationGracePeriodSeconds=1,
-            )
-        )
-
-        def is_told(found: Any) -> bool:
-            waiting = status(found).state.waiting
-            return waiting is not None and waiting.reason == "PostStartHookError"
-
-        waiting = status(await w.until("p", is_told)).state.waiting
-        assert waiting is not None
-        assert "tcpSocket is not supported" in waiting.message
+        told = await failed_hook(w, lifecycle, restartPolicy="Always")
+        assert "tcpSocket is not supported" in told
 
 
 async def test_pre_stop_comes_before_term_and_failing_changes_nothing(
@@ -192,22 +192,6 @@ async def test_a_request_reaches_the_pod_and_its_answer_does_not_matter(
 async def test_a_request_that_nobody_answers_is_a_failure_with_its_address(data_dir: Path) -> None:
     async with world(data_dir) as w:
         lifecycle = {"postStart": {"httpGet": {"port": 8080, "path": "/up"}}}
-        await w.create(
-            pod(
-                "p",
-                container("exec sleep 1000", lifecycle=lifecycle),
-                restartPolicy="OnFailure",
-                terminationGracePeriodSeconds=1,
-            )
-        )
-
-        def is_told(found: Any) -> bool:
-            waiting = status(found).state.waiting
-            return waiting is not None and waiting.reason == "PostStartHookError"
-
-        waiting = status(await w.until("p", is_told)).state.waiting
-        assert waiting is not None
-        assert (
-            'HTTP lifecycle hook (/up) for Container "main" in Pod "p_default(' in waiting.message
-        )
-        assert "Connection refused" in waiting.message
+        told = await failed_hook(w, lifecycle, restartPolicy="OnFailure")
+        assert 'HTTP lifecycle hook (/up) for Container "main" in Pod "p_default(' in told
+        assert "Connection refused" in told

@@ -1,7 +1,7 @@
 """The Kubernetes executor: one client, one shared watch, an environment for each job.
 
-Read in this order: this file, ``plan`` (what is created), ``environment`` (how a job is followed),
-``shell/supervisor.sh`` (what happens in the pod), ``judge`` (how it ended).
+Read in this order: this file, ``planning/plan`` (what is created), ``pod/environment`` (how a job is
+followed), ``shell/supervisor.sh`` (what happens in the pod), ``outcome/judge`` (how it ended).
 """
 
 from __future__ import annotations
